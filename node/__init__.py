@@ -1,0 +1,1 @@
+"""Performs: links, timers, stores and the application's interface, on trio."""

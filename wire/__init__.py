@@ -1,0 +1,1 @@
+"""Spells: frames and messages to bytes and back; bytes in, events out."""
