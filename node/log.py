@@ -1,0 +1,127 @@
+"""What a node says about itself: one line per event, through ``logging``.
+
+Rules:
+- The logger is ``sessionring``. Without a handler of the application's it is silent.
+- A line is an event name that never changes, then ``key=value`` fields. Both also stand on the
+  log record, as ``event`` and ``fields``, for handlers that want more than text.
+- A field never carries a session id, only its tag, and never bytes of a peer unescaped: what a
+  stranger sends must not be able to forge a line.
+- A line that strangers can cause is rate-limited, so that a flood does not fill the disk.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from ring.identity import SessionId
+
+LOGGER: Final = logging.getLogger("sessionring")
+LOGGER.addHandler(logging.NullHandler())
+
+Field = str | int | float | bool
+
+_FIELD_CHARS_MAX: Final = 300
+_REASONS_MAX: Final = 64
+_PLAIN: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/@+,[]"
+)
+
+
+class _Line:
+    """The text of an event, made only if a handler wants it."""
+
+    __slots__ = ("_event", "_fields")
+
+    def __init__(self, event: str, fields: Mapping[str, Field]) -> None:
+        self._event = event
+        self._fields = fields
+
+    def __str__(self) -> str:
+        parts = [f"{name}={_field_text(value)}" for name, value in self._fields.items()]
+        return " ".join([self._event, *parts])
+
+
+def _field_text(value: Field) -> str:
+    """Return ``value`` on one line; whatever is not plain is quoted and escaped as JSON."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if len(text) > _FIELD_CHARS_MAX:
+        text = text[:_FIELD_CHARS_MAX] + "..."
+    if text and _PLAIN.issuperset(text):
+        return text
+    return json.dumps(text)
+
+
+def log_event(level: int, event: str, fields: Mapping[str, Field] | None = None) -> None:
+    """Log ``event`` at ``level`` (of ``logging``) with its ``fields``, in their order."""
+    if not LOGGER.isEnabledFor(level):
+        return
+    fields = dict(fields or {})
+    LOGGER.log(
+        level,
+        "%s",
+        _Line(event, fields),
+        extra={"event": event, "fields": fields},
+        stacklevel=2,
+    )
+
+
+class SessionTagger:
+    """Gives session ids a short name for logs, which tells nobody the id.
+
+    Args:
+        key: 16 to 64 random bytes; tags of two processes can be matched if they share it.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, session_id: SessionId) -> str:
+        """Return eight hexadecimal digits that are the same for the same id and key."""
+        return hashlib.blake2s(session_id, key=self._key[:32], digest_size=4).hexdigest()
+
+
+class RateLimitedLog:
+    """Logs one line per reason and interval, with the number of those left out since the last.
+
+    Args:
+        interval_s: seconds, above 0, in which one line per reason is logged. Larger: a flood
+            costs less; smaller: two causes of one reason are told apart sooner.
+    """
+
+    def __init__(self, interval_s: float = 10.0) -> None:
+        self._interval_s = interval_s
+        self._said: dict[tuple[str, str], float] = {}
+        self._left_out: dict[tuple[str, str], int] = {}
+
+    def log(
+        self, now: float, level: int, event: str, reason: str, fields: Mapping[str, Field]
+    ) -> None:
+        """Log ``event`` because of ``reason`` at ``now`` (seconds, monotonic), or count it.
+
+        ``reason`` is one of our own few sentences, never a text that a peer chose.
+        """
+        key = (event, reason)
+        last = self._said.get(key)
+        if last is not None and now - last < self._interval_s:
+            self._left_out[key] = self._left_out.get(key, 0) + 1
+            return
+        if last is None and len(self._said) >= _REASONS_MAX:
+            self._forget_oldest()
+        self._said.pop(key, None)
+        self._said[key] = now
+        left_out = self._left_out.pop(key, 0)
+        more: dict[str, Field] = {"left_out": left_out} if left_out else {}
+        log_event(level, event, {"reason": reason, **fields, **more})
+
+    def flush(self, level: int) -> None:
+        """Log what was left out and had no later line to stand on."""
+        for (event, reason), left_out in self._left_out.items():
+            log_event(level, event, {"reason": reason, "left_out": left_out})
+        self._left_out.clear()
+
+    def _forget_oldest(self) -> None:
+        oldest = next(iter(self._said))
+        del self._said[oldest]
+        self._left_out.pop(oldest, None)

@@ -1,0 +1,139 @@
+"""The socket transport keeps the rules of the seam."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.transport import (
+    Listener,
+    SocketTransport,
+    Stream,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+)
+from ring.errors import ConfigError
+
+
+async def _pair(listener: Listener) -> tuple[Stream, Stream]:
+    dialled = await SocketTransport().dial(listener.address)
+    return dialled, await listener.accept()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:6802", TcpAddress("127.0.0.1", 6802)),
+        ("db.example.org:1", TcpAddress("db.example.org", 1)),
+        ("[::1]:0", TcpAddress("::1", 0)),
+        ("unix:/run/ring.sock", UnixAddress("/run/ring.sock")),
+    ],
+)
+def test_an_address_reads_back_as_it_was_written(
+    text: str, expected: TcpAddress | UnixAddress
+) -> None:
+    assert parse_address(text) == expected
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", "host:", ":1", "host:65536", "host:-1", "::1:80", "unix:", "unix:/" + 120 * "x"],
+)
+def test_what_is_no_address_is_refused_with_the_remedy(text: str) -> None:
+    with pytest.raises(ConfigError, match="write host:port"):
+        parse_address(text)
+
+
+async def test_bytes_arrive_in_order_over_tcp_and_end_with_nothing() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    dialled, accepted = await _pair(listener)
+    await dialled.send_all(b"one")
+    await dialled.send_all(b"two")
+    await dialled.aclose()
+    received = b""
+    while chunk := await accepted.receive_some(1024):
+        received += chunk
+    assert received == b"onetwo"
+    await accepted.aclose()
+    await listener.aclose()
+
+
+async def test_a_stream_that_was_closed_here_raises_an_os_error() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    dialled, accepted = await _pair(listener)
+    await dialled.aclose()
+    await dialled.aclose()
+    with pytest.raises(OSError, match="closed here"):
+        await dialled.receive_some(1)
+    with pytest.raises(OSError, match="closed here"):
+        await dialled.send_all(b"x")
+    await accepted.aclose()
+    await listener.aclose()
+
+
+async def test_a_refused_connection_is_an_os_error() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    address = listener.address
+    await listener.aclose()
+    with pytest.raises(OSError, match="failed"):
+        await SocketTransport().dial(address)
+
+
+async def test_an_address_in_use_is_an_os_error() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    with pytest.raises(OSError, match="in use"):
+        await SocketTransport().listen(listener.address)
+    await listener.aclose()
+
+
+async def test_a_unix_socket_is_of_its_user_alone_and_goes_with_its_listener(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ring.sock"
+    (listener,) = await SocketTransport().listen(f"unix:{path}")
+    assert listener.address == f"unix:{path}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    dialled, accepted = await _pair(listener)
+    await accepted.send_all(b"hello")
+    assert await dialled.receive_some(5) == b"hello"
+    await dialled.aclose()
+    await accepted.aclose()
+    await listener.aclose()
+    assert not path.exists()
+
+
+async def test_an_abandoned_unix_socket_is_replaced_but_a_live_one_and_a_file_are_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ring.sock"
+    (listener,) = await SocketTransport().listen(f"unix:{path}")
+    with pytest.raises(OSError, match="in use"):
+        await SocketTransport().listen(f"unix:{path}")
+
+    other = tmp_path / "abandoned.sock"
+    os.link(path, other)
+    await listener.aclose()
+    (listener,) = await SocketTransport().listen(f"unix:{other}")
+    await listener.aclose()
+
+    path.write_text("no socket")
+    with pytest.raises(OSError, match="in use"):
+        await SocketTransport().listen(f"unix:{path}")
+    assert path.read_text() == "no socket"
+
+
+async def test_every_call_is_a_checkpoint() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    dialled, accepted = await _pair(listener)
+    await dialled.send_all(b"waiting")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await accepted.receive_some(10)
+    assert scope.cancelled_caught
+    await dialled.aclose()
+    await accepted.aclose()
+    await listener.aclose()
