@@ -1,0 +1,61 @@
+"""What the replica asks its driver to do; the only way in which a decision leaves the core.
+
+Rule: an effect is a value. The driver performs effects in the order in which they were returned,
+and tells the replica the outcome as another input.
+"""
+
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from ring.identity import LinkId, SessionId
+from ring.messages import Reply
+
+
+@frozen
+class Wake:
+    """There is something to send on this link: call ``Replica.take`` until it gives None."""
+
+    link: LinkId
+
+
+@frozen
+class Dial:
+    """Connect to this member now, whatever the back-off says; ignore it if already dialling."""
+
+    peer: str
+
+
+@frozen
+class Close:
+    """Close this connection; ``on_closed`` must follow."""
+
+    link: LinkId
+    reason: str
+
+
+@frozen
+class Persist:
+    """The record of this session has changed: write it to the store, or delete it if gone."""
+
+    session_id: SessionId
+
+
+@frozen
+class Respond:
+    """The outcome of a request of the application in this process."""
+
+    number: int
+    reply: Reply
+
+
+@frozen
+class Notice:
+    """Something that people want to know: an event name that never changes, and its fields."""
+
+    event: str
+    fields: dict[str, str | int | float | bool] = field(factory=dict)
+    alarming: bool = False
+
+
+Effect: TypeAlias = Wake | Dial | Close | Persist | Respond | Notice

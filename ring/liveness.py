@@ -1,0 +1,125 @@
+"""Who is up, who is ready and who acts, in this node's own view; no gossip, no vote.
+
+Rules:
+- A member is *up* while this node's own link to it lives and is answered; *undetermined* from
+  the loss of that link until a fresh connection is made or fails; then *down*.
+- Holders and routing use members that are up. Settling waits for the undetermined as well.
+- The acting owner of a home is the first up member in preference order that claims it, else the
+  first up one.
+
+Source: local views and preference lists after DeCandia et al., "Dynamo", SOSP 2007, section 4.6.
+"""
+
+from collections.abc import Iterable, Set
+from enum import Enum
+
+from attrs import define
+
+from ring.identity import LinkId
+from ring.messages import Status
+from ring.placement import Ring
+
+
+class Liveness(Enum):
+    """What this node knows of a member."""
+
+    UP = "up"
+    UNDETERMINED = "undetermined"
+    DOWN = "down"
+
+
+@define
+class Peer:
+    """Another member, as this node sees it now."""
+
+    name: str
+    liveness: Liveness = Liveness.UNDETERMINED
+    ready: bool = False
+    claims: frozenset[str] = frozenset()
+    claims_version: int = -1
+    synced: bool = False
+    """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
+    inbound: LinkId | None = None
+    """The link that it dialled."""
+
+    def forget_status(self) -> None:
+        """Drop what it said of itself: it may be another process when it is next heard of."""
+        self.ready, self.claims, self.claims_version = False, frozenset(), -1
+
+    def note_status(self, status: Status) -> bool:
+        """Take over what it says of itself; return whether that is news."""
+        if status.version < self.claims_version:
+            return False
+        before = self.ready, self.claims
+        self.claims_version = status.version
+        self.ready, self.claims = status.ready, frozenset(status.claims)
+        return before != (self.ready, self.claims)
+
+
+class View:
+    """This node's view of the whole ring."""
+
+    def __init__(self, ring: Ring, name: str) -> None:
+        self.ring = ring
+        self.name = name
+        self.peers = {other: Peer(other) for other in ring.names if other != name}
+        self.claims: frozenset[str] = frozenset()
+        """The homes that this node acts for."""
+        self._up: frozenset[str] = frozenset({name})
+
+    @property
+    def up(self) -> Set[str]:
+        """The names of all members that are up, this node's among them."""
+        return self._up
+
+    def set_liveness(self, peer: Peer, liveness: Liveness) -> None:
+        """Note how ``peer`` is; whoever is not up has said nothing that counts."""
+        peer.liveness = liveness
+        if liveness is not Liveness.UP:
+            peer.forget_status()
+        up = {name for name, other in self.peers.items() if other.liveness is Liveness.UP}
+        self._up = frozenset(up | {self.name})
+
+    def peers_in(self, liveness: Liveness) -> list[Peer]:
+        """Return the members that are ``liveness``, in ring order."""
+        return [peer for peer in self.peers.values() if peer.liveness is liveness]
+
+    def holders(self, home: str) -> tuple[str, ...]:
+        """Return who keeps ``home``'s sessions now: its first ``copies`` members that are up."""
+        return self.ring.holders(home, self._up)
+
+    def is_holder(self, home: str) -> bool:
+        """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""
+        possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
+        return self.name in self.ring.holders(home, possible)
+
+    def claims_of(self, name: str) -> frozenset[str]:
+        """Return the homes that a member acts for, by its own word."""
+        return self.claims if name == self.name else self.peers[name].claims
+
+    def acting_owner(self, home: str) -> str:
+        """Return who answers for ``home``: the first up claimant, else the first up member."""
+        up = [name for name in self.ring.preference_list(home) if name in self._up]
+        return next((name for name in up if home in self.claims_of(name)), up[0])
+
+    def targets(self, home: str, excluded: Iterable[str] = ()) -> list[str]:
+        """Return the other members that every change of ``home`` goes to, in ring order."""
+        wanted = {*self.holders(home), self.acting_owner(home)} - {self.name, *excluded}
+        return [name for name in self.peers if name in wanted]
+
+    def is_first_in_line(self, home: str) -> bool:
+        """Return whether no other member stands between this node and acting for ``home``.
+
+        Whoever acts goes on until an earlier member claims. Whoever does not act yet lets every
+        earlier member go first that is up or may be.
+        """
+        for name in self.ring.preference_list(home):
+            if name == self.name:
+                return True
+            peer = self.peers[name]
+            if home in self.claims:
+                if home in peer.claims:
+                    return False
+            elif peer.liveness is not Liveness.DOWN:
+                return False
+        raise AssertionError("a preference list has every member")

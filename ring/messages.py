@@ -1,0 +1,260 @@
+"""What members, and the clients of members, say to each other on an authenticated link.
+
+A link belongs to the member or client that dialled it: it carries the dialler's stream one way
+and the answers the other way. Two members have two links, one for each direction.
+
+Rules:
+- Everything that changes state is a record in portable form (``ring.record``), to be merged.
+- Changes are numbered from 1 by their position in one connection's stream; a number says nothing
+  about any other connection.
+- A message is a value: it shares nothing with the state of the replica that made it.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import TypeAlias
+
+from attrs import frozen
+
+from ring.clock import Stamp
+from ring.identity import SessionId
+
+
+class Durability(StrEnum):
+    """What must hold a change before its save returns."""
+
+    LOCAL = "local"
+    """The memory of the acting owner."""
+    BACKUP = "backup"
+    """The memory of the acting owner and of one backup."""
+    DISK = "disk"
+    """The memory and the disk of the acting owner."""
+    BACKUP_AND_DISK = "backup+disk"
+    """The memory of the acting owner and of one backup, and the acting owner's disk."""
+
+    @property
+    def wants_backup(self) -> bool:
+        """Whether one other member has to hold the change."""
+        return self in (Durability.BACKUP, Durability.BACKUP_AND_DISK)
+
+    @property
+    def wants_disk(self) -> bool:
+        """Whether the acting owner's disk has to hold the change."""
+        return self in (Durability.DISK, Durability.BACKUP_AND_DISK)
+
+
+# --- The stream: dialler to acceptor, hot -----------------------------------------------------
+
+
+@frozen
+class Changes:
+    """Records or fragments of them; each with the sender's digest of the whole after it.
+
+    ``flat`` repeats ``id: bytes, digest: int, portable: bytes``. One flat list packs twice as
+    fast as one tuple per change (measured 0.062 against 0.115-0.151 us per change).
+    """
+
+    flat: list[bytes | int]
+
+
+@frozen
+class Acks:
+    """Acceptor to dialler: every change up to ``upto`` was merged.
+
+    The acceptor *holds* each of them, its digest being equal then, except those named in
+    ``different``: ``(number, portable)``, with the acceptor's own record (empty bytes: none).
+    """
+
+    upto: int
+    different: tuple[tuple[int, bytes], ...] = ()
+
+
+# --- Liveness: both ways, at every heartbeat and at every change --------------------------------
+
+
+@frozen
+class Status:
+    """What the sender is and does now; the first message after authentication, both ways."""
+
+    clock: Stamp
+    ready: bool
+    """The sender has settled and been refilled; the next member may be restarted."""
+    synced: bool
+    """Dialler only: its comparisons at this connection are done, nothing of them is pending."""
+    version: int
+    """Rises whenever the claims change; an older one that arrives late changes nothing."""
+    claims: tuple[str, ...]
+    """The homes the sender acts for."""
+    echo: bool
+    """An acceptor's answer to the dialler's heartbeat."""
+
+
+# --- Comparison of a home: the dialler asks, the acceptor answers -------------------------------
+
+
+@frozen
+class Compare:
+    """Dialler: here are my buckets of ``home``; bring me what I lack.
+
+    ``buckets`` is one big-endian 64-bit sum per bucket, or empty bytes for "I have nothing".
+    """
+
+    home: str
+    round: int
+    buckets: bytes
+
+
+@frozen
+class Records:
+    """Acceptor: records of buckets in which the dialler had nothing; ``flat`` as in Changes."""
+
+    home: str
+    round: int
+    flat: list[bytes | int]
+
+
+@frozen
+class Listing:
+    """Acceptor: all it has in buckets where both have something and it differs.
+
+    ``flat`` repeats ``id: bytes, digest: int``. A bucket is never split over two listings.
+    """
+
+    home: str
+    round: int
+    buckets: tuple[int, ...]
+    flat: list[bytes | int]
+
+
+@frozen
+class Compared:
+    """Acceptor: the comparison has been answered; everything it brings came before this."""
+
+    home: str
+    round: int
+
+
+# --- Asking for one record: the dialler asks, the acceptor answers from its table ---------------
+
+
+@frozen
+class Ask:
+    """Dialler: what do you have of this session? Answered in every state."""
+
+    number: int
+    session_id: SessionId
+
+
+@frozen
+class Answer:
+    """Acceptor: its record in portable form, or empty bytes for none."""
+
+    number: int
+    portable: bytes
+
+
+# --- Requests: of a client, or forwarded by the member that a client asked -----------------------
+
+
+@frozen
+class Find:
+    """The record of a session, if it is alive."""
+
+    number: int
+    session_id: SessionId
+    touch: bool
+    forwarded: bool
+
+
+@frozen
+class Save:
+    """Changes to one session; the acting owner stamps them."""
+
+    number: int
+    session_id: SessionId
+    create: bool
+    """The session may be new. Without it, a save to an unknown id never creates."""
+    changes: tuple[tuple[bytes, bytes | None], ...]
+    """Entry key and packed value; None removes the entry."""
+    durability: Durability
+    refuse: bool
+    """Fail if the durability is not reached in time, instead of answering degraded."""
+    forwarded: bool
+
+
+@frozen
+class End:
+    """The end of a session: it becomes a tombstone."""
+
+    number: int
+    session_id: SessionId
+    durability: Durability
+    refuse: bool
+    forwarded: bool
+
+
+class Failure(IntEnum):
+    """Why a request was not carried out."""
+
+    UNAVAILABLE = 1
+    """Not known yet, or nobody to ask. Definite."""
+    GONE = 2
+    """Ended, expired or unknown. Definite."""
+    NOT_REPLICATED = 3
+    """In force at the acting owner, but less durable than asked for. Indefinite."""
+    OUTCOME_UNKNOWN = 4
+    """Forwarded, and not answered in time. Indefinite."""
+    TOO_LARGE = 5
+    """Over a size limit. Definite."""
+    INVALID = 6
+    """A key or value that no application can have asked for. Definite."""
+
+
+@frozen
+class Found:
+    """The record, whole and alive."""
+
+    number: int
+    portable: bytes
+
+
+@frozen
+class Absent:
+    """There is no such session: every reachable member was asked, or it has ended."""
+
+    number: int
+
+
+@frozen
+class Saved:
+    """The change is in force, and this is who had it when the answer was made."""
+
+    number: int
+    holders: tuple[str, ...]
+    on_disk: tuple[str, ...]
+    degraded: bool
+
+
+@frozen
+class Failed:
+    """The request was not carried out, or not as asked for."""
+
+    number: int
+    failure: Failure
+    reason: str
+    """One sentence for people; no session id in it."""
+
+
+@frozen
+class Members:
+    """Acceptor to a client, first of all: the ring, so that the client can route by id."""
+
+    ring_name: str
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+Request: TypeAlias = Find | Save | End
+Reply: TypeAlias = Found | Absent | Saved | Failed
+DiallerMessage: TypeAlias = Changes | Status | Compare | Ask | Request
+AcceptorMessage: TypeAlias = Acks | Status | Records | Listing | Compared | Answer | Reply | Members
+Message: TypeAlias = DiallerMessage | AcceptorMessage

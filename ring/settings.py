@@ -1,0 +1,45 @@
+"""The replica's numbers: every interval, time-out and limit, with what larger and smaller do.
+
+Rule: all durations are seconds, all sizes bytes, both inclusive. The defaults suit a local
+network; simulations draw others for each seed.
+"""
+
+from attrs import frozen
+
+
+@frozen
+class Settings:
+    """Intervals, time-outs and limits of one node. Equality between members is not required."""
+
+    heartbeat_interval_s: float = 0.5
+    """Larger: fewer small frames. Smaller: silence is noticed sooner, with ``suspect_after_s``."""
+    suspect_after_s: float = 3.0
+    """Silence on a link before it is closed and dialled again; at least 4 heartbeats."""
+    ack_timeout_s: float = 1.0
+    """How long a save waits for a live member before it is degraded or refused."""
+    settle_timeout_s: float = 6.0
+    """A comparison without progress for this long is given up; more than suspect + handshake."""
+    join_timeout_s: float = 10.0
+    """How long a starting node waits for members that may know more than its own disk."""
+    request_timeout_s: float = 5.0
+    """The one deadline of a request, wherever it is forwarded."""
+    sweep_interval_s: float = 60.0
+    """Between two looks for expired sessions, with 10 % jitter. Larger: they linger in memory."""
+    expired_kept_s: float = 300.0
+    """How long an expired session's record stays, hidden, before it is dropped."""
+    absent_cached_s: float = 1.0
+    """How long "no such session" is answered again without asking every member."""
+    changes_per_frame_max: int = 256
+    """Larger: fewer frames under load. Smaller: a frame is merged in less time."""
+    records_per_frame_max: int = 512
+    """The same for recovery."""
+    frame_fill_bytes: int = 256 * 1024
+    """A frame is closed once it holds this much; a single record may take it to the limit."""
+    unacknowledged_max: int = 8192
+    """Changes on the way to one peer; beyond it they wait in pending, where they coalesce."""
+    requests_per_link_max: int = 1024
+    """Unanswered requests of one connection; a peer that sends more loses its link."""
+    session_bytes_max: int = 768 * 1024
+    """A record's packed size; less than the frame limit of the wire, so that it always fits."""
+    attribute_bytes_max: int = 256 * 1024
+    """One attribute's packed size."""
