@@ -543,9 +543,9 @@ def test_a_fresh_lock_is_let_be() -> None:
     ("old", "new"),
     [
         ("https://pypi.org/simple", "https://mirror.example/simple"),
-        ('registry = "https://pypi.org/simple"', 'path = "/opt/wheels/trio.whl"'),
+        ('registry = "https://pypi.org/simple"', 'path = "/srv/wheels/trio.whl"'),
         ("https://files.pythonhosted.org/packages/trio.whl", "https://mirror.example/trio.whl"),
-        ("https://files.pythonhosted.org/packages/trio.tar.gz", "file:///opt/trio.tar.gz"),
+        ("https://files.pythonhosted.org/packages/trio.tar.gz", "file:///srv/trio.tar.gz"),
         ('editable = "."', 'editable = "/home/someone/sessionring"'),
         ('    { name = "rich", marker = "extra == \'cli\'" },\n', ""),
         ("requires-dist = [", 'requires-dist = [\n    { name = "requests" },'),
