@@ -42,7 +42,7 @@ class Durability(StrEnum):
         return self in (Durability.DISK, Durability.BACKUP_AND_DISK)
 
 
-# --- The stream: dialler to acceptor, hot -----------------------------------------------------
+# --- The stream: dialler to acceptor, hot ---
 
 
 @frozen
@@ -68,7 +68,7 @@ class Acks:
     different: tuple[tuple[int, bytes], ...] = ()
 
 
-# --- Liveness: both ways, at every heartbeat and at every change --------------------------------
+# --- Liveness: both ways, at every heartbeat and at every change ---
 
 
 @frozen
@@ -88,7 +88,7 @@ class Status:
     """An acceptor's answer to the dialler's heartbeat."""
 
 
-# --- Comparison of a home: the dialler asks, the acceptor answers -------------------------------
+# --- Comparison of a home: the dialler asks, the acceptor answers ---
 
 
 @frozen
@@ -133,7 +133,7 @@ class Compared:
     round: int
 
 
-# --- Asking for one record: the dialler asks, the acceptor answers from its table ---------------
+# --- Asking for one record: the dialler asks, the acceptor answers from its table ---
 
 
 @frozen
@@ -152,7 +152,7 @@ class Answer:
     portable: bytes
 
 
-# --- Requests: of a client, or forwarded by the member that a client asked -----------------------
+# --- Requests: of a client, or forwarded by the member that a client asked ---
 
 
 @frozen

@@ -58,9 +58,7 @@ class Stream:
     def fill(self, table: Table, version: int, now: float) -> Changes | None:
         """Take pending changes, oldest first, into one frame; None: nothing may be sent now."""
         settings, flat, size = self.settings, list[bytes | int](), 0
-        room = min(
-            settings.changes_per_frame_max, settings.unacknowledged_max - len(self._sent)
-        )
+        room = min(settings.changes_per_frame_max, settings.unacknowledged_max - len(self._sent))
         while self._pending and room > 0:
             session_id = next(iter(self._pending))
             portable = table.portable(session_id, now, self._pending[session_id])

@@ -112,7 +112,7 @@ class Record:
     """The same moment on this node's monotonic clock, in seconds."""
     digest: int = 0
 
-    # --- What it says -------------------------------------------------------------------------
+    # --- What it says ---
 
     @property
     def ended(self) -> bool:
@@ -178,7 +178,7 @@ class Record:
             due = min(due, created_at + lifetime)
         return due
 
-    # --- Changing it --------------------------------------------------------------------------
+    # --- Changing it ---
 
     def put(self, key: bytes, entry: bytes) -> bool:
         """Merge one entry; return whether it changed the record."""
@@ -247,7 +247,7 @@ class Record:
         self.whole, self.accessed, self.accessed_at = True, Stamp(0), 0.0
         self.digest = (entry_hash(ENDED, entry) + WHOLE_HASH) & _MASK
 
-    # --- Byte forms ---------------------------------------------------------------------------
+    # --- Byte forms ---
 
     def portable(self, now: float, keys: Iterable[bytes] | None = None) -> bytes:
         """Return the portable form of the record, or of a fragment with these keys only.
@@ -330,10 +330,14 @@ def held_is_whole(held: bytes) -> bool:
     return bool(held[0] & _WHOLE)
 
 
-def held_access(held: bytes) -> tuple[Stamp, float]:
-    """Return the access stamp of a held record and its monotonic time in seconds."""
-    _, _, accessed, accessed_at, _ = _HELD.unpack_from(held)
-    return accessed, accessed_at
+def held_touch_due(held: bytes, now: float) -> bool:
+    """Return whether an access at ``now`` is far enough from the last one to become the entry.
+
+    Max idle itself is not in the header. An idle session is due 11 tenths of max idle after its
+    access, or max idle and 60 s; so an 11th of that, at most 60 s, is what may be kept back.
+    """
+    _, _, _, accessed_at, due = _HELD.unpack_from(held)
+    return bool(now - accessed_at >= min(60.0, (due - accessed_at) / 11))
 
 
 def held_portable(held: bytes, now: float) -> bytes:

@@ -74,7 +74,7 @@ class Table:
     """
 
     def __init__(self, homes: Iterable[str], epoch: float) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {
             home: [{} for _ in range(SHARDS)] for home in homes
         }
@@ -118,7 +118,7 @@ class Table:
         shard = self._homes[home][shard_of(session_id)]
         old = shard.get(session_id)
         before = held_digest(old) if old is not None else 0
-        shard[session_id] = record.held(self._epoch)
+        shard[session_id] = record.held(self.epoch)
         self._add(home, session_id, record.digest - before)
 
     def drop(self, session_id: SessionId) -> None:

@@ -1,0 +1,65 @@
+"""What the parts of one replica share: its name, ring, numbers, clock, table and view.
+
+Rule: a part changes the world by emitting effects here, and nowhere else.
+"""
+
+from random import Random
+
+from ring.clock import Clock
+from ring.effects import Effect, Notice
+from ring.liveness import View
+from ring.placement import Ring
+from ring.settings import Settings
+from ring.table import Table
+
+
+class Core:
+    """The state that every part of a replica reads.
+
+    Args:
+        ring: the configured ring; it does not change while the replica lives.
+        name: this member's name.
+        settings: intervals, time-outs and limits.
+        clock: this node's hybrid logical clock.
+        random: the source of jitter; nothing secret is made of it.
+        has_store: whether ``Persist`` is ever answered.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        name: str,
+        settings: Settings,
+        clock: Clock,
+        random: Random,
+        has_store: bool,
+    ) -> None:
+        self.ring = ring
+        self.name = name
+        self.settings = settings
+        self.clock = clock
+        self.random = random
+        self.has_store = has_store
+        self.table = Table(ring.names, clock.epoch)
+        self.view = View(ring, name)
+        self.ready = False
+        self.version = 0
+        """Counts this node's changes of records; never reused, never sent."""
+        self._effects: list[Effect] = []
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect to those of the input being handled."""
+        self._effects.append(effect)
+
+    def notice(self, event: str, **fields: str | int | float | bool) -> None:
+        """Tell people of something that is as it should be."""
+        self.emit(Notice(event, fields))
+
+    def alarm(self, event: str, **fields: str | int | float | bool) -> None:
+        """Tell people of something that they may have to mend."""
+        self.emit(Notice(event, fields, alarming=True))
+
+    def collect(self) -> list[Effect]:
+        """Return the effects since the last call, in order."""
+        effects, self._effects = self._effects, []
+        return effects

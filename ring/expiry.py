@@ -1,0 +1,55 @@
+"""Sessions that nobody has used for too long: marked by the acting owner, dropped by everyone.
+
+Rules:
+- Expiry is not an end. The acting owner writes a marker with the access stamp that it judged; it
+  hides the session only as long as no later access is known.
+- Everyone judges by its own monotonic clock, and allows for the touches that are still kept back
+  elsewhere. Record and marker go together, a while later.
+- A sweep takes one shard after the other, so that no step is long.
+"""
+
+from ring.core import Core
+from ring.record import EXPIRED, NIL, make_entry
+from ring.replication import Replication
+from ring.table import SHARDS
+
+_JITTER = 0.1
+
+
+class Expiry:
+    """The sweep through this node's table."""
+
+    def __init__(self, core: Core, replication: Replication) -> None:
+        self._core = core
+        self._replication = replication
+        self._shard = 0
+        self._due = 0.0
+
+    def start(self, now: float) -> None:
+        """Begin the first sweep."""
+        self._due = now + self._interval()
+
+    def sweep(self, now: float) -> None:
+        """Sweep as many shards as have become due."""
+        while self._due <= now:
+            self._due += self._interval()
+            self._shard = (self._shard + 1) % SHARDS
+            for home in self._core.ring.names:
+                self._sweep_shard(home, now)
+
+    def _interval(self) -> float:
+        """Return the time until the next shard, drawn anew so that members do not march in step."""
+        spread = self._core.random.uniform(1 - _JITTER, 1 + _JITTER)
+        return self._core.settings.sweep_interval_s * spread / SHARDS
+
+    def _sweep_shard(self, home: str, now: float) -> None:
+        core = self._core
+        for session_id in core.table.due(home, self._shard, now):
+            record = core.table.get(session_id)
+            assert record is not None
+            if now >= record.due(core.clock.epoch) + core.settings.expired_kept_s:
+                self._replication.drop(session_id)
+            elif home in core.view.claims and not record.expired:
+                record.put(EXPIRED, make_entry(record.accessed, NIL))
+                self._replication.write(session_id, record, {EXPIRED})
+                core.notice("expired", home=home)

@@ -1,0 +1,183 @@
+"""The links of one node: what waits to be sent on each, in which order.
+
+Rules:
+- A link that this node dialled carries its stream; a link dialled by another carries answers.
+- Nothing is written here: the driver takes one message after the other when the link has room,
+  so values are as fresh as the frame, and nothing queues that could be read from the table.
+- Control messages go first; they are few, and each kind is bounded by what it answers.
+"""
+
+from collections import deque
+from typing import Final
+
+from attrs import define, field
+
+from ring.comparison import Answering
+from ring.core import Core
+from ring.effects import Close, Wake
+from ring.identity import LinkId, SessionId
+from ring.messages import (
+    AcceptorMessage,
+    Acks,
+    Changes,
+    DiallerMessage,
+    Message,
+    Status,
+)
+from ring.pending import Stream
+
+_DIFFERENT_MAX: Final = 512
+
+
+@define
+class Outbound:
+    """A link that this node dialled."""
+
+    link: LinkId
+    peer: str
+    stream: Stream
+    heard_at: float
+    status: Status | None = None
+    """The newest that has not left yet; an older one has nothing to say."""
+    control: deque[DiallerMessage] = field(factory=deque)
+    synced: bool = False
+    """Whether the comparisons at this connection are done and nothing of them is pending."""
+    awake: bool = False
+
+    def take(self, core: Core, now: float) -> Message | None:
+        """Return the next message: control first, then a frame of changes."""
+        if self.status is not None:
+            status, self.status = self.status, None
+            return status
+        if self.control:
+            return self.control.popleft()
+        changes: Changes | None = self.stream.fill(core.table, core.version, now)
+        return changes
+
+
+@define
+class Inbound:
+    """A link that a member or a client dialled."""
+
+    link: LinkId
+    peer: str | None
+    """None: a client."""
+    heard_at: float
+    status: Status | None = None
+    control: deque[AcceptorMessage] = field(factory=deque)
+    answers: deque[Answering] = field(factory=deque)
+    """Comparisons being answered, one after the other."""
+    merged: int = 0
+    acknowledged: int = 0
+    different: deque[tuple[int, SessionId]] = field(factory=deque)
+    """Changes after which this node's record was not the sender's."""
+    requests: int = 0
+    """Requests of this link that were not answered yet."""
+    awake: bool = False
+
+    def take(self, core: Core, now: float) -> Message | None:
+        """Return the next message: acknowledgements first, since receipts wait for them."""
+        if self.merged > self.acknowledged:
+            return self._acks(core, now)
+        if self.status is not None:
+            status, self.status = self.status, None
+            return status
+        if self.control:
+            return self.control.popleft()
+        while self.answers:
+            message = self.answers[0].next_message(now)
+            if message is not None:
+                return message
+            self.answers.popleft()
+        return None
+
+    def _acks(self, core: Core, now: float) -> Acks:
+        """Acknowledge all, or as much as this node's different records fit into one frame."""
+        different: list[tuple[int, bytes]] = []
+        size, upto = 0, self.merged
+        while self.different:
+            number, session_id = self.different[0]
+            portable = core.table.portable(session_id, now)
+            size += len(portable)
+            full = size > core.settings.frame_fill_bytes or len(different) == _DIFFERENT_MAX
+            if different and full:
+                upto = number - 1
+                break
+            self.different.popleft()
+            different.append((number, portable))
+        self.acknowledged = upto
+        return Acks(upto, tuple(different))
+
+
+class Links:
+    """All authenticated connections of this node, and what waits on them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.outbound: dict[str, Outbound] = {}
+        """By member; there is at most one for each."""
+        self.inbound: dict[LinkId, Inbound] = {}
+        self._dialled: dict[LinkId, Outbound] = {}
+
+    def add_outbound(self, link: LinkId, peer: str, now: float) -> Outbound:
+        """Note a connection that this node dialled."""
+        outbound = Outbound(link, peer, Stream(self._core.settings), now)
+        self.outbound[peer] = self._dialled[link] = outbound
+        return outbound
+
+    def add_inbound(self, link: LinkId, peer: str | None, now: float) -> Inbound:
+        """Note a connection that was dialled by ``peer``, or by a client if that is None."""
+        inbound = self.inbound[link] = Inbound(link, peer, now)
+        return inbound
+
+    def remove(self, link: LinkId) -> Outbound | Inbound | None:
+        """Forget a connection and everything known about it; None: it was forgotten before."""
+        outbound = self._dialled.pop(link, None)
+        if outbound is not None:
+            if self.outbound.get(outbound.peer) is outbound:
+                del self.outbound[outbound.peer]
+            return outbound
+        return self.inbound.pop(link, None)
+
+    def get(self, link: LinkId) -> Outbound | Inbound | None:
+        """Return a connection that is known and not over."""
+        return self._dialled.get(link) or self.inbound.get(link)
+
+    def tell(self, peer: str, message: DiallerMessage) -> None:
+        """Queue a control message on this node's own link to ``peer``, if there is one."""
+        outbound = self.outbound.get(peer)
+        if outbound is not None:
+            outbound.control.append(message)
+            self.wake(outbound)
+
+    def answer(self, link: LinkId, message: AcceptorMessage) -> None:
+        """Queue an answer on a link that was dialled by another, if it still lives."""
+        inbound = self.inbound.get(link)
+        if inbound is not None:
+            inbound.control.append(message)
+            self.wake(inbound)
+
+    def show_status(self, connection: Outbound | Inbound, status: Status) -> None:
+        """Send ``status`` in place of an older one that has not left yet."""
+        connection.status = status
+        self.wake(connection)
+
+    def wake(self, connection: Outbound | Inbound) -> None:
+        """Have the driver call ``take``, once for all that has come together until it does."""
+        if not connection.awake:
+            connection.awake = True
+            self._core.emit(Wake(connection.link))
+
+    def close(self, link: LinkId, reason: str) -> None:
+        """Have the driver close a connection; it is forgotten when the driver says it is over."""
+        self._core.emit(Close(link, reason))
+
+    def take(self, link: LinkId, now: float) -> Message | None:
+        """Return the next message for ``link``; None: wait for the next Wake."""
+        connection = self.get(link)
+        if connection is None:
+            return None
+        message = connection.take(self._core, now)
+        if message is None:
+            connection.awake = False
+        return message

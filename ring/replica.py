@@ -1,0 +1,388 @@
+"""One member's whole state machine: an input and ``now`` go in, effects come out.
+
+Rules:
+- Pure: no I/O, no clock, no global randomness. The driver brings ``now`` (monotonic seconds), and
+  performs the effects in order. The same inputs give the same effects.
+- An error that a peer can cause ends that peer's connection and changes nothing else.
+- Parts (links, replication, receipts, settling, serving) change what is theirs; after every input
+  that changes the view of the ring, all conclusions are drawn anew, here.
+
+Source: the shape follows etcd/raft: a message or a tick goes in, a batch of effects comes out.
+"""
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import assert_never
+
+from ring.clock import Clock
+from ring.core import Core
+from ring.effects import Dial, Effect
+from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.expiry import Expiry
+from ring.identity import LinkId, SessionId, home_of
+from ring.links import Inbound, Links, Outbound
+from ring.liveness import Liveness
+from ring.messages import (
+    Absent,
+    Acks,
+    Answer,
+    Ask,
+    Changes,
+    Compare,
+    Compared,
+    End,
+    Failed,
+    Find,
+    Found,
+    Listing,
+    Members,
+    Message,
+    Records,
+    Reply,
+    Request,
+    Save,
+    Saved,
+    Status,
+)
+from ring.placement import Ring
+from ring.receipts import Origin, Receipts
+from ring.record import Record, aged
+from ring.replication import Replication
+from ring.serving import Serving, respond
+from ring.settings import Settings
+from ring.settling import Settling
+
+
+class Replica:
+    """A member of the ring, without its connections, its disk and its clock.
+
+    Args:
+        ring: the configured ring.
+        name: this member's name in it.
+        settings: intervals, time-outs and limits.
+        clock: made from one reading of the wall clock and of the monotonic clock.
+        random: the source of jitter.
+        has_store: whether the driver answers ``Persist``.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        name: str,
+        settings: Settings,
+        clock: Clock,
+        random: Random,
+        has_store: bool,
+    ) -> None:
+        ring.preference_list(name)  # Refuses a name that is not in the ring.
+        self._core = core = Core(ring, name, settings, clock, random, has_store)
+        self._links = links = Links(core)
+        self._receipts = Receipts(core, self._respond)
+        self._replication = Replication(core, links, self._receipts)
+        self._settling = Settling(core, links, self._replication)
+        self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
+        self._expiry = Expiry(core, self._replication)
+        self._heartbeat_due = 0.0
+
+    # --- What it is ---
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has settled and been refilled: the next member may be restarted."""
+        return self._core.ready
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The homes that it acts for."""
+        return self._core.view.claims
+
+    @property
+    def liveness(self) -> dict[str, Liveness]:
+        """The other members, as it sees them."""
+        return {name: peer.liveness for name, peer in self._core.view.peers.items()}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many records it holds of each home, tombstones included."""
+        return {home: self._core.table.count(home) for home in self._core.ring.names}
+
+    def record(self, session_id: SessionId) -> Record | None:
+        """Return a copy of what it holds of a session, to look at; None: nothing."""
+        return self._core.table.get(session_id)
+
+    def session_ids(self) -> list[SessionId]:
+        """Return the ids of all records, in the order of their homes; for checks and tools."""
+        table, ring = self._core.table, self._core.ring
+        return [session_id for home in ring.names for session_id in table.ids(home)]
+
+    # --- Start ---
+
+    def load(self, session_id: SessionId, portable: bytes, absence_s: float, now: float) -> bool:
+        """Merge what lay on the disk; it is not served before the other members were heard.
+
+        Args:
+            session_id: the id it was stored under.
+            portable: the record in portable form.
+            absence_s: seconds since it was written, by which its idle age grows.
+            now: monotonic seconds.
+
+        Returns:
+            Whether its home is in this ring; else it was left alone.
+
+        Raises:
+            RecordFormatError: it is not a record. Nothing was merged.
+        """
+        if home_of(session_id) not in self._core.ring:
+            return False
+        record = Record.from_portable(aged(portable, absence_s), now)
+        if not record.digest:
+            raise RecordFormatError("a stored record has at least one entry")
+        self._core.clock.observe(record.stamp())
+        self._core.table.merge(session_id, record)
+        return True
+
+    def start(self, now: float) -> list[Effect]:
+        """Begin: dial every other member, the successor first."""
+        self._settling.started_at = now
+        self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
+        self._expiry.start(now)
+        for name in self._core.ring.preference_list(self._core.name)[1:]:
+            self._core.emit(Dial(name))
+        self._review(now)
+        return self._core.collect()
+
+    # --- Links ---
+
+    def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
+        """This node's own connection to ``peer`` is authenticated."""
+        core = self._core
+        old = self._links.outbound.get(peer)
+        if old is not None:
+            self._links.close(old.link, "replaced by a newer connection")
+            self._lose(old.link, now)
+        outbound = self._links.add_outbound(link, peer, now)
+        core.view.set_liveness(core.view.peers[peer], Liveness.UP)
+        self._settling.on_linked(peer, now)
+        self._links.show_status(outbound, self._settling.status(now))
+        core.notice("member_up", peer=peer)
+        self._replication.resend_waiting([peer])
+        self._review(now)
+        return core.collect()
+
+    def on_unreachable(self, peer: str, now: float) -> list[Effect]:
+        """A connection to ``peer`` was refused, or its handshake was not done in time."""
+        member = self._core.view.peers[peer]
+        if member.liveness is Liveness.UNDETERMINED:
+            self._core.view.set_liveness(member, Liveness.DOWN)
+            self._core.alarm("member_down", peer=peer)
+            self._review(now)
+        return self._core.collect()
+
+    def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:
+        """``peer``, or a client for None, has dialled this node and is authenticated."""
+        core = self._core
+        inbound = self._links.add_inbound(link, peer, now)
+        if peer is None:
+            ring = core.ring
+            addresses = tuple(member.address for member in ring.members)
+            self._links.answer(link, Members(ring.name, ring.names, addresses))
+            return core.collect()
+        member = core.view.peers[peer]
+        if member.inbound is not None:
+            self._links.close(member.inbound, "replaced by a newer connection")
+            self._lose(member.inbound, now)
+        member.inbound = link
+        if member.liveness is Liveness.DOWN:
+            core.view.set_liveness(member, Liveness.UNDETERMINED)
+        if member.liveness is Liveness.UNDETERMINED:
+            core.emit(Dial(peer))
+        self._links.show_status(inbound, self._settling.status(now))
+        self._review(now)
+        return core.collect()
+
+    def on_closed(self, link: LinkId, now: float) -> list[Effect]:
+        """A connection is over, whoever closed it and why."""
+        self._lose(link, now)
+        return self._core.collect()
+
+    def _lose(self, link: LinkId, now: float) -> None:
+        connection = self._links.remove(link)
+        peers = self._core.view.peers
+        if isinstance(connection, Inbound):
+            if connection.peer is not None and peers[connection.peer].inbound == link:
+                peers[connection.peer].inbound = None
+                peers[connection.peer].synced = False
+        elif connection is not None:
+            self._core.view.set_liveness(peers[connection.peer], Liveness.UNDETERMINED)
+            self._settling.on_link_lost(connection.peer)
+            self._serving.on_link_lost(connection, now)
+            self._replication.resend_waiting(self._links.outbound)
+            self._core.emit(Dial(connection.peer))
+            self._review(now)
+
+    # --- Messages ---
+
+    def on_message(self, link: LinkId, message: Message, now: float) -> list[Effect]:
+        """A message has come on an authenticated connection."""
+        connection = self._links.get(link)
+        if connection is None:
+            return []  # It was closed here; what was under way no longer counts.
+        connection.heard_at = now
+        try:
+            if isinstance(connection, Outbound):
+                self._on_answer(connection, message, now)
+            else:
+                self._on_dialled(connection, message, now)
+        except RemoteProtocolError as error:
+            self._links.close(link, str(error))
+            self._lose(link, now)
+        return self._core.collect()
+
+    def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
+        """Handle what the dialler of a connection says."""
+        if isinstance(message, Find | Save | End):
+            self._on_request(inbound, message, now)
+            return
+        peer = inbound.peer
+        if peer is None:
+            raise RemoteProtocolError("a client sent what only a member may send")
+        match message:
+            case Changes():
+                self._replication.on_changes(inbound, peer, message, now)
+            case Status():
+                self._on_status(peer, message, now, inbound)
+            case Compare():
+                self._settling.on_compare(inbound, message)
+            case Ask():
+                portable = self._core.table.portable(message.session_id, now)
+                self._links.answer(inbound.link, Answer(message.number, portable))
+            case _:
+                raise RemoteProtocolError("a dialler sent what only an acceptor may send")
+
+    def _on_answer(self, outbound: Outbound, message: Message, now: float) -> None:
+        """Handle what the acceptor of a connection answers."""
+        match message:
+            case Acks():
+                held = self._replication.on_acks(outbound, message, now)
+                if self._settling.on_held(outbound.peer, held, now):
+                    self._review(now)
+            case Status():
+                self._on_status(outbound.peer, message, now, None)
+            case Records():
+                self._settling.on_records(outbound, message, now)
+            case Listing():
+                self._settling.on_listing(outbound, message, now)
+            case Compared():
+                if self._settling.on_compared(outbound, message, now):
+                    self._review(now)
+            case Answer():
+                self._serving.on_answer(outbound, message, now)
+            case Found() | Absent() | Saved() | Failed():
+                self._serving.on_reply(outbound, message, now)
+            case Members():
+                pass
+            case Changes() | Compare() | Ask() | Find() | Save() | End():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case _:
+                assert_never(message)
+
+    def _on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
+        peer = self._core.view.peers[name]
+        self._replication.observe(status.clock, now)
+        news = peer.note_status(status)
+        if inbound is not None:
+            news |= peer.synced != status.synced
+            peer.synced = status.synced
+            if not status.echo:
+                self._links.show_status(inbound, self._settling.status(now, echo=True))
+        if news:
+            self._review(now)
+
+    def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
+        if inbound.requests >= self._core.settings.requests_per_link_max:
+            raise RemoteProtocolError(
+                f"has {inbound.requests} requests unanswered; wait for answers before asking more"
+            )
+        inbound.requests += 1
+        self._serving.serve(inbound.link, request, now)
+
+    # --- The application in this process ---
+
+    def submit(self, request: Request, now: float) -> list[Effect]:
+        """Serve a request of this process; its answer is a ``Respond`` of the same number."""
+        self._serving.serve(None, request, now)
+        return self._core.collect()
+
+    def read(
+        self, session_id: SessionId, touch: bool, now: float
+    ) -> tuple[Found | Absent | None, list[Effect]]:
+        """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
+        return self._serving.read(session_id, touch, now), self._core.collect()
+
+    # --- Sending ---
+
+    def take(self, link: LinkId, now: float) -> Message | None:
+        """Return the next message for a connection that has room; None: wait for its Wake."""
+        return self._links.take(link, now)
+
+    # --- The store ---
+
+    def persistent(self, session_id: SessionId, now: float) -> tuple[int, bytes | None]:
+        """Return a version of this node, and the record as it is then; None: delete it."""
+        return self._core.version, self._core.table.portable(session_id, now) or None
+
+    def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:
+        """The store has these sessions as they were at these versions."""
+        for session_id, version in versions.items():
+            self._receipts.on_persisted(session_id, version)
+        return self._core.collect()
+
+    def on_persist_failed(
+        self, session_ids: Iterable[SessionId], reason: str, now: float
+    ) -> list[Effect]:
+        """The store could not take these sessions; the driver goes on trying."""
+        for session_id in session_ids:
+            self._receipts.on_persist_failed(session_id)
+        return self._core.collect()
+
+    # --- Time ---
+
+    def next_due(self, now: float) -> float:
+        """Return when ``on_tick`` is to be called, in monotonic seconds."""
+        dues = (self._receipts.next_due(), self._serving.next_due(now))
+        return min(self._heartbeat_due, *(due for due in dues if due is not None))
+
+    def on_tick(self, now: float) -> list[Effect]:
+        """Do what has become due."""
+        self._receipts.on_tick(now)
+        self._serving.on_tick(now)
+        if self._heartbeat_due <= now:
+            self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
+            self._beat(now)
+        return self._core.collect()
+
+    def _beat(self, now: float) -> None:
+        """Say that this node lives, and look after what may have stopped."""
+        self._expiry.sweep(now)
+        silent_before = now - self._core.settings.suspect_after_s
+        connections: list[Outbound | Inbound] = list(self._links.outbound.values())
+        connections += [each for each in self._links.inbound.values() if each.peer is not None]
+        for connection in connections:
+            if connection.heard_at < silent_before:
+                self._links.close(connection.link, "silent for too long")
+                self._lose(connection.link, now)
+        for outbound in self._links.outbound.values():
+            status = self._settling.status(now, synced=outbound.synced)
+            self._links.show_status(outbound, status)
+        if self._settling.give_up_stalled(now) or not self._core.ready:
+            self._review(now)
+
+    # --- Conclusions ---
+
+    def _review(self, now: float) -> None:
+        """Draw every conclusion from a changed view of the ring."""
+        self._settling.review(now)
+        self._receipts.on_view_changed()
+        self._serving.on_view_changed(now)
+
+    def _respond(self, origin: Origin, reply: Reply) -> None:
+        respond(self._core, self._links, origin, reply)

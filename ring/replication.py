@@ -1,0 +1,165 @@
+"""Changes on their way: written here, merged from others, acknowledged, passed on.
+
+Rules:
+- Everything that arrives is merged; a merge that changed something goes on to the acting owner
+  and the holders in this node's view, except where it came from; one that changed nothing goes
+  nowhere. So every change ends, and none depends on the road it took.
+- The sender's digest travels with every change. Equal after the merge: the receiver holds.
+  Different: it answers with its own record, which the sender merges before it sends what is
+  missing. So divergence lives for one change, not for one anti-entropy period.
+"""
+
+from collections.abc import Iterable
+
+from ring.clock import Stamp, stamp_ms
+from ring.core import Core
+from ring.effects import Persist
+from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.identity import SessionId, home_of
+from ring.links import Inbound, Links, Outbound
+from ring.messages import Acks, Changes
+from ring.pending import Acknowledged
+from ring.receipts import Receipts
+from ring.record import Record
+from ring.table import Merged
+
+STAMP_AHEAD_MAX_S = 86_400
+"""A stamp further ahead of this node's clock is refused: it would drag every clock along."""
+
+
+class Replication:
+    """The one place where records of this node change."""
+
+    def __init__(self, core: Core, links: Links, receipts: Receipts) -> None:
+        self._core = core
+        self._links = links
+        self._receipts = receipts
+
+    # --- Changes that are made here ---
+
+    def write(self, session_id: SessionId, record: Record, keys: Iterable[bytes]) -> None:
+        """Hold ``record``, of which ``keys`` changed here, and send those on their way."""
+        self._core.table.put(session_id, record)
+        self.spread(session_id, keys)
+
+    def spread(
+        self, session_id: SessionId, keys: Iterable[bytes], knowing: Iterable[str] = ()
+    ) -> None:
+        """Send news to the store and to whoever has to have them, but for who is ``knowing``."""
+        self._core.version += 1
+        self._core.emit(Persist(session_id))
+        for peer in self._core.view.targets(home_of(session_id), knowing):
+            self.mark(peer, session_id, keys)
+
+    def mark(self, peer: str, session_id: SessionId, keys: Iterable[bytes] | None) -> None:
+        """Note that ``peer`` needs these entries, or the whole record for None."""
+        outbound = self._links.outbound.get(peer)
+        if outbound is not None:
+            outbound.stream.mark(session_id, keys)
+            self._links.wake(outbound)
+
+    def confirm(self, session_id: SessionId) -> None:
+        """Have disk and targets say that they have a session which did not change just now."""
+        self._core.emit(Persist(session_id))
+        for peer in self._core.view.targets(home_of(session_id)):
+            self.mark(peer, session_id, ())
+
+    def resend_waiting(self, peers: Iterable[str]) -> None:
+        """Send these members whatever a receipt waits for: they may count for it from now on."""
+        present = set(peers)
+        for session_id in self._receipts.waiting():
+            for peer in present.intersection(self._core.view.targets(home_of(session_id))):
+                self.mark(peer, session_id, None)
+
+    def drop(self, session_id: SessionId) -> None:
+        """Forget a record here and in the store; others do so by themselves."""
+        self._core.table.drop(session_id)
+        self._core.version += 1
+        self._core.emit(Persist(session_id))
+
+    # --- Changes that come from others ---
+
+    def merge(
+        self,
+        session_id: SessionId,
+        portable: bytes,
+        digest: int,
+        knowing: Iterable[str],
+        now: float,
+    ) -> Merged:
+        """Merge what a member sent of a session, and pass on what is news.
+
+        Args:
+            session_id: which session.
+            portable: the record or fragment that was sent.
+            digest: the sender's digest of all it has of it; 0 if it did not say.
+            knowing: the sender, and whoever will learn of it in another way.
+            now: monotonic seconds.
+
+        Raises:
+            RemoteProtocolError: the peer cannot have meant it. Nothing was merged.
+        """
+        if home_of(session_id) not in self._core.ring:
+            raise RemoteProtocolError("sent a session whose home is not in this ring")
+        try:
+            incoming = Record.from_portable(portable, now)
+        except RecordFormatError as error:
+            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+        self.observe(incoming.stamp(), now)
+        merged = self._core.table.merge(session_id, incoming, digest)
+        if merged.news:
+            self.spread(session_id, merged.changed, knowing)
+        return merged
+
+    def observe(self, stamp: Stamp, now: float) -> None:
+        """Let this node's clock pass a member's stamp.
+
+        Raises:
+            RemoteProtocolError: the stamp is absurd. The clock was left alone.
+        """
+        ahead_s = stamp_ms(stamp) / 1000 - self._core.clock.physical_ms(now) / 1000
+        if ahead_s > STAMP_AHEAD_MAX_S:
+            raise RemoteProtocolError(
+                f"sent a stamp {ahead_s:.0f} s ahead of this node's clock; set its clock"
+            )
+        self._core.clock.observe(stamp)
+
+    def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
+        """Merge a frame of a member's stream, to be acknowledged when the link has room."""
+        flat = iter(changes.flat)
+        for session_id, digest, portable in zip(flat, flat, flat, strict=True):
+            assert isinstance(session_id, bytes)
+            assert isinstance(digest, int)
+            assert isinstance(portable, bytes)
+            merged = self.merge(SessionId(session_id), portable, digest, (peer,), now)
+            inbound.merged += 1
+            if merged.digest != digest:
+                inbound.different.append((inbound.merged, SessionId(session_id)))
+        self._links.wake(inbound)
+
+    def on_acks(self, outbound: Outbound, acks: Acks, now: float) -> list[SessionId]:
+        """Take acknowledgements of this node's stream; return the sessions that the peer holds."""
+        held = []
+        for acknowledged in outbound.stream.acknowledge(acks):
+            if acknowledged.theirs is None:
+                held.append(acknowledged.session_id)
+                self._receipts.on_held(acknowledged.session_id, outbound.peer, acknowledged.version)
+            else:
+                self._answer_different(outbound, acknowledged, acknowledged.theirs, now)
+        self._links.wake(outbound)
+        return held
+
+    def _answer_different(
+        self, outbound: Outbound, acknowledged: Acknowledged, theirs: bytes, now: float
+    ) -> None:
+        """Merge the peer's own record, then send what it lacks; equal by then, it says so."""
+        session_id = acknowledged.session_id
+        if theirs:
+            self.merge(session_id, theirs, 0, (outbound.peer,), now)
+        ours = self._core.table.get(session_id)
+        if ours is None:
+            self.mark(outbound.peer, session_id, None)
+            return
+        other = Record.from_portable(theirs, now) if theirs else Record()
+        missing = ours.keys_unlike(other) if other.whole and not ours.ended else None
+        self.mark(outbound.peer, session_id, missing)

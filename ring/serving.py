@@ -1,0 +1,349 @@
+"""Requests: found here, asked for, forwarded, carried out, answered; each before one deadline.
+
+Rules:
+- The acting owner answers from its table. While a member that is up was not compared for the
+  home, that member is asked for the id first; before "no such session", all of them are.
+- One hop: only the node that was asked forwards. What it cannot place now, it parks and tries
+  again until the deadline; a forwarded request is answered at once, whatever the answer.
+- A find may be tried again. A forwarded save or end whose answer is lost has an unknown outcome.
+- Three answers to a lookup: found, not found, not known yet. Nothing that is not whole, and
+  nothing that may still be somewhere else, is ever answered "not found".
+"""
+
+from itertools import count
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from ring.core import Core
+from ring.effects import Respond
+from ring.errors import RemoteProtocolError
+from ring.identity import LinkId, SessionId, home_of
+from ring.links import Inbound, Links, Outbound
+from ring.messages import (
+    Absent,
+    Answer,
+    Ask,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Reply,
+    Request,
+    Save,
+    Saved,
+)
+from ring.receipts import Origin, Receipts
+from ring.record import (
+    Record,
+    held_is_whole,
+    held_portable,
+    held_serves,
+    held_touch_due,
+)
+from ring.replication import Replication
+from ring.settling import Settling
+from ring.writing import RefusedChange, apply_changes, apply_end
+
+RETRY_INTERVAL_S: Final = 0.05
+"""How often a parked request is tried again, if nothing has happened before."""
+PARKED_MAX: Final = 16_384
+ABSENT_CACHED_MAX: Final = 16_384
+
+
+@frozen
+class Errand:
+    """A request on its way, with where its answer goes and until when."""
+
+    origin: Origin
+    request: Request
+    deadline: float
+
+
+@define
+class Asking:
+    """Members that were asked for one session, and who waits for their answers."""
+
+    waiting_for: set[str]
+    errands: list[Errand] = field(factory=list)
+
+
+class Serving:
+    """Every request that this node was asked to serve and has not answered."""
+
+    def __init__(
+        self,
+        core: Core,
+        links: Links,
+        replication: Replication,
+        receipts: Receipts,
+        settling: Settling,
+    ) -> None:
+        self._core = core
+        self._links = links
+        self._replication = replication
+        self._receipts = receipts
+        self._settling = settling
+        self._numbers = count(1)
+        self._parked: list[Errand] = []
+        self._forwarded: dict[int, tuple[LinkId, Errand]] = {}
+        self._asking: dict[SessionId, Asking] = {}
+        self._asked: dict[int, tuple[SessionId, str]] = {}
+        self._absent: dict[SessionId, float] = {}
+        self._complete: frozenset[str] = frozenset()
+        """Homes that this node acts for and knows all of: they are served without asking."""
+
+    # --- Inputs ---
+
+    def serve(self, origin: Origin, request: Request, now: float) -> None:
+        """Answer ``request``, now or before its deadline."""
+        self._attempt(Errand(origin, request, now + self._core.settings.request_timeout_s), now)
+
+    def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
+        """Return what is certain here and now, sending nothing; None: it has to be asked for."""
+        if home_of(session_id) not in self._complete:
+            return None
+        held = self._core.table.held(session_id)
+        if held is None or not held_is_whole(held):
+            return None
+        return self._answer_find(0, session_id, held, touch, now)
+
+    def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
+        """Take what a member has of a session that it was asked for."""
+        session_id, peer = self._asked.pop(message.number, (None, ""))
+        if session_id is None or peer != outbound.peer:
+            raise RemoteProtocolError("answers what it was not asked")
+        if message.portable:
+            self._replication.merge(session_id, message.portable, 0, (peer,), now)
+        self._stop_waiting(session_id, peer, now)
+
+    def on_reply(self, outbound: Outbound, reply: Reply, now: float) -> None:
+        """Pass the answer to a forwarded request back to where the request came from."""
+        link, errand = self._forwarded.pop(reply.number, (None, None))
+        if errand is None:
+            return  # Its deadline has passed, and it was answered.
+        if link != outbound.link:
+            raise RemoteProtocolError("replies to a request of another connection")
+        if isinstance(reply, Failed) and reply.failure is Failure.UNAVAILABLE:
+            self._park(errand, reply.reason, now)
+        else:
+            self._respond(errand.origin, evolve(reply, number=errand.request.number))
+
+    def on_link_lost(self, lost: Outbound, now: float) -> None:
+        """Settle what was forwarded to, or asked of, a member whose link has ended."""
+        forwarded = [(n, e) for n, (link, e) in self._forwarded.items() if link == lost.link]
+        for number, errand in forwarded:
+            del self._forwarded[number]
+            if isinstance(errand.request, Find):
+                self._park(errand, "the acting owner was lost", now)
+            else:
+                self._fail(errand, Failure.OUTCOME_UNKNOWN, "the acting owner was lost")
+        for number, (session_id, peer) in list(self._asked.items()):
+            if peer == lost.peer:
+                del self._asked[number]
+                self._stop_waiting(session_id, peer, now)
+
+    def on_view_changed(self, now: float) -> None:
+        """Try again what could not be placed before."""
+        self._complete = frozenset(
+            home for home in self._core.view.claims if not self._settling.uncompared(home)
+        )
+        parked, self._parked = self._parked, []
+        for errand in parked:
+            self._attempt(errand, now)
+
+    def on_tick(self, now: float) -> None:
+        """Give up what is over its deadline, and try the rest again."""
+        for number, (_, errand) in list(self._forwarded.items()):
+            if errand.deadline <= now:
+                del self._forwarded[number]
+                self._expire(errand)
+        for session_id, asking in list(self._asking.items()):
+            for errand in [late for late in asking.errands if late.deadline <= now]:
+                asking.errands.remove(errand)
+                self._fail(errand, Failure.UNAVAILABLE, "a member did not say what it has of it")
+            if not asking.errands:
+                del self._asking[session_id]
+        for session_id in [each for each, until in self._absent.items() if until <= now]:
+            del self._absent[session_id]
+        if self._parked:
+            self.on_view_changed(now)
+
+    def next_due(self, now: float) -> float | None:
+        """Return when ``on_tick`` has something to do; None: nothing waits."""
+        waits = self._parked or self._forwarded or self._asking
+        return now + RETRY_INTERVAL_S if waits else None
+
+    # --- Placing ---
+
+    def _attempt(self, errand: Errand, now: float) -> None:
+        request, view = errand.request, self._core.view
+        home = home_of(request.session_id)
+        if home not in self._core.ring:
+            self._carry_out_unknown(errand)
+            return
+        acting = view.acting_owner(home)
+        if acting != self._core.name:
+            self._forward(errand, acting, now)
+        elif home not in view.claims:
+            self._park(errand, "its members are still comparing what they have", now)
+        else:
+            self._look_up(errand, home, now)
+
+    def _carry_out_unknown(self, errand: Errand) -> None:
+        number = errand.request.number
+        match errand.request:
+            case Find():
+                self._respond(errand.origin, Absent(number))
+            case Save():
+                self._fail(errand, Failure.GONE, "no such session")
+            case End():
+                self._respond(errand.origin, Saved(number, (), (), False))
+
+    def _forward(self, errand: Errand, acting: str, now: float) -> None:
+        outbound = self._links.outbound.get(acting)
+        if errand.request.forwarded:
+            self._fail(
+                errand, Failure.UNAVAILABLE, f"{acting} acts for it, as {self._core.name} sees it"
+            )
+        elif outbound is None:
+            self._park(errand, f"{acting} cannot be reached", now)
+        else:
+            number = next(self._numbers)
+            self._forwarded[number] = (outbound.link, errand)
+            self._links.tell(acting, evolve(errand.request, number=number, forwarded=True))
+
+    def _park(self, errand: Errand, reason: str, now: float) -> None:
+        parks = not errand.request.forwarded and errand.deadline > now
+        if parks and len(self._parked) < PARKED_MAX:
+            self._parked.append(errand)
+        else:
+            self._fail(errand, Failure.UNAVAILABLE, reason)
+
+    def _expire(self, errand: Errand) -> None:
+        if isinstance(errand.request, Find):
+            self._fail(errand, Failure.UNAVAILABLE, "the acting owner did not answer in time")
+        else:
+            self._fail(errand, Failure.OUTCOME_UNKNOWN, "the acting owner did not answer in time")
+
+    # --- Asking ---
+
+    def _look_up(self, errand: Errand, home: str, now: float) -> None:
+        """Ask for the session whoever may know more of it, then carry out the request."""
+        session_id = errand.request.session_id
+        held = self._core.table.held(session_id)
+        whom = set() if home in self._complete else self._settling.uncompared(home)
+        creates = isinstance(errand.request, Save) and errand.request.create
+        if (held is None or not held_is_whole(held)) and session_id not in self._absent:
+            whom = set() if creates else set(self._core.view.up) - {self._core.name}
+        whom &= self._links.outbound.keys()
+        if not whom:
+            self._carry_out(errand, now)
+            return
+        asking = self._asking.get(session_id)
+        if asking is None:
+            asking = self._asking[session_id] = Asking(whom)
+            for peer in sorted(whom):
+                number = next(self._numbers)
+                self._asked[number] = (session_id, peer)
+                self._links.tell(peer, Ask(number, session_id))
+        asking.errands.append(errand)
+
+    def _stop_waiting(self, session_id: SessionId, peer: str, now: float) -> None:
+        asking = self._asking.get(session_id)
+        if asking is None:
+            return
+        asking.waiting_for.discard(peer)
+        if not asking.waiting_for:
+            del self._asking[session_id]
+            for errand in asking.errands:
+                self._carry_out(errand, now)
+
+    # --- Carrying out ---
+
+    def _carry_out(self, errand: Errand, now: float) -> None:
+        """Carry out a request for which everybody was asked who may know more."""
+        request = errand.request
+        session_id, home = request.session_id, home_of(request.session_id)
+        if home not in self._core.view.claims:
+            self._attempt(errand, now)
+            return
+        held = self._core.table.held(session_id)
+        creates = isinstance(request, Save) and request.create
+        if held is None and not creates:
+            if self._settling.may_deny(home, now):
+                self._deny(errand, now)
+            else:
+                self._park(errand, "members that may hold it are missing", now)
+        elif held is not None and not held_is_whole(held):
+            self._park(errand, "only a part of it has arrived", now)
+        elif isinstance(request, Find):
+            assert held is not None
+            reply = self._answer_find(request.number, session_id, held, request.touch, now)
+            self._respond(errand.origin, reply)
+        else:
+            self._write(errand, request, now)
+
+    def _deny(self, errand: Errand, now: float) -> None:
+        """Say that there is no such session, and remember it for a moment."""
+        if len(self._absent) < ABSENT_CACHED_MAX:
+            until = now + self._core.settings.absent_cached_s
+            self._absent[errand.request.session_id] = until
+        # A member that is away may have it: its end has to be there when it returns.
+        everyone = len(self._core.view.up) == len(self._core.ring.names)
+        if isinstance(errand.request, End) and not everyone:
+            self._write(errand, errand.request, now)
+        else:
+            self._carry_out_unknown(errand)
+
+    def _answer_find(
+        self, number: int, session_id: SessionId, held: bytes, touch: bool, now: float
+    ) -> Found | Absent:
+        if not held_serves(held, now):
+            return Absent(number)
+        if touch and held_touch_due(held, now):
+            record = Record.from_held(held)
+            record.touch(self._core.clock.tick(now), now)
+            self._replication.write(session_id, record, record.keys() - record.entries.keys())
+            return Found(number, record.portable(now))
+        return Found(number, held_portable(held, now))
+
+    def _write(self, errand: Errand, request: Save | End, now: float) -> None:
+        core, session_id = self._core, request.session_id
+        record = core.table.get(session_id) or Record()
+        try:
+            if isinstance(request, Save):
+                keys = apply_changes(
+                    record, request, core.settings, core.clock, core.table.epoch, now
+                )
+            else:
+                keys = apply_end(record, core.name, core.clock, now)
+        except RefusedChange as refused:
+            self._fail(errand, refused.failure, refused.reason)
+            return
+        if keys:
+            self._absent.pop(session_id, None)
+            self._replication.write(session_id, record, keys)
+        else:
+            self._replication.confirm(session_id)
+        self._receipts.wait(errand.origin, request, now)
+
+    # --- Answering ---
+
+    def _fail(self, errand: Errand, failure: Failure, reason: str) -> None:
+        self._respond(errand.origin, Failed(errand.request.number, failure, reason))
+
+    def _respond(self, origin: Origin, reply: Reply) -> None:
+        respond(self._core, self._links, origin, reply)
+
+
+def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
+    """Send the answer to a request to where the request came from."""
+    if origin is None:
+        core.emit(Respond(reply.number, reply))
+        return
+    inbound = links.inbound.get(origin)
+    if isinstance(inbound, Inbound):
+        inbound.requests -= 1
+        links.answer(origin, reply)

@@ -1,0 +1,99 @@
+"""What a client's save or end does to a record; the acting owner stamps it.
+
+Rule: a write is stamped above every stamp in the record that it changes, because the clock has
+observed them all. It changes all that was asked for, or nothing.
+"""
+
+from collections.abc import Set
+
+from attrs import define
+
+from ring.clock import Clock
+from ring.messages import Failure, Save
+from ring.record import (
+    ACCESSED,
+    CREATED,
+    ENDED,
+    KEY_BYTES_MAX,
+    LIFETIME,
+    MAX_IDLE,
+    NIL,
+    PRINCIPAL,
+    EndReason,
+    Record,
+    coalescing_s,
+    make_entry,
+)
+from ring.settings import Settings
+
+_WRITABLE_RESERVED = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
+
+
+@define
+class RefusedChange(Exception):
+    """The change cannot be made, and was not: ``failure`` and ``reason`` go to who asked."""
+
+    failure: Failure
+    reason: str
+
+
+def apply_changes(
+    record: Record, request: Save, settings: Settings, clock: Clock, epoch: float, now: float
+) -> Set[bytes]:
+    """Make the changes of ``request`` in ``record``; return the keys of what is news.
+
+    Raises:
+        RefusedChange: the session is gone, or a change is not allowed. Nothing was changed.
+    """
+    if record.ended:
+        raise RefusedChange(Failure.GONE, "the session was ended")
+    exists = record.digest != 0
+    if exists and (record.expired or record.due(epoch) <= now):
+        raise RefusedChange(Failure.GONE, "the session has expired")
+    _check_changes(record, request, settings)
+    stamp = clock.tick(now)
+    keys = {key for key, value in request.changes if record.put(key, make_entry(stamp, value))}
+    if not exists:
+        if record.put(CREATED, make_entry(stamp, NIL)):
+            keys.add(CREATED)
+        record.make_whole()
+    idle = now - record.accessed_at
+    if not exists or (keys and idle >= (coalescing_s(record.max_idle_s) or 60.0)):
+        record.touch(stamp, now)
+        keys.add(ACCESSED)
+    return keys
+
+
+def apply_end(record: Record, node: str, clock: Clock, now: float) -> Set[bytes]:
+    """Turn ``record`` into a tombstone; return the keys of what is news, none if it was one."""
+    if record.ended:
+        return frozenset()
+    record.end(EndReason.DELETED, node, clock.tick(now))
+    return frozenset({ENDED})
+
+
+def _check_changes(record: Record, request: Save, settings: Settings) -> None:
+    after = {key: len(entry) for key, entry in record.entries.items()}
+    for key, value in request.changes:
+        if not 0 < len(key) <= KEY_BYTES_MAX:
+            raise RefusedChange(
+                Failure.INVALID,
+                f"an attribute's name has {len(key)} bytes; use 1 to {KEY_BYTES_MAX}",
+            )
+        if key.startswith(b"\x00") and key not in _WRITABLE_RESERVED:
+            raise RefusedChange(Failure.INVALID, f"{key!r} is reserved; it cannot be written")
+        size = len(value or b"")
+        if size > settings.attribute_bytes_max:
+            raise RefusedChange(
+                Failure.TOO_LARGE,
+                f"attribute {key.decode(errors='replace')!r} has {size} bytes packed; "
+                f"the limit attribute_bytes_max is {settings.attribute_bytes_max}",
+            )
+        after[key] = size
+    total = sum(len(key) + size for key, size in after.items())
+    if total > settings.session_bytes_max:
+        raise RefusedChange(
+            Failure.TOO_LARGE,
+            f"the session would have {total} bytes packed; "
+            f"the limit session_bytes_max is {settings.session_bytes_max}",
+        )
