@@ -1,0 +1,132 @@
+"""The other messages, spelled by cattrs from their classes.
+
+Rules:
+- cattrs by itself turns None into "None", True into 1, 3.9 into 3 and a list into a str. Here
+  every type has a hook that takes that type and nothing else, and a type without a hook is
+  refused when the module's users first ask for it, not guessed.
+- Text, bytes and lists have no general hook at all: each such field is named below, with its
+  limit.
+
+Source: cattrs' advice to keep the rules of conversion apart from the models.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+import cattrs
+
+from ring.clock import Stamp
+from ring.identity import SessionId
+from ring.messages import Durability, Failure
+from wire import checks
+from wire.limits import (
+    ADDRESS_CHARS_MAX,
+    BUCKETS_BYTES,
+    NAMES_MAX,
+    REASON_CHARS_MAX,
+    RING_NAME_CHARS_MAX,
+)
+
+_T = TypeVar("_T")
+_Check = Callable[[object, str], Any]
+
+
+def _buckets(value: object, what: str) -> bytes:
+    buckets = checks.exactly(bytes, value, what)
+    if len(buckets) not in (0, BUCKETS_BYTES):
+        raise ValueError(f"{what} has {len(buckets)} bytes; 0 or {BUCKETS_BYTES} are allowed")
+    return buckets
+
+
+def _addresses(value: object, what: str) -> tuple[str, ...]:
+    addresses = checks.exactly(list, value, what)
+    if len(addresses) > NAMES_MAX:
+        raise ValueError(f"{what} has {len(addresses)} elements; {NAMES_MAX} are allowed")
+    return tuple(checks.text(address, what, ADDRESS_CHARS_MAX) for address in addresses)
+
+
+def _failure(value: object, what: str) -> Failure:
+    return Failure(checks.exactly(int, value, what))
+
+
+_CHECKS_BY_FIELD: Final[dict[str, _Check]] = {
+    "addresses": _addresses,
+    "buckets": _buckets,
+    "claims": checks.member_names,
+    "home": checks.member_name,
+    "names": checks.member_names,
+    "portable": lambda value, what: checks.exactly(bytes, value, what),
+    "reason": lambda value, what: checks.text(value, what, REASON_CHARS_MAX),
+    "ring_name": lambda value, what: checks.text(value, what, RING_NAME_CHARS_MAX),
+}
+"""Text, bytes and lists, by the name of the field; a name means the same in every message."""
+
+_CHECKS_BY_TYPE: Final[dict[Any, _Check]] = {
+    bool: lambda value, what: checks.exactly(bool, value, what),
+    int: checks.u64,
+    Stamp: checks.u64,
+    SessionId: checks.session_id,
+    Durability: checks.durability,
+    Failure: _failure,
+}
+
+
+def _refuse(value: object, kind: Any) -> Any:
+    raise TypeError(f"there is no rule for a field of type {kind}")
+
+
+def _hook(check: _Check) -> Callable[[Any, Any], Any]:
+    return lambda value, _: check(value, "it")
+
+
+def _reader(kind: Any) -> Callable[[Any, Any], Any]:
+    """Return a hook that makes a message of the attrs class ``kind`` from a list of its fields."""
+    fields = attrs.fields(kind)
+
+    def read_message(value: Any, _: Any) -> Any:
+        parts = checks.exactly(list, value, "the message")
+        if len(parts) != len(fields):
+            raise ValueError(f"{len(parts)} fields came; there are {len(fields)}")
+        return kind(*map(_read_field, fields, parts))
+
+    return read_message
+
+
+def _read_field(field: "attrs.Attribute[Any]", part: object) -> Any:
+    check = _CHECKS_BY_FIELD.get(field.name)
+    if check is not None:
+        return check(part, field.name)
+    assert field.type is not None
+    try:
+        return _CONVERTER.structure(part, field.type)
+    except ValueError as error:
+        raise ValueError(f"{field.name}: {error}") from error
+
+
+def _make_converter() -> cattrs.Converter:
+    # Detailed validation gathers errors in groups that repeat the values, which may be ids.
+    converter = cattrs.Converter(detailed_validation=False)
+    converter.register_structure_hook_func(lambda _: True, _refuse)
+    converter.register_structure_hook_factory(attrs.has, _reader)
+    for kind, check in _CHECKS_BY_TYPE.items():
+        converter.register_structure_hook(kind, _hook(check))
+    return converter
+
+
+_CONVERTER: Final = _make_converter()
+
+
+def spell(message: attrs.AttrsInstance) -> list[object]:
+    """Return the fields of ``message`` in the order of its class."""
+    fields = attrs.astuple(message, recurse=False)
+    return [list(part) if isinstance(part, tuple) else part for part in fields]
+
+
+def read(kind: type[_T], fields: list[object]) -> _T:
+    """Return the message of class ``kind`` that ``fields`` spell.
+
+    Raises:
+        ValueError: a field is missing, is too many, or is not exactly what it has to be.
+    """
+    return _CONVERTER.structure(fields, kind)
