@@ -1,0 +1,117 @@
+"""What an application asks of a change, who carries it to the ring, and what comes back.
+
+Rule: each error says whether the change may be in force (``ring.errors``); a receipt names only
+those who had the change when the answer was made.
+"""
+
+from typing import Final, Literal, Protocol
+
+from attrs import frozen
+
+from ring.errors import (
+    LocalProtocolError,
+    OutcomeUnknownError,
+    ReplicationTimeoutError,
+    SessionEnded,
+    SessionTooLargeError,
+    SessionUnavailableError,
+)
+from ring.identity import SessionId
+from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Save, Saved
+
+OnTimeout = Literal["accept", "refuse"]
+"""What a save does when its durability is not reached in time: a degraded receipt, or an error."""
+
+
+class Backend(Protocol):
+    """What carries requests to the ring: a node in this process, or a client of one."""
+
+    def next_number(self) -> int:
+        """Return a number that no other request of this backend has."""
+
+    def new_session_id(self) -> SessionId:
+        """Return a fresh id, whose home is a member of the ring."""
+
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970, as the monotonic clock carries them."""
+
+    def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
+        """Answer from this process's memory, waiting for nothing; None: it has to be asked for."""
+
+    async def perform(self, request: Find | Save | End) -> Found | Absent | Saved | Failed:
+        """Carry ``request`` out and return the answer, a Failed included; never raise for one.
+
+        Requests about one session take effect in the order of the calls.
+        """
+
+
+@frozen
+class Wish:
+    """How durable a change is to be, and what happens if that takes too long."""
+
+    durability: Durability
+    on_timeout: OnTimeout
+
+    def changed(self, durability: Durability | str | None, on_timeout: OnTimeout | None) -> "Wish":
+        """Return this wish with what is not None in its place.
+
+        Raises:
+            ValueError: no such durability or answer. Definite: nothing was sent.
+        """
+        if durability is None and on_timeout is None:
+            return self
+        try:
+            wanted = self.durability if durability is None else Durability(durability)
+        except ValueError:
+            allowed = ", ".join(repr(str(each)) for each in Durability)
+            raise ValueError(f"durability is {durability!r}; use {allowed}") from None
+        if on_timeout not in (None, "accept", "refuse"):
+            raise ValueError(f"on_timeout is {on_timeout!r}; use 'accept' or 'refuse'")
+        return Wish(wanted, on_timeout or self.on_timeout)
+
+
+@frozen
+class Receipt:
+    """Who had a change when its save was answered."""
+
+    holders: tuple[str, ...]
+    """The members that had it in memory."""
+    on_disk: tuple[str, ...]
+    """The members that had it on disk."""
+    degraded: bool
+    """Whether that is less than was asked for."""
+
+
+NOTHING_SENT: Final = Receipt(holders=(), on_disk=(), degraded=False)
+"""The receipt of a save that had nothing to send, and so asked nobody."""
+
+
+def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
+    """Return the receipt that ``reply``, to a save or an end, stands for.
+
+    Raises:
+        SessionEnded: the session is gone. Definite.
+        SessionUnavailableError: nobody could be asked. Definite.
+        OutcomeUnknownError: the change may be in force. Indefinite.
+        ReplicationTimeoutError: the change is in force, but less durable than asked for.
+        SessionTooLargeError: the session is over its limit. Definite.
+    """
+    match reply:
+        case Saved(_, holders, on_disk, degraded):
+            return Receipt(holders, on_disk, degraded)
+        case Absent():
+            raise SessionEnded("the session was ended, has expired, or never existed")
+        case Failed(_, Failure.GONE, reason):
+            raise SessionEnded(reason)
+        case Failed(_, Failure.UNAVAILABLE, reason):
+            raise SessionUnavailableError(reason)
+        case Failed(_, Failure.OUTCOME_UNKNOWN, reason):
+            raise OutcomeUnknownError(reason)
+        case Failed(_, Failure.NOT_REPLICATED, reason):
+            raise ReplicationTimeoutError(reason)
+        case Failed(_, Failure.TOO_LARGE, reason):
+            raise SessionTooLargeError(reason)
+        case Failed(_, _, reason):
+            raise LocalProtocolError(reason)
+        case Found():
+            raise AssertionError("a change was answered with a record")

@@ -1,0 +1,88 @@
+"""The application's classes whose values may be kept in sessions.
+
+Rules:
+- A class is registered for the whole process, since a class is the same in all of it.
+- Only attrs classes, and only by their constructor: a value is its fields, and comes back by
+  calling the class with them. No other code of a class runs.
+"""
+
+from typing import Any, TypeVar
+
+import attrs
+
+from node.errors import ValueNotStorableError
+
+_C = TypeVar("_C")
+
+
+@attrs.frozen
+class RegisteredClass:
+    """A class, the name that stands for it, and its fields."""
+
+    name: str
+    cls: type
+    fields: tuple[tuple[str, str], ...]
+    """Name of each field, and of the argument of the constructor that takes it."""
+
+
+_by_class: dict[type, RegisteredClass] = {}
+_by_name: dict[str, RegisteredClass] = {}
+
+
+def register(cls: type[_C], name: str | None = None) -> type[_C]:
+    """Let values of the attrs class ``cls`` be kept in sessions; return ``cls``.
+
+    Each field's value must itself be storable. Every process that reads such a value must have
+    registered a class of this name, with fields that its constructor accepts.
+
+    Args:
+        cls: a class made by attrs whose fields all are arguments of its constructor.
+        name: what stands for the class in the bytes, for ever; ``cls.__name__`` if not given.
+
+    Raises:
+        ValueNotStorableError: ``cls`` is no such class, or another one has the name. Nothing
+            was registered.
+    """
+    if not _is_made_by_attrs(cls):
+        raise ValueNotStorableError(
+            f"{cls!r} cannot be registered: it is not an attrs class; decorate it with attrs.define"
+        )
+    fields: tuple[attrs.Attribute[Any], ...] = vars(cls)["__attrs_attrs__"]
+    derived = [field.name for field in fields if not field.init]
+    if derived:
+        raise ValueNotStorableError(
+            f"class {cls.__name__} cannot be registered: its field {derived[0]!r} is no argument "
+            "of its constructor, so it could not be given back; make it a property"
+        )
+    name = cls.__name__ if name is None else name
+    known = _by_name.get(name)
+    if known is not None and _origin(known.cls) != _origin(cls):
+        raise ValueNotStorableError(
+            f"class {cls.__name__} cannot be registered as {name!r}: {known.cls!r} has that name; "
+            "give another with name="
+        )
+    if known is not None:  # The module was loaded again: the new class takes the old one's place.
+        del _by_class[known.cls]
+    _by_class[cls] = _by_name[name] = RegisteredClass(
+        name, cls, tuple((field.name, field.alias or field.name) for field in fields)
+    )
+    return cls
+
+
+def _is_made_by_attrs(cls: object) -> bool:
+    """Tell a class of attrs from one that only derives from such a class."""
+    return isinstance(cls, type) and "__attrs_attrs__" in vars(cls)
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
+
+def registered_class(cls: type) -> RegisteredClass | None:
+    """Return how ``cls`` itself, not one it derives from, was registered, if it was."""
+    return _by_class.get(cls)
+
+
+def registered_as(name: str) -> RegisteredClass | None:
+    """Return the class that was registered as ``name``, if there is one."""
+    return _by_name.get(name)

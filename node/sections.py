@@ -1,0 +1,257 @@
+"""The sections of a configuration, in code and in a file: each setting, its default, its checks.
+
+Rules:
+- A key in the file is a field here, with the same name, values and checks; so a setting has the
+  same effect from code and from a file.
+- Nothing is coerced but durations, which may be written as text: True is not 1, "1" is not 1.
+- A section is checked when it is built; what concerns several settings is checked there too.
+- Durations are seconds once built, sizes bytes, limits inclusive. Secrets show nowhere.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, cast
+
+from attrs import Attribute, field, frozen
+
+from node.durations import DURATION_FORMS, parse_duration
+from node.receipts import OnTimeout
+from ring.errors import ConfigError
+from ring.messages import Durability
+
+SECRET_BYTES_MIN: Final = 16
+SECRET_BYTES_MAX: Final = 1024
+
+SESSION_BYTES_MAX: Final = 768 * 1024
+"""No session may be allowed more: a record has to fit into one frame."""
+
+
+def _seconds(value: float | str) -> float:
+    """Convert a duration; leave anything else for the validator, which knows the key."""
+    seconds = parse_duration(value)
+    return cast(float, value) if seconds is None else seconds
+
+
+def _durability(value: Durability | str | None) -> Durability | None:
+    try:
+        return None if value is None else Durability(value)
+    except ValueError:
+        return cast(Durability, value)
+
+
+def _secrets(value: Iterable[bytes | str] | bytes | str) -> tuple[bytes, ...]:
+    each = [value] if isinstance(value, bytes | str) else value
+    return tuple(one.encode() if isinstance(one, str) else one for one in each)
+
+
+def _key(section: Any, attribute: "Attribute[Any]") -> str:
+    return f"{section.SECTION}.{attribute.name}"
+
+
+def _check_duration(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not float:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use {DURATION_FORMS}")
+
+
+def _check_positive(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    _check_duration(section, attribute, value)
+    if not cast(float, value) > 0:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use more than 0 seconds")
+
+
+def _check_count(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use a whole number from 1 on")
+
+
+def _check_text(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not (value is None or (type(value) is str and value)):
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use a text that is not empty")
+
+
+def _check_durability(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not (value is None or isinstance(value, Durability)):
+        forms = ", ".join(f'"{each}"' for each in Durability)
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use one of {forms}")
+
+
+def _check_answer(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value not in ("accept", "refuse"):
+        raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "accept" or "refuse"')
+
+
+def _check_secrets(section: object, attribute: "Attribute[Any]", value: tuple[object, ...]) -> None:
+    for number, secret in enumerate(value):
+        check_secret(f"{_key(section, attribute)}[{number}]", secret)
+
+
+def check_secret(key: str, secret: object) -> None:
+    """Check the form of a secret, which stands at ``key`` and is never shown.
+
+    Raises:
+        ConfigError: it is no text or bytes, or too short or too long.
+    """
+    if not isinstance(secret, bytes):
+        raise ConfigError(f"{key} is of type {type(secret).__name__}; use a text")
+    if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:
+        raise ConfigError(
+            f"{key} has {len(secret)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}, "
+            'for example from "openssl rand -base64 32"'
+        )
+
+
+@frozen
+class StoreConfig:
+    """``[store]``: where the node keeps its sessions on disk. Without it: in memory only."""
+
+    SECTION: ClassVar = "store"
+
+    url: str = field(validator=_check_text)
+    """``file:`` and an absolute path; ``{name}`` in it stands for the node's own name."""
+
+
+@frozen
+class SessionsConfig:
+    """``[sessions]``: what holds for each session unless a call says otherwise."""
+
+    SECTION: ClassVar = "sessions"
+
+    max_idle: float = field(default=1800.0, converter=_seconds, validator=_check_duration)
+    """Seconds without access after which a session expires; 0 or less: never.
+
+    Larger: users stay logged in longer, and memory is held longer. Smaller: the reverse.
+    """
+    lifetime: float = field(default=0.0, converter=_seconds, validator=_check_duration)
+    """Seconds after its creation at which a session expires in any case; 0 or less: never.
+
+    Smaller: a stolen cookie is of use for a shorter time.
+    """
+    durability: Durability | None = field(
+        default=None, converter=_durability, validator=_check_durability
+    )
+    """What must hold a change before its save returns; None: see ``NodeConfig.durability``."""
+    on_timeout: OnTimeout = field(default="accept", validator=_check_answer)
+    """A save whose durability is not reached in time: a degraded receipt, or an error."""
+    on_end_timeout: OnTimeout = field(default="refuse", validator=_check_answer)
+    """The same for ending a session, where a surviving copy could matter more."""
+    session_bytes_max: int = field(default=SESSION_BYTES_MAX, validator=_check_count)
+    """All names and packed values of a session; at most 786,432. Smaller: memory is bounded."""
+    attribute_bytes_max: int = field(default=256 * 1024, validator=_check_count)
+    """The packed value of one attribute; at most ``session_bytes_max``."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.session_bytes_max > SESSION_BYTES_MAX:
+            raise ConfigError(
+                f"sessions.session_bytes_max is {self.session_bytes_max}; "
+                f"use at most {SESSION_BYTES_MAX}, which is what fits into a frame"
+            )
+        if self.attribute_bytes_max > self.session_bytes_max:
+            raise ConfigError(
+                f"sessions.attribute_bytes_max is {self.attribute_bytes_max}, more than "
+                f"sessions.session_bytes_max, which is {self.session_bytes_max}; "
+                "lower the former or raise the latter"
+            )
+
+
+@frozen
+class SecurityConfig:
+    """``[security]``: how members and clients prove to each other who they are."""
+
+    SECTION: ClassVar = "security"
+
+    secrets: tuple[bytes, ...] = field(
+        default=(), converter=_secrets, validator=_check_secrets, repr=False
+    )
+    """Shared secrets of 16 to 1,024 bytes. The first one proves, all of them are accepted.
+
+    To change a secret without a pause: add the new one as the last on every node, then make it
+    the first everywhere, then remove the old one. None: the node may listen on loopback only.
+    """
+
+
+@frozen
+class NodeSection:
+    """``[node]``: where this node listens, its intervals and time-outs, and its limits."""
+
+    SECTION: ClassVar = "node"
+
+    listen: str | None = field(default=None, validator=_check_text)
+    """``host:port`` to listen at, where it differs from the member's address in the ring."""
+    unix: str | None = field(default=None, validator=_check_text)
+    """Absolute path of a socket for clients on this host; ``{name}``: the node's own name."""
+    heartbeat: float = field(default=0.5, converter=_seconds, validator=_check_positive)
+    """Seconds between heartbeats. Larger: fewer small frames. Smaller: silence shows sooner."""
+    suspect: float = field(default=3.0, converter=_seconds, validator=_check_positive)
+    """Seconds of silence before a connection is closed and dialled again; at least 4 heartbeats.
+
+    Larger: a slow member is not mistaken for a dead one. Smaller: a frozen one is noticed sooner.
+    """
+    handshake: float = field(default=2.0, converter=_seconds, validator=_check_positive)
+    """Seconds in which a new connection must have authenticated.
+
+    Larger: for slow networks. Smaller: a member that accepts but never answers is down sooner.
+    """
+    settle: float = field(default=6.0, converter=_seconds, validator=_check_positive)
+    """Seconds without progress after which a comparison with a member is given up.
+
+    More than ``suspect`` and ``handshake`` together. Larger: fewer answers from what may be stale
+    copies. Smaller: sessions are available sooner after a member was lost half-way.
+    """
+    join: float = field(default=10.0, converter=_seconds, validator=_check_positive)
+    """Seconds a starting node waits for members that may know more than its own disk.
+
+    At least ``handshake``. Larger: a ring restarted as a whole waits longer for its slowest
+    member. Smaller: a node starts sooner when it is alone.
+    """
+    ack_timeout: float = field(default=1.0, converter=_seconds, validator=_check_positive)
+    """Seconds a save waits for a live member before it is degraded or refused.
+
+    Larger: fewer degraded receipts. Smaller: a hanging member holds writers up for less.
+    """
+    request_timeout: float = field(default=5.0, converter=_seconds, validator=_check_positive)
+    """Seconds for a whole request, wherever it is forwarded; more than ``ack_timeout``."""
+    sweep: float = field(default=60.0, converter=_seconds, validator=_check_positive)
+    """Seconds between two searches for expired sessions. Larger: they linger in memory."""
+    reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_positive)
+    """The longest pause, in seconds, between two attempts to reach a member.
+
+    Larger: less traffic to dead hosts. Smaller: a member that comes back is linked sooner.
+    """
+    connections_max: int = field(default=1024, validator=_check_count)
+    """Inbound connections in all, of members and clients. Larger: more memory and descriptors.
+
+    At least two for each member, and one for a client.
+    """
+    unauthenticated_max: int = field(default=128, validator=_check_count)
+    """How many of them may not have authenticated yet; at most ``connections_max``.
+
+    Larger: strangers can hold more memory. Smaller: they can keep members waiting more easily.
+    """
+    requests_per_connection_max: int = field(default=1024, validator=_check_count)
+    """Unanswered requests of one connection; a peer that sends more is disconnected."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.suspect < 4 * self.heartbeat:
+            raise ConfigError(
+                f"node.suspect is {self.suspect:g} s; use at least 4 times node.heartbeat, "
+                f"{4 * self.heartbeat:g} s, so that one late frame is not taken for a death"
+            )
+        if self.settle <= self.suspect + self.handshake:
+            raise ConfigError(
+                f"node.settle is {self.settle:g} s; use more than node.suspect and node.handshake "
+                f"together, {self.suspect + self.handshake:g} s, in which a lost member shows"
+            )
+        if self.join < self.handshake:
+            raise ConfigError(
+                f"node.join is {self.join:g} s; use at least node.handshake, "
+                f"{self.handshake:g} s, so that members can be reached in it"
+            )
+        if self.request_timeout <= self.ack_timeout:
+            raise ConfigError(
+                f"node.request_timeout is {self.request_timeout:g} s; use more than "
+                f"node.ack_timeout, {self.ack_timeout:g} s, which is a part of it"
+            )
+        if self.unauthenticated_max > self.connections_max:
+            raise ConfigError(
+                f"node.unauthenticated_max is {self.unauthenticated_max}; use at most "
+                f"node.connections_max, {self.connections_max}, which includes them"
+            )

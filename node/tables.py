@@ -1,0 +1,218 @@
+"""A configuration as tables of keys and values: from a TOML file, the environment, and code.
+
+Rules:
+- Layers are laid over one another key by key: code beats environment beats file.
+- An unknown key is refused, with the nearest known one. Its value is not shown: it may be a
+  secret at the wrong place. Values are checked by the sections (``node.sections``).
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from node.sections import (
+    NodeSection,
+    SecurityConfig,
+    SessionsConfig,
+    StoreConfig,
+    check_secret,
+)
+from ring.errors import ConfigError
+from ring.placement import Member, Ring
+
+Tables = Mapping[str, Any]
+"""Sections by name; each a mapping of keys to values. None stands for "as if not written"."""
+
+CONFIG_VARIABLE: Final = "SESSIONRING_CONFIG"
+NAME_VARIABLE: Final = "SESSIONRING_NAME"
+SECRET_VARIABLE: Final = "SESSIONRING_SECRET"  # noqa: S105 - the variable's name
+
+_SECTIONS: Final = ("ring", "store", "sessions", "security", "node")
+_SECRET_KEYS: Final = frozenset({"secret", "secrets", "secret_file"})
+
+_S = TypeVar("_S", SessionsConfig, StoreConfig, NodeSection)
+
+
+@attrs.frozen
+class Sections:
+    """A whole configuration but for the node's own name."""
+
+    ring: Ring
+    store: StoreConfig | None
+    sessions: SessionsConfig
+    security: SecurityConfig
+    node: NodeSection
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the tables of the TOML file at ``path``.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML; then the line is named.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"configuration file {os.fspath(path)!r} cannot be read: {reason}; "
+            f"give its path, or set {CONFIG_VARIABLE}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration file {os.fspath(path)!r} is not UTF-8 at byte {error.start}; "
+            "save it as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"configuration file {os.fspath(path)!r} is not TOML: {error}; correct that line"
+        ) from error
+
+
+def environment_layer(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the environment says, as tables.
+
+    Raises:
+        ConfigError: the secret there cannot be used.
+    """
+    secret = environ.get(SECRET_VARIABLE)
+    if secret is None:
+        return {}
+    as_bytes = os.fsencode(secret)
+    check_secret(SECRET_VARIABLE, as_bytes)
+    return {"security": {"secret": as_bytes}}
+
+
+def lay_over(lower: Tables, upper: Tables) -> dict[str, Any]:
+    """Return ``lower`` with every key of ``upper`` in its place."""
+    merged = dict(lower)
+    for section, above in upper.items():
+        below = merged.get(section)
+        if isinstance(below, Mapping) and isinstance(above, Mapping):
+            if section == "security" and not _SECRET_KEYS.isdisjoint(above):
+                # They are three ways to say one thing.
+                below = {key: value for key, value in below.items() if key not in _SECRET_KEYS}
+            above = {**below, **above}
+        merged[section] = above
+    return merged
+
+
+def read_sections(tables: Tables) -> Sections:
+    """Return the sections that ``tables`` write.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value cannot be used. It is named.
+    """
+    tables = _known_table("", tables, _SECTIONS)
+    store = tables.get("store")
+    return Sections(
+        ring=_read_ring(tables.get("ring")),
+        store=None if store is None else _read_section(StoreConfig, store),
+        sessions=_read_section(SessionsConfig, tables.get("sessions", {})),
+        security=_read_security(tables.get("security", {})),
+        node=_read_section(NodeSection, tables.get("node", {})),
+    )
+
+
+def _known_table(key: str, table: object, known: Collection[str]) -> dict[str, Any]:
+    """Return ``table``, found at ``key``, without keys that are None; all others are ``known``."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{key} is a {type(table).__name__}; write a table [{key}]")
+    for unknown in table:
+        if unknown not in known:
+            near = difflib.get_close_matches(str(unknown), known, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{_dotted(key, unknown)} is not a setting; {remedy}")
+    return {name: value for name, value in table.items() if value is not None}
+
+
+def _dotted(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _required(key: str, table: dict[str, Any], name: str, kind: type, remedy: str) -> Any:
+    if name not in table:
+        raise ConfigError(f"{_dotted(key, name)} is missing; {remedy}")
+    return _typed(key, table, name, kind, remedy)
+
+
+def _typed(key: str, table: dict[str, Any], name: str, kind: type, remedy: str) -> Any:
+    if type(table[name]) is not kind:
+        raise ConfigError(f"{_dotted(key, name)} is {table[name]!r}; {remedy}")
+    return table[name]
+
+
+def _read_section(section: type[_S], table: object) -> _S:
+    known = [field.name for field in attrs.fields(section)]
+    values = _known_table(section.SECTION, table, known)
+    for field in attrs.fields(section):
+        if field.default is attrs.NOTHING and field.name not in values:
+            raise ConfigError(f"{section.SECTION}.{field.name} is missing; write it, or no section")
+    return section(**values)
+
+
+def _read_ring(table: object) -> Ring:
+    if table is None:
+        raise ConfigError("ring is missing; write [ring] with name and [[ring.members]]")
+    values = _known_table("ring", table, ("name", "version", "copies", "members"))
+    name = _required("ring", values, "name", str, "give the ring a name")
+    numbers = {
+        key: _typed("ring", values, key, int, "use a whole number")
+        for key in ("version", "copies")
+        if key in values
+    }
+    members = values.get("members")
+    if not isinstance(members, list | tuple):
+        raise ConfigError("ring.members is missing; write [[ring.members]] for each member")
+    read = tuple(_read_member(f"ring.members[{at}]", member) for at, member in enumerate(members))
+    return Ring(name, read, **numbers)
+
+
+def _read_member(key: str, table: object) -> Member:
+    values = _known_table(key, table, ("name", "address"))
+    name = _required(key, values, "name", str, "give each member a name")
+    if "address" not in values:
+        return Member(name, "")
+    return Member(name, _typed(key, values, "address", str, 'use "host:port"'))
+
+
+def _read_security(table: object) -> SecurityConfig:
+    values = _known_table("security", table, sorted(_SECRET_KEYS))
+    if len(values) > 1:
+        raise ConfigError(
+            f"security has {' and '.join(sorted(values))}; write only one of them: "
+            "a secret, a list of secrets, or the path of a file with one secret in each line"
+        )
+    if "secret_file" in values:
+        return SecurityConfig(_read_secret_file(values["secret_file"]))
+    if "secrets" in values:
+        secrets = values["secrets"]
+        if not isinstance(secrets, list | tuple) or not secrets:
+            raise ConfigError("security.secrets is not a list with a secret in it; write one")
+        return SecurityConfig(secrets)
+    if "secret" in values:
+        secret = values["secret"]
+        check_secret("security.secret", secret.encode() if isinstance(secret, str) else secret)
+        return SecurityConfig(secret)
+    return SecurityConfig()
+
+
+def _read_secret_file(path: object) -> list[bytes]:
+    if not isinstance(path, str | os.PathLike) or not os.path.isabs(path):
+        raise ConfigError(f"security.secret_file is {path!r}; use an absolute path")
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"security.secret_file is {path!r}, which cannot be read: {error.strerror}; "
+            "put one secret in each line of that file, the one that proves first"
+        ) from error
+    secrets = [line.strip() for line in lines if line.strip()]
+    if not secrets:
+        raise ConfigError(f"security.secret_file is {path!r}, which is empty; put a secret in it")
+    return secrets
