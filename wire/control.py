@@ -11,6 +11,7 @@ Source: cattrs' advice to keep the rules of conversion apart from the models.
 """
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -18,7 +19,7 @@ import cattrs
 
 from ring.clock import Stamp
 from ring.identity import SessionId
-from ring.messages import Durability, Failure
+from ring.messages import Durability, Failure, Members
 from wire import checks
 from wire.limits import (
     ADDRESS_CHARS_MAX,
@@ -120,7 +121,17 @@ _CONVERTER: Final = _make_converter()
 def spell(message: attrs.AttrsInstance) -> list[object]:
     """Return the fields of ``message`` in the order of its class."""
     fields = attrs.astuple(message, recurse=False)
-    return [list(part) if isinstance(part, tuple) else part for part in fields]
+    return [_spell_part(part) for part in fields]
+
+
+def _spell_part(part: Any) -> object:
+    match part:
+        case Enum():
+            return part.value
+        case tuple():
+            return list(part)
+        case _:
+            return part
 
 
 def read(kind: type[_T], fields: list[object]) -> _T:
@@ -129,4 +140,7 @@ def read(kind: type[_T], fields: list[object]) -> _T:
     Raises:
         ValueError: a field is missing, is too many, or is not exactly what it has to be.
     """
-    return _CONVERTER.structure(fields, kind)
+    message = _CONVERTER.structure(fields, kind)
+    if isinstance(message, Members) and len(message.names) != len(message.addresses):
+        raise ValueError("there is not one address for each name")
+    return message

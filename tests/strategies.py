@@ -1,0 +1,110 @@
+"""Hypothesis strategies that several test files share: names, ids and messages."""
+
+import string
+
+from hypothesis import strategies as st
+
+from ring.clock import Stamp
+from ring.identity import RANDOM_CHARS, SessionId
+from ring.messages import (
+    Absent,
+    Acks,
+    Answer,
+    Ask,
+    Changes,
+    Compare,
+    Compared,
+    Durability,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Listing,
+    Members,
+    Message,
+    Records,
+    Save,
+    Saved,
+    Status,
+)
+from ring.record import BUCKETS
+
+URL_SAFE = string.ascii_letters + string.digits + "-_"
+
+u64s = st.integers(0, 2**64 - 1)
+member_names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
+name_tuples = st.lists(member_names, max_size=4).map(tuple)
+session_ids = st.builds(
+    lambda home, tail: SessionId(f"{home}.{tail}".encode()),
+    member_names,
+    st.text(URL_SAFE, min_size=RANDOM_CHARS, max_size=RANDOM_CHARS),
+)
+portables = st.binary(min_size=1, max_size=40)
+maybe_portables = st.binary(max_size=40)
+durabilities = st.sampled_from(Durability)
+
+
+def flat_lists(
+    *columns: st.SearchStrategy[bytes] | st.SearchStrategy[int], max_size: int = 5
+) -> st.SearchStrategy[list[bytes | int]]:
+    """Return flat lists of rows, as streams of records have them."""
+    rows = st.lists(st.tuples(*columns), max_size=max_size)
+    return rows.map(lambda them: [value for row in them for value in row])
+
+
+@st.composite
+def acks(draw: st.DrawFn) -> Acks:
+    """Return acknowledgements whose exceptions are among the changes acknowledged."""
+    upto = draw(u64s)
+    if not upto:
+        return Acks(0)
+    numbers = st.integers(1, upto)
+    return Acks(upto, tuple(draw(st.lists(st.tuples(numbers, maybe_portables), max_size=4))))
+
+
+entry_keys = st.binary(min_size=1, max_size=20)
+entry_changes = st.dictionaries(entry_keys, st.none() | st.binary(max_size=40), max_size=4).map(
+    lambda changes: tuple(changes.items())
+)
+bucket_sums = st.just(b"") | st.binary(min_size=8, max_size=8).map(lambda one: one * BUCKETS)
+bucket_numbers = st.lists(st.integers(0, BUCKETS - 1), max_size=5).map(tuple)
+plain_text = st.text(max_size=40)
+
+MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
+    Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
+    Acks: acks(),
+    Status: st.builds(
+        Status, u64s.map(Stamp), st.booleans(), st.booleans(), u64s, name_tuples, st.booleans()
+    ),
+    Compare: st.builds(Compare, member_names, u64s, bucket_sums),
+    Records: st.builds(Records, member_names, u64s, flat_lists(session_ids, u64s, portables)),
+    Listing: st.builds(Listing, member_names, u64s, bucket_numbers, flat_lists(session_ids, u64s)),
+    Compared: st.builds(Compared, member_names, u64s),
+    Ask: st.builds(Ask, u64s, session_ids),
+    Answer: st.builds(Answer, u64s, maybe_portables),
+    Find: st.builds(Find, u64s, session_ids, st.booleans(), st.booleans()),
+    Save: st.builds(
+        Save,
+        u64s,
+        session_ids,
+        st.booleans(),
+        entry_changes,
+        durabilities,
+        st.booleans(),
+        st.booleans(),
+    ),
+    End: st.builds(End, u64s, session_ids, durabilities, st.booleans(), st.booleans()),
+    Found: st.builds(Found, u64s, portables),
+    Absent: st.builds(Absent, u64s),
+    Saved: st.builds(Saved, u64s, name_tuples, name_tuples, st.booleans()),
+    Failed: st.builds(Failed, u64s, st.sampled_from(Failure), plain_text),
+    Members: st.builds(
+        lambda ring_name, members: Members(ring_name, tuple(members), tuple(members.values())),
+        st.text("shop 1", max_size=8),
+        st.dictionaries(member_names, plain_text, max_size=4),
+    ),
+}
+"""A strategy for every class of messages."""
+
+messages: st.SearchStrategy[Message] = st.one_of(*MESSAGES.values())
