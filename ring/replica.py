@@ -92,6 +92,11 @@ class Replica:
         return self._core.ready
 
     @property
+    def settled(self) -> bool:
+        """Whether it is ready, has compared with every member that is up, and owes nobody."""
+        return self._core.ready and self._settling.all_synced and self._links.all_acknowledged
+
+    @property
     def claims(self) -> frozenset[str]:
         """The homes that it acts for."""
         return self._core.view.claims
@@ -348,8 +353,8 @@ class Replica:
 
     def next_due(self, now: float) -> float:
         """Return when ``on_tick`` is to be called, in monotonic seconds."""
-        dues = (self._receipts.next_due(), self._serving.next_due(now))
-        return min(self._heartbeat_due, *(due for due in dues if due is not None))
+        dues = (self._heartbeat_due, self._receipts.next_due(), self._serving.next_due(now))
+        return min(due for due in dues if due is not None)
 
     def on_tick(self, now: float) -> list[Effect]:
         """Do what has become due."""

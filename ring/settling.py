@@ -53,6 +53,15 @@ class Settling:
             if peer.liveness is Liveness.UP and not self._is_finished(home, name)
         }
 
+    @property
+    def all_synced(self) -> bool:
+        """Whether every home was compared with every member, none of which is undetermined."""
+        view = self._core.view
+        up = view.peers_in(Liveness.UP)
+        return not view.peers_in(Liveness.UNDETERMINED) and all(
+            self._is_synced(peer.name) for peer in up
+        )
+
     def may_deny(self, home: str, now: float) -> bool:
         """Return whether "no such session" is known, once every member that is up was asked."""
         return self._unknown_until.get(home, 0.0) <= now

@@ -1,0 +1,51 @@
+"""What clients did and what they were told: the one form in which every run is judged.
+
+Rule: an outcome is ok, failed (it did not happen) or unknown (it may have happened); a time-out
+of a change is unknown.
+
+Source: Maelstrom's definite and indefinite errors.
+"""
+
+from enum import StrEnum
+
+from attrs import define
+
+
+class Outcome(StrEnum):
+    """How an operation ended, as its client knows it."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Kind(StrEnum):
+    """What a client asked for."""
+
+    CREATE = "create"
+    SAVE = "save"
+    FIND = "find"
+    END = "end"
+
+
+@define
+class Operation:
+    """One operation of one client; changed once, when it returns."""
+
+    client: int
+    kind: Kind
+    session: str
+    node: str
+    """The member that was asked."""
+    invoked: float
+    version: int = 0
+    """What a create or save wrote under the client's own key; what a find read there."""
+    returned: float | None = None
+    outcome: Outcome = Outcome.UNKNOWN
+    found: bool = False
+    read: dict[int, int] | None = None
+    """What a find read: the version under each client's key."""
+    holders: tuple[str, ...] = ()
+    on_disk: tuple[str, ...] = ()
+    degraded: bool = False
+    reason: str = ""
