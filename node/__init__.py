@@ -1,1 +1,50 @@
-"""Performs: links, timers, stores and the application's interface, on trio."""
+"""Performs: links, timers, stores, and the application's way to its sessions."""
+
+from node.client import Client, open_client
+from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
+from node.errors import AttributeDecodeError, ValueNotStorableError
+from node.node import Node, NodeStatus, open_node
+from node.receipts import Receipt
+from node.registered import register
+from node.session import Session
+from node.sessions import Sessions
+from ring.errors import (
+    ConfigError,
+    OutcomeUnknownError,
+    ReplicationTimeoutError,
+    SessionEnded,
+    SessionRingError,
+    SessionTooLargeError,
+    SessionUnavailableError,
+    StoreError,
+    StoreLockedError,
+)
+from ring.messages import Durability
+
+__all__ = [
+    "AttributeDecodeError",
+    "Client",
+    "ConfigError",
+    "Durability",
+    "Node",
+    "NodeConfig",
+    "NodeStatus",
+    "OutcomeUnknownError",
+    "Receipt",
+    "ReplicationTimeoutError",
+    "SecurityConfig",
+    "Session",
+    "SessionEnded",
+    "SessionRingError",
+    "SessionTooLargeError",
+    "SessionUnavailableError",
+    "Sessions",
+    "SessionsConfig",
+    "StoreConfig",
+    "StoreError",
+    "StoreLockedError",
+    "ValueNotStorableError",
+    "open_client",
+    "open_node",
+    "register",
+]

@@ -23,7 +23,6 @@ LOGGER.addHandler(logging.NullHandler())
 Field = str | int | float | bool
 
 _FIELD_CHARS_MAX: Final = 300
-_REASONS_MAX: Final = 64
 _PLAIN: Final = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/@+,[]"
 )
@@ -83,45 +82,49 @@ class SessionTagger:
 
 
 class RateLimitedLog:
-    """Logs one line per reason and interval, with the number of those left out since the last.
+    """Logs what strangers cause: in each interval one line per reason, for a few reasons.
+
+    What was left out is counted, and told in one line per reason when the interval is over.
 
     Args:
-        interval_s: seconds, above 0, in which one line per reason is logged. Larger: a flood
-            costs less; smaller: two causes of one reason are told apart sooner.
+        interval_s: seconds, above 0. Larger: a flood costs less; smaller: two causes of one
+            reason are told apart sooner.
+        reasons_max: reasons that get a line of their own in one interval; the others are
+            counted together, since a reason may quote what a stranger chose.
     """
 
-    def __init__(self, interval_s: float = 10.0) -> None:
+    def __init__(self, interval_s: float = 10.0, reasons_max: int = 16) -> None:
         self._interval_s = interval_s
-        self._said: dict[tuple[str, str], float] = {}
-        self._left_out: dict[tuple[str, str], int] = {}
+        self._reasons_max = reasons_max
+        self._over_at: float | None = None
+        self._left_out: dict[tuple[int, str, str], int] = {}
 
     def log(
-        self, now: float, level: int, event: str, reason: str, fields: Mapping[str, Field]
+        self,
+        now: float,
+        level: int,
+        event: str,
+        reason: str,
+        fields: Mapping[str, Field] | None = None,
     ) -> None:
-        """Log ``event`` because of ``reason`` at ``now`` (seconds, monotonic), or count it.
+        """Log ``event`` at ``level`` because of ``reason`` at ``now`` (seconds), or count it."""
+        if self._over_at is None or now >= self._over_at:
+            self.flush()
+            self._over_at = now + self._interval_s
+        key = (level, event, reason)
+        if key in self._left_out:
+            self._left_out[key] += 1
+        elif len(self._left_out) < self._reasons_max:
+            self._left_out[key] = 0
+            log_event(level, event, {"reason": reason, **(fields or {})})
+        else:
+            others = (level, event, "other reasons")
+            self._left_out[others] = self._left_out.get(others, 0) + 1
 
-        ``reason`` is one of our own few sentences, never a text that a peer chose.
-        """
-        key = (event, reason)
-        last = self._said.get(key)
-        if last is not None and now - last < self._interval_s:
-            self._left_out[key] = self._left_out.get(key, 0) + 1
-            return
-        if last is None and len(self._said) >= _REASONS_MAX:
-            self._forget_oldest()
-        self._said.pop(key, None)
-        self._said[key] = now
-        left_out = self._left_out.pop(key, 0)
-        more: dict[str, Field] = {"left_out": left_out} if left_out else {}
-        log_event(level, event, {"reason": reason, **fields, **more})
-
-    def flush(self, level: int) -> None:
-        """Log what was left out and had no later line to stand on."""
-        for (event, reason), left_out in self._left_out.items():
-            log_event(level, event, {"reason": reason, "left_out": left_out})
+    def flush(self) -> None:
+        """Log what was left out, and begin a new interval at the next line."""
+        for (level, event, reason), left_out in self._left_out.items():
+            if left_out:
+                log_event(level, event, {"reason": reason, "left_out": left_out})
         self._left_out.clear()
-
-    def _forget_oldest(self) -> None:
-        oldest = next(iter(self._said))
-        del self._said[oldest]
-        self._left_out.pop(oldest, None)
+        self._over_at = None

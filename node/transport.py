@@ -30,6 +30,10 @@ _BACKLOG: Final = 1024
 class Stream(Protocol):
     """A connection's bytes, in order, both ways. One task receives, one task sends."""
 
+    @property
+    def remote(self) -> str:
+        """Who is at the other end, for the log: ``host:port`` or ``unix``."""
+
     async def receive_some(self, max_bytes: int) -> bytes:
         """Return 1 to ``max_bytes`` bytes, or none once the peer has ended its side.
 
@@ -159,10 +163,19 @@ class SocketTransport:
 class _SocketStream:
     """A trio stream (which sets TCP_NODELAY) whose errors are OSError."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_remote", "_stream")
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        try:
+            name = stream.socket.getpeername()
+        except OSError:
+            name = None  # it has hung up already
+        self._remote = str(TcpAddress(*name[:2])) if isinstance(name, tuple) else "unix"
+
+    @property
+    def remote(self) -> str:
+        return self._remote
 
     async def receive_some(self, max_bytes: int) -> bytes:
         try:

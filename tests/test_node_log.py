@@ -42,19 +42,22 @@ def test_one_reason_is_logged_once_an_interval_with_the_count_of_the_rest(
 ) -> None:
     limited = RateLimitedLog(interval_s=10)
     for tenth in range(150):
-        limited.log(tenth / 10, logging.WARNING, "refused", "too many", {})
-    limited.log(15.0, logging.WARNING, "refused", "another reason", {})
-    limited.flush(logging.WARNING)
+        limited.log(tenth / 10, logging.WARNING, "refused", "too many")
+    limited.log(15.0, logging.WARNING, "refused", "another reason")
+    limited.flush()
     assert [record.getMessage() for record in caplog.records] == [
         'refused reason="too many"',
         'refused reason="too many" left_out=99',
+        'refused reason="too many"',
         'refused reason="another reason"',
         'refused reason="too many" left_out=49',
     ]
 
 
-def test_reasons_are_bounded() -> None:
-    limited = RateLimitedLog(interval_s=10)
+def test_a_flood_of_reasons_is_bounded_too(caplog: pytest.LogCaptureFixture) -> None:
+    limited = RateLimitedLog(interval_s=10, reasons_max=16)
     for number in range(10_000):
-        limited.log(0.0, logging.DEBUG, "refused", f"reason {number}", {})
-    assert len(limited._said) <= 64
+        limited.log(0.0, logging.WARNING, "refused", f"name {number} is not in the ring")
+    limited.flush()
+    assert len(caplog.records) == 17
+    assert caplog.records[-1].getMessage() == 'refused reason="other reasons" left_out=9984'

@@ -1,0 +1,116 @@
+"""The command line: ``sessionring serve`` runs one node until it is told to stop.
+
+Rules:
+- What the user got wrong is one line on standard error and exit status 2, without a traceback.
+- SIGTERM and SIGINT stop the node cleanly: what has changed is on the disk, exit status 0.
+- Heavy imports wait until a command needs them, so that ``--help`` answers at once.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from node.log import log_event
+
+if TYPE_CHECKING:
+    import trio
+
+    from node.config import NodeConfig
+
+USAGE_STATUS = 2
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that ``arguments`` (by default the process's) name; return its status."""
+    options = _parser().parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        print(f"sessionring {version('sessionring')}")
+        return 0
+    if options.command is None:
+        _parser().print_usage(sys.stderr)
+        return USAGE_STATUS
+    try:
+        return _serve(options)
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sessionring", description="Keeps user sessions alive in a ring of processes."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run one node of a ring until it is stopped")
+    serve.add_argument(
+        "--config", metavar="FILE", help="the ring's TOML file; default: SESSIONRING_CONFIG"
+    )
+    serve.add_argument(
+        "--name", metavar="NAME", help="which member this is; default: SESSIONRING_NAME"
+    )
+    serve.add_argument("--log-level", choices=_LEVELS, default="info", help="default: info")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from node.config import NodeConfig
+    from ring.errors import ConfigError, StoreError
+
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        _run(NodeConfig.load(options.config, options.name))
+    except (ConfigError, StoreError) as error:
+        print(f"sessionring: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    return 0
+
+
+def _run(config: "NodeConfig") -> None:
+    import trio
+
+    trio.run(_serve_until_told, config)
+
+
+async def _serve_until_told(config: "NodeConfig") -> None:
+    import trio
+
+    from node.background import background_nursery
+    from node.node import open_node
+
+    async with background_nursery() as nursery:
+        await nursery.start(_cancel_when_told, nursery.cancel_scope)
+        async with open_node(config) as node:
+            await node.wait_ready()
+            where = ", ".join(node.addresses) or "nowhere"
+            print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
+            await trio.sleep_forever()
+
+
+async def _cancel_when_told(
+    scope: "trio.CancelScope", *, task_status: "trio.TaskStatus[None]"
+) -> None:
+    """Cancel ``scope`` at the first signal. A second one stops the process at once."""
+    import signal
+
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            name = signal.Signals(number).name
+            log_event(logging.INFO, "stopping", {"signal": name})
+            break
+    scope.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""The ring from another process: finds its way by the session's id, and around lost nodes.
+
+Rules:
+- A request goes to the session's home first, then along its preference list, as far as the
+  client has connections.
+- One deadline covers a request, however often it is tried.
+- What did not happen is tried elsewhere; a find may always be. An end may too: ending twice is
+  ending. So may the save that creates a session: until it is answered nobody else knows the id,
+  so nobody else can have written what it would overwrite. Any other save whose answer was lost
+  is never repeated, because it would be stamped anew and could overwrite what others wrote since:
+  its outcome is unknown.
+"""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+
+import trio
+from attrs import evolve
+
+from node.background import background_nursery
+from node.backoff import BackOff
+from node.config import SessionsConfig
+from node.randomness import checked_random
+from node.sessions import SessionRepository
+from node.station import Loss, Station
+from node.timekeeping import Timekeeper
+from node.transport import SocketTransport, Transport, parse_address
+from node.turns import Turns
+from ring.errors import ConfigError, SessionUnavailableError
+from ring.identity import SessionId, home_of, new_incarnation, new_session_id
+from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
+from wire import Connection, Identity
+
+FIND_PATIENCE_S: Final = 1.5
+"""How long one node may take over a find before the next is asked as well."""
+
+_ROUND_FIRST_S: Final = 0.02
+_ROUND_MAX_S: Final = 0.25
+
+
+class Client:
+    """A connection to the ring, for the sessions of a process that is not a node.
+
+    Made by `open_client`.
+    """
+
+    sessions: SessionRepository
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        transport: Transport,
+        timekeeper: Timekeeper,
+        random: Random,
+        request_timeout_s: float,
+        connect_timeout_s: float,
+        options: SessionsConfig,
+        durability: Durability | None,
+    ) -> None:
+        self._identity = identity
+        self._transport = transport
+        self._timekeeper = timekeeper
+        self._random = random
+        self._request_timeout_s = request_timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._stations: list[Station] = []
+        self._seeds: set[Station] = set()
+        self._names: tuple[str, ...] = ()
+        self._nursery: trio.Nursery | None = None
+        self._changed = trio.Event()
+        self._last_number = 0
+        self._writes = Turns()
+        self.sessions = SessionRepository(self, options, durability)
+
+    def start(self, nursery: trio.Nursery, addresses: Sequence[str]) -> None:
+        """Begin to keep connections, in ``nursery``, to the nodes at ``addresses`` and more."""
+        self._nursery = nursery
+        self._seeds.update([self._add_station(address) for address in dict.fromkeys(addresses)])
+
+    # --- which nodes there are ----------------------------------------------------------------
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of the ring's members, in ring order."""
+        return self._names
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """The names of the members that this client is connected to now."""
+        return tuple(dict.fromkeys(s.name for s in self._stations if s.is_linked and s.name))
+
+    async def wait_linked(self, count: int = 1) -> None:
+        """Return once this client is connected to ``count`` members."""
+        while len(self.linked) < count:
+            await self._changed.wait()
+
+    @property
+    def outages(self) -> str:
+        """Why members are not connected, in one sentence for people."""
+        outages = [f"{s.address}: {s.outage}" for s in self._stations if s.outage]
+        return "; ".join(outages) or "no node has answered yet"
+
+    def _add_station(self, address: str) -> Station:
+        station = Station(
+            address,
+            on_change=self._on_change,
+            transport=self._transport,
+            new_connection=self._new_connection,
+            timekeeper=self._timekeeper,
+            random=self._random,
+            connect_timeout_s=self._connect_timeout_s,
+        )
+        self._stations.append(station)
+        assert self._nursery is not None
+        self._nursery.start_soon(station.run)
+        return station
+
+    def _new_connection(self) -> Connection:
+        return Connection(
+            self._identity,
+            dialler=True,
+            clock_ms=self._timekeeper.wall_ms(),
+            random=self._random,
+        )
+
+    def _on_change(self, station: Station) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+        members = station.members
+        if members is None:
+            return
+        self._names = members.names
+        if station in self._seeds:
+            # The address that the application gave wins over the one that the ring told.
+            for other in [s for s in self._stations if s.name == station.name]:
+                if other not in self._seeds:
+                    other.retire()
+                    self._stations.remove(other)
+        known = {s.name for s in self._stations} | {s.address for s in self._stations}
+        for name, address in zip(members.names, members.addresses, strict=True):
+            if address and name not in known and address not in known:
+                self._add_station(address)
+
+    # --- what the session repository asks for ---------------------------------------------------
+
+    def next_number(self) -> int:
+        """Return a number that no request of this client has had."""
+        self._last_number += 1
+        return self._last_number
+
+    def new_session_id(self) -> SessionId:
+        """Return a fresh id, whose home is one of the members this client is connected to.
+
+        Raises:
+            SessionUnavailableError: it is connected to none. Definite.
+        """
+        linked = self.linked
+        if not linked:
+            raise SessionUnavailableError(f"no node can be reached: {self.outages}")
+        return new_session_id(self._random.choice(linked), self._random)
+
+    def wall_ms(self) -> int:
+        """Return the wall clock, in milliseconds since 1970."""
+        return self._timekeeper.wall_ms()
+
+    def read(self, session_id: SessionId, touch: bool) -> None:
+        """Return None: a client holds no sessions, so it has to ask."""
+
+    async def perform(self, request: Request) -> Reply:
+        """Have the ring carry out ``request``.
+
+        Changes to one session are carried out in the order of the calls.
+
+        Returns:
+            The ring's answer. ``Failed`` with UNAVAILABLE is definite, with OUTCOME_UNKNOWN not.
+        """
+        deadline = trio.current_time() + self._request_timeout_s
+        if isinstance(request, Find):
+            return await self._ask_around(request, deadline)
+        with trio.move_on_at(deadline) as scope:
+            await self._writes.enter(request.session_id)
+        if scope.cancelled_caught:
+            reason = "an earlier change of the session is still under way"
+            return Failed(request.number, Failure.UNAVAILABLE, reason)
+        try:
+            return await self._ask_around(request, deadline)
+        finally:
+            self._writes.leave(request.session_id)
+
+    async def _ask_around(self, request: Request, deadline: float) -> Reply:
+        """Ask one member after the other, until one has answered or ``deadline`` (trio's)."""
+        may_have_happened = False
+        reason = ""
+        rounds = BackOff(self._random, first_s=_ROUND_FIRST_S, max_s=_ROUND_MAX_S)
+        tried: set[Station] = set()
+        while (remaining_s := deadline - trio.current_time()) > 0:
+            station = self._next_station(request.session_id, tried)
+            if station is None:
+                # All were asked. They may know more in a moment, or others be back.
+                tried.clear()
+                changed = self._changed
+                with trio.move_on_after(min(max(rounds.next_s(), _ROUND_FIRST_S), remaining_s)):
+                    await changed.wait()
+                continue
+            tried.add(station)
+            patience_s = FIND_PATIENCE_S if isinstance(request, Find) else remaining_s
+            answer = await station.ask(request, min(patience_s, remaining_s))
+            match answer:
+                case Failed(_, Failure.UNAVAILABLE, why):
+                    reason = why
+                case Loss.NOT_SENT:
+                    pass
+                case Loss.SENT | Loss.SILENCE:
+                    if station.is_silent and trio.current_time() >= deadline:
+                        station.hang_up("it answers nothing")
+                    may_have_happened = not isinstance(request, Find)
+                    reason = f"member {station.name} did not answer"
+                    if not _is_repeatable(request):
+                        break
+                case _:
+                    return answer
+            # An answer that comes late must not be taken for that of the next try.
+            request = evolve(request, number=self.next_number())
+        failure = Failure.OUTCOME_UNKNOWN if may_have_happened else Failure.UNAVAILABLE
+        return Failed(request.number, failure, reason or self.outages)
+
+    def _next_station(self, session_id: SessionId, tried: set[Station]) -> Station | None:
+        """Return whom to ask next: by preference, but those who kept silent last."""
+        linked = [s for s in self._stations if s.is_linked and s not in tried]
+        if not linked:
+            return None
+        home = home_of(session_id)
+        first = self._names.index(home) if home in self._names else 0
+
+        def preference(station: Station) -> tuple[bool, int]:
+            place = self._names.index(station.name) if station.name in self._names else 0
+            return station.is_silent, (place - first) % max(1, len(self._names))
+
+        return min(linked, key=preference)
+
+
+def _is_repeatable(request: Request) -> bool:
+    """Whether ``request`` may be carried out twice; see the rules above."""
+    return not isinstance(request, Save) or request.create
+
+
+@asynccontextmanager
+async def open_client(
+    *addresses: str,
+    secrets: Sequence[str | bytes] = (),
+    ring_name: str = "",
+    sessions: SessionsConfig | None = None,
+    durability: Durability | None = None,
+    request_timeout_s: float = 5.0,
+    connect_timeout_s: float = 0.4,
+    transport: Transport | None = None,
+    random: Random | None = None,
+    simulated: bool = False,
+) -> AsyncIterator[Client]:
+    """Connect to the ring, and keep connected until the block is left.
+
+    Args:
+        addresses: of one node or more, as ``host:port`` or ``unix:/path``. The others are learnt
+            from them; giving several helps if one is down just now.
+        secrets: the ring's shared secrets; the first one proves who we are, any of them proves
+            who the nodes are. None given: ``SESSIONRING_SECRET`` of the environment, if set.
+        ring_name: refuse nodes of another ring; empty takes any.
+        sessions: the defaults and limits of sessions.
+        durability: that of saves and ends by default; None: as ``sessions`` says, or ``backup``.
+        request_timeout_s: the one deadline of a request, in seconds, above 0.
+        connect_timeout_s: seconds until a node that does not accept is given up, above 0.
+            Larger: slow networks work; smaller: a lost host is noticed sooner.
+        transport: makes connections; by default TCP and unix sockets.
+        random: gives ids and jitter; by default, and always outside simulations, the operating
+            system's.
+        simulated: allows a ``random`` that can be foretold.
+
+    Raises:
+        ConfigError: an address or a secret cannot be used, or there is no address.
+        SessionUnavailableError: no node could be reached within ``request_timeout_s``.
+    """
+    if not addresses:
+        raise ConfigError("open_client needs the address of a node: host:port or unix:/path")
+    for address in addresses:
+        parse_address(address)
+    random = checked_random(random, simulated=simulated)
+    given = secrets or [s for s in [os.environ.get("SESSIONRING_SECRET")] if s]
+    secret_bytes = tuple(s.encode() if isinstance(s, str) else s for s in given)
+    client = Client(
+        identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
+        transport=transport or SocketTransport(),
+        timekeeper=Timekeeper(),
+        random=random,
+        request_timeout_s=request_timeout_s,
+        connect_timeout_s=connect_timeout_s,
+        options=sessions or SessionsConfig(),
+        durability=durability,
+    )
+    async with background_nursery() as nursery:
+        client.start(nursery, addresses)
+        with trio.move_on_after(request_timeout_s):
+            await client.wait_linked()
+        if not client.linked:
+            raise SessionUnavailableError(f"no node can be reached: {client.outages}")
+        yield client

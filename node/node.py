@@ -1,0 +1,370 @@
+"""One node: a member of the ring in this process, or a single one with a store.
+
+Rules:
+- Start: the store first (it is locked, so a second node stops here), then listening, then
+  dialling. Whoever is dialled can dial back at once.
+- Stop: no more requests and no more connections; links get a moment to say what they have to
+  say; then everything that has changed goes to the store, and the store is given up.
+"""
+
+import errno
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Final
+
+import trio
+from attrs import frozen
+
+from node.background import background_nursery
+from node.config import NodeConfig
+from node.dialling import Dialling
+from node.driver import Driver
+from node.listener import Reception
+from node.loading import load, opened
+from node.log import SessionTagger, log_event
+from node.persisting import Persisting
+from node.randomness import checked_random
+from node.sessions import SessionRepository
+from node.stores.base import Store
+from node.stores.disk import OsDisk
+from node.stores.file import FileStore
+from node.timekeeping import Timekeeper, real_wall_ms
+from node.transport import Listener, SocketTransport, Transport
+from node.turns import Turns
+from ring.clock import Clock
+from ring.effects import Notice
+from ring.errors import ConfigError
+from ring.identity import SessionId, new_incarnation, new_session_id
+from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
+from ring.placement import Member
+from ring.replica import Replica
+from wire import Connection, Identity
+
+LINKS_FLUSH_S: Final = 1.0
+"""What links get, when a node stops, to hand to the network what they have to say."""
+
+STORE_FLUSH_S: Final = 30.0
+"""What the store gets, when a node stops, to take what has changed."""
+
+
+@frozen
+class NodeStatus:
+    """What a node is and does at one moment, for people."""
+
+    name: str
+    ready: bool
+    """It has settled and been refilled: the next member may be restarted."""
+    claims: tuple[str, ...]
+    """The homes it acts for."""
+    members: Mapping[str, str]
+    """The other members, as this node sees them."""
+    records: Mapping[str, int]
+    """How many records it holds of each home, tombstones included."""
+    clients: int
+    """How many clients are connected."""
+    unwritten: int
+    """How many sessions wait for the store."""
+    store_failing: bool
+    """Whether there are sessions that the store did not take."""
+
+
+class Node:
+    """A running node. Made by `open_node`."""
+
+    sessions: SessionRepository
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        replica: Replica,
+        *,
+        store: Store | None,
+        transport: Transport,
+        timekeeper: Timekeeper,
+        random: Random,
+        tagger: SessionTagger,
+    ) -> None:
+        self.name = config.name
+        self._config = config
+        self._transport = transport
+        self._timekeeper = timekeeper
+        self._random = random
+        self._turns = Turns()
+        self._identity = Identity.for_member(
+            config.ring, config.name, new_incarnation(random), config.security.secrets
+        )
+        self._driver = Driver(
+            replica, timekeeper, on_dial=self._dial_now, on_persist=self._note_changed
+        )
+        self._persisting = None
+        if store is not None:
+            self._persisting = Persisting(
+                store,
+                self._driver,
+                timekeeper=timekeeper,
+                random=random,
+                tagger=tagger,
+            )
+        self._reception = Reception(
+            new_connection=lambda: self._new_connection(None),
+            run_link=self._driver.run_link,
+            timekeeper=timekeeper,
+            timeout_s=config.node.handshake,
+            connections_max=config.node.connections_max,
+            unauthenticated_max=config.node.unauthenticated_max,
+            members_max=2 * (len(config.ring.members) - 1),
+        )
+        others = [member for member in config.ring.members if member.name != config.name]
+        self._diallings = {member.name: self._dialling_for(member) for member in others}
+        self._listeners: list[Listener] = []
+        self._accepting = trio.CancelScope()
+        self.sessions = SessionRepository(self, config.sessions, config.durability)
+
+    # --- what it tells ------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, with the real ports: ``host:port`` and ``unix:/path``."""
+        return tuple(listener.address for listener in self._listeners)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has settled and been refilled: the next member may be restarted."""
+        return self._driver.replica.ready
+
+    async def wait_ready(self) -> None:
+        """Return once the node has been ready. Until then finds may say "not known yet"."""
+        await self._driver.wait_ready()
+
+    def status(self) -> NodeStatus:
+        """Return what the node is and does now."""
+        replica = self._driver.replica
+        return NodeStatus(
+            name=self.name,
+            ready=replica.ready,
+            claims=tuple(sorted(replica.claims)),
+            members={name: liveness.name.lower() for name, liveness in replica.liveness.items()},
+            records=replica.counts(),
+            clients=self._reception.clients,
+            unwritten=self._persisting.dirty if self._persisting else 0,
+            store_failing=self._persisting.is_failing if self._persisting else False,
+        )
+
+    # --- what the session repository asks for ---------------------------------------------------
+
+    def next_number(self) -> int:
+        """Return a number that no request of this node has had."""
+        return self._driver.next_number()
+
+    def new_session_id(self) -> SessionId:
+        """Return a fresh id whose home is this node."""
+        return new_session_id(self.name, self._random)
+
+    def wall_ms(self) -> int:
+        """Return the wall clock as the node carries it, in milliseconds since 1970."""
+        return self._timekeeper.wall_ms()
+
+    def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
+        """Answer from this node's memory, or None if that needs other members. Never waits."""
+        return self._driver.read(session_id, touch)
+
+    async def perform(self, request: Request) -> Reply:
+        """Have the ring carry out ``request``.
+
+        Changes to one session are carried out in the order of the calls: one that has to wait
+        for a member could otherwise be overtaken, and then write over, what came after it.
+        """
+        if isinstance(request, Find):
+            return await self._driver.request(request)
+        with trio.move_on_after(self._config.node.request_timeout) as scope:
+            await self._turns.enter(request.session_id)
+        if scope.cancelled_caught:
+            reason = "an earlier change of the session is still under way"
+            return Failed(request.number, Failure.UNAVAILABLE, reason)
+        try:
+            return await self._driver.request(request)
+        finally:
+            self._turns.leave(request.session_id)
+
+    # --- its life -----------------------------------------------------------------------------
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Listen, then dial, in ``nursery``.
+
+        Raises:
+            ConfigError: it cannot listen where it should. Definite: nothing was started.
+        """
+        try:
+            for address in self._config.listen_addresses:
+                self._listeners += await self._listen(address)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for listener in self._listeners:
+                    await listener.aclose()
+            raise
+        nursery.start_soon(self._accept, nursery)
+        if self._persisting is not None:
+            nursery.start_soon(self._persisting.run)
+        for dialling in self._diallings.values():
+            nursery.start_soon(dialling.run)
+        nursery.start_soon(self._driver.run)
+
+    async def stop_links(self) -> None:
+        """Take no more requests or connections, and let links say what they have to say."""
+        self._driver.close()
+        self._accepting.cancel()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINKS_FLUSH_S):
+            await self._driver.wait_links_idle()
+
+    async def stop_store(self) -> None:
+        """Write everything that has changed. Call it when the node's tasks have ended."""
+        if self._persisting is None:
+            return
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + STORE_FLUSH_S):
+            await self._persisting.flush()
+        if unwritten := self._persisting.dirty:
+            log_event(logging.ERROR, "stopped_unwritten", {"sessions": unwritten})
+
+    async def _listen(self, address: str) -> tuple[Listener, ...]:
+        try:
+            return await self._transport.listen(address)
+        except OSError as error:
+            raise ConfigError(f"cannot listen at {address}: {_listen_trouble(error)}") from error
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        with self._accepting:
+            async with trio.open_nursery() as accepting:
+                for listener in self._listeners:
+                    accepting.start_soon(self._reception.serve, listener, nursery)
+
+    def _dialling_for(self, member: Member) -> Dialling:
+        name = member.name
+        return Dialling(
+            name,
+            member.address,
+            transport=self._transport,
+            new_connection=lambda: self._new_connection(name),
+            run_link=lambda stream, link: self._driver.run_link(stream, link, dialled=name),
+            on_unreachable=lambda: self._driver.feed(self._driver.replica.on_unreachable, name),
+            timekeeper=self._timekeeper,
+            random=self._random,
+            timeout_s=self._config.node.handshake,
+            wait_max_s=self._config.node.reconnect_max,
+        )
+
+    def _new_connection(self, dialled: str | None) -> Connection:
+        return Connection(
+            self._identity,
+            dialler=dialled is not None,
+            peer=dialled,
+            clock_ms=self._timekeeper.wall_ms(),
+            random=self._random,
+        )
+
+    def _dial_now(self, peer: str) -> None:
+        self._diallings[peer].dial_now()
+
+    def _note_changed(self, session_id: SessionId) -> None:
+        if self._persisting is not None:
+            self._persisting.mark(session_id)
+
+
+@asynccontextmanager
+async def open_node(
+    config: NodeConfig,
+    *,
+    store: Store | None = None,
+    transport: Transport | None = None,
+    random: Random | None = None,
+    simulated: bool = False,
+    wall_ms: Callable[[], int] = real_wall_ms,
+) -> AsyncIterator[Node]:
+    """Run a node as long as the block.
+
+    The node serves at once, but may answer "not known yet" until it is ready, see
+    `Node.wait_ready`. When the block is left, what has changed goes to the store; a bug in the
+    node cancels the block and is raised from here.
+
+    Args:
+        config: the ring, and which of its members this is.
+        store: keeps the sessions on disk; by default what ``config.store`` names.
+        transport: makes connections; by default TCP and unix sockets.
+        random: gives ids and jitter; by default, and always outside simulations, the operating
+            system's.
+        simulated: allows a ``random`` that can be foretold.
+        wall_ms: reads the wall clock, in milliseconds since 1970; once, at the start.
+
+    Raises:
+        ConfigError: it cannot listen where it should, or ``random`` can be foretold. Definite.
+        StoreLockedError: another process has the store. Definite.
+        StoreError: the store cannot be used or read. Definite.
+    """
+    random = checked_random(random, simulated=simulated)
+    timekeeper = Timekeeper(wall_ms)
+    tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
+    if store is None:
+        store = _configured_store(config)
+    replica = Replica(
+        config.ring,
+        config.name,
+        config.settings,
+        Clock(timekeeper.wall_ms_at_start, timekeeper.started),
+        random,
+        store is not None,
+    )
+    async with AsyncExitStack() as stack:
+        if store is not None:
+            await stack.enter_async_context(opened(store))
+            loaded = await load(store, replica, timekeeper, tagger)
+            log_event(logging.INFO, "store_loaded", {"sessions": loaded})
+        node = Node(
+            config,
+            replica,
+            store=store,
+            transport=transport or SocketTransport(),
+            timekeeper=timekeeper,
+            random=random,
+            tagger=tagger,
+        )
+        stack.push_async_callback(node.stop_store)
+        async with background_nursery() as nursery:
+            await node.start(nursery)
+            where = ",".join(node.addresses) or "nowhere"
+            log_event(logging.INFO, "node_started", {"node": node.name, "listening": where})
+            try:
+                yield node
+            finally:
+                await node.stop_links()
+    log_event(logging.INFO, "node_stopped", {"node": config.name})
+
+
+def _configured_store(config: NodeConfig) -> Store | None:
+    if config.store_directory is None:
+        return None
+    return FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+
+
+def _report(notice: Notice) -> None:
+    level = logging.ERROR if notice.alarming else logging.INFO
+    log_event(level, notice.event, notice.fields)
+
+
+def _listen_trouble(error: OSError) -> str:
+    """Say what is wrong and what helps."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                "the address is in use; stop the process that listens there (an older node of "
+                "the same name?), or give this node another address"
+            )
+        case errno.EADDRNOTAVAIL:
+            return (
+                "the address is not one of this machine; set node.listen to one that is, or "
+                "start this node on the machine that has it"
+            )
+        case errno.EACCES | errno.EPERM:
+            return "this user may not listen there; use a port above 1023 or another path"
+        case _:
+            return error.strerror or str(error)

@@ -1,0 +1,48 @@
+"""Turns: what is done to one session is done in the order in which it was begun.
+
+Rule: sessions do not wait for each other, and one that nobody waits for costs a place in a dict.
+"""
+
+from collections import deque
+
+import trio
+
+from ring.identity import SessionId
+
+
+class Turns:
+    """For each session, one turn at a time, in the order of asking."""
+
+    def __init__(self) -> None:
+        self._queues: dict[SessionId, deque[trio.Event]] = {}
+
+    async def enter(self, session_id: SessionId) -> None:
+        """Wait for a turn, which lasts until `leave`. No checkpoint if there is nobody before.
+
+        If cancelled, no turn was taken.
+        """
+        queue = self._queues.get(session_id)
+        if queue is None:
+            self._queues[session_id] = deque()
+            return
+        turn = trio.Event()
+        queue.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():
+                self.leave(session_id)
+            else:
+                queue.remove(turn)
+            raise
+
+    def leave(self, session_id: SessionId) -> None:
+        """End the turn; the next one in the queue has it."""
+        queue = self._queues[session_id]
+        if queue:
+            queue.popleft().set()
+        else:
+            del self._queues[session_id]
+
+    def __len__(self) -> int:
+        return len(self._queues)
