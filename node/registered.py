@@ -4,13 +4,16 @@ Rules:
 - A class is registered for the whole process, since a class is the same in all of it.
 - Only attrs classes, and only by their constructor: a value is its fields, and comes back by
   calling the class with them. No other code of a class runs.
+- A class has one name, and a name one class.
 """
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from node.errors import ValueNotStorableError
+
+NAME_BYTES_MAX: Final = 255
 
 _C = TypeVar("_C")
 
@@ -37,11 +40,12 @@ def register(cls: type[_C], name: str | None = None) -> type[_C]:
 
     Args:
         cls: a class made by attrs whose fields all are arguments of its constructor.
-        name: what stands for the class in the bytes, for ever; ``cls.__name__`` if not given.
+        name: what stands for the class in the bytes, for ever: 1 to 255 bytes of UTF-8;
+            ``cls.__name__`` if not given.
 
     Raises:
-        ValueNotStorableError: ``cls`` is no such class, or another one has the name. Nothing
-            was registered.
+        ValueNotStorableError: ``cls`` is no such class, or has another name, or another class
+            has this one. Nothing was registered.
     """
     if not _is_made_by_attrs(cls):
         raise ValueNotStorableError(
@@ -55,27 +59,14 @@ def register(cls: type[_C], name: str | None = None) -> type[_C]:
             "of its constructor, so it could not be given back; make it a property"
         )
     name = cls.__name__ if name is None else name
+    _check_name(cls, name)
     known = _by_name.get(name)
-    if known is not None and _origin(known.cls) != _origin(cls):
-        raise ValueNotStorableError(
-            f"class {cls.__name__} cannot be registered as {name!r}: {known.cls!r} has that name; "
-            "give another with name="
-        )
     if known is not None:  # The module was loaded again: the new class takes the old one's place.
         del _by_class[known.cls]
     _by_class[cls] = _by_name[name] = RegisteredClass(
         name, cls, tuple((field.name, field.alias or field.name) for field in fields)
     )
     return cls
-
-
-def _is_made_by_attrs(cls: object) -> bool:
-    """Tell a class of attrs from one that only derives from such a class."""
-    return isinstance(cls, type) and "__attrs_attrs__" in vars(cls)
-
-
-def _origin(cls: type) -> tuple[str, str]:
-    return cls.__module__, cls.__qualname__
 
 
 def registered_class(cls: type) -> RegisteredClass | None:
@@ -86,3 +77,36 @@ def registered_class(cls: type) -> RegisteredClass | None:
 def registered_as(name: str) -> RegisteredClass | None:
     """Return the class that was registered as ``name``, if there is one."""
     return _by_name.get(name)
+
+
+def _is_made_by_attrs(cls: object) -> bool:
+    """Tell a class of attrs from one that only derives from such a class."""
+    return isinstance(cls, type) and "__attrs_attrs__" in vars(cls)
+
+
+def _check_name(cls: type, name: str) -> None:
+    refused = f"class {cls.__name__} cannot be registered as {name!a}"
+    if type(name) is not str or not 1 <= _utf8_bytes(name) <= NAME_BYTES_MAX:
+        raise ValueNotStorableError(f"{refused}; use 1 to {NAME_BYTES_MAX} bytes of UTF-8")
+    own = _by_class.get(cls)
+    if own is not None and own.name != name:
+        raise ValueNotStorableError(
+            f"{refused}: {cls.__name__} is registered as {own.name!r}; it has one name for ever"
+        )
+    known = _by_name.get(name)
+    if known is not None and _origin(known.cls) != _origin(cls):
+        raise ValueNotStorableError(
+            f"{refused}: {known.cls!r} has that name; give another with name="
+        )
+
+
+def _utf8_bytes(name: str) -> int:
+    """Return the length of ``name`` in UTF-8; 0 if it has a lone surrogate, and so none."""
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        return 0
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
