@@ -31,6 +31,7 @@ Codes below 0 are msgpack's (its timestamp is not used here); codes are never gi
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgpack
@@ -259,6 +260,8 @@ def unpack_value(attribute: str, packed: bytes) -> Any:
         AttributeDecodeError: the bytes are of no value that this process knows. Nothing changed.
     """
     try:
+        if packed[:1] in _PLAIN_HEADS:  # most attributes: no container, so nothing to look for
+            return msgpack.unpackb(packed)
         value = _unpack(packed, 0)
         if _may_be_strange(packed):
             _check(value, 0)
@@ -279,7 +282,7 @@ def _unpack(packed: bytes, depth: int) -> Any:
         packed,
         strict_map_key=False,
         object_pairs_hook=_make_dict,
-        ext_hook=lambda code, payload: _unpack_extension(code, payload, depth + 1),
+        ext_hook=_HOOKS[depth],
     )
 
 
@@ -293,7 +296,7 @@ def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return made
 
 
-def _unpack_extension(code: int, payload: bytes, depth: int) -> Any:
+def _unpack_extension(depth: int, code: int, payload: bytes) -> Any:
     if code == _TUPLE:
         return tuple(_unpack_items(payload, depth))
     if code in (_SET, _FROZENSET):
@@ -327,6 +330,21 @@ def _construct(name: str, fields: dict[Any, Any]) -> object:
         raise ValueError(f"the class registered as {name!r} has no field {unknown!r}")
     return registered.cls(**{arguments[field]: value for field, value in fields.items()})
 
+
+_HOOKS: Final = tuple(partial(_unpack_extension, depth) for depth in range(1, NESTING_MAX + 2))
+"""What takes the extensions found at each depth; made once, not for every value."""
+
+_PLAIN_HEADS: Final = frozenset(
+    bytes([head])
+    for head in (
+        *range(0x80),
+        *range(0xA0, 0xC7),
+        *range(0xCA, 0xD4),
+        *range(0xD9, 0xDC),
+        *range(0xE0, 0x100),
+    )
+)
+"""How values begin that are neither containers nor extensions."""
 
 _TOO_DEEP: Final = f"it is nested more than {NESTING_MAX} deep"
 _CONTAINER_HEADS: Final = bytes(
