@@ -10,7 +10,7 @@ Rules:
 Source: local views and preference lists after DeCandia et al., "Dynamo", SOSP 2007, section 4.6.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from enum import Enum
 
 from attrs import define
@@ -63,9 +63,21 @@ class View:
         self.ring = ring
         self.name = name
         self.peers = {other: Peer(other) for other in ring.names if other != name}
-        self.claims: frozenset[str] = frozenset()
-        """The homes that this node acts for."""
+        self._claims: frozenset[str] = frozenset()
         self._up: frozenset[str] = frozenset({name})
+        # A write asks for both; they change only with the view.
+        self._acting: dict[str, str] = {}
+        self._targets: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The homes that this node acts for."""
+        return self._claims
+
+    @claims.setter
+    def claims(self, claims: frozenset[str]) -> None:
+        self._claims = claims
+        self._changed()
 
     @property
     def up(self) -> Set[str]:
@@ -79,6 +91,18 @@ class View:
             peer.forget_status()
         up = {name for name, other in self.peers.items() if other.liveness is Liveness.UP}
         self._up = frozenset(up | {self.name})
+        self._changed()
+
+    def note_status(self, peer: Peer, status: Status) -> bool:
+        """Take over what ``peer`` says of itself; return whether that is news."""
+        news = peer.note_status(status)
+        if news:
+            self._changed()
+        return news
+
+    def _changed(self) -> None:
+        self._acting.clear()
+        self._targets.clear()
 
     def peers_in(self, liveness: Liveness) -> list[Peer]:
         """Return the members that are ``liveness``, in ring order."""
@@ -99,13 +123,21 @@ class View:
 
     def acting_owner(self, home: str) -> str:
         """Return who answers for ``home``: the first up claimant, else the first up member."""
-        up = [name for name in self.ring.preference_list(home) if name in self._up]
-        return next((name for name in up if home in self.claims_of(name)), up[0])
+        acting = self._acting.get(home)
+        if acting is None:
+            up = [name for name in self.ring.preference_list(home) if name in self._up]
+            acting = next((name for name in up if home in self.claims_of(name)), up[0])
+            self._acting[home] = acting
+        return acting
 
-    def targets(self, home: str, excluded: Iterable[str] = ()) -> list[str]:
+    def targets(self, home: str) -> tuple[str, ...]:
         """Return the other members that every change of ``home`` goes to, in ring order."""
-        wanted = {*self.holders(home), self.acting_owner(home)} - {self.name, *excluded}
-        return [name for name in self.peers if name in wanted]
+        targets = self._targets.get(home)
+        if targets is None:
+            wanted = {*self.holders(home), self.acting_owner(home)}
+            targets = tuple(name for name in self.peers if name in wanted)
+            self._targets[home] = targets
+        return targets
 
     def is_first_in_line(self, home: str) -> bool:
         """Return whether no other member stands between this node and acting for ``home``.

@@ -104,13 +104,15 @@ class Record:
     """The decoded form of a record: made from bytes, merged, and turned into bytes again."""
 
     entries: dict[bytes, bytes] = field(factory=dict)
-    """Every entry but ``accessed``, by key in ascending order."""
+    """Every entry but ``accessed``, by key."""
     whole: bool = False
     accessed: Stamp = Stamp(0)
     """The stamp of the last access that became an entry; 0: none known."""
     accessed_at: float = 0.0
     """The same moment on this node's monotonic clock, in seconds."""
     digest: int = 0
+    _in_order: bool = field(default=True, eq=False, repr=False)
+    """Whether the keys ascend, as they do in every byte form."""
 
     # --- What it says ---
 
@@ -194,8 +196,7 @@ class Record:
             self.digest -= entry_hash(key, old)
         self.digest = (self.digest + entry_hash(key, entry)) & _MASK
         self.entries[key] = entry
-        if old is None:
-            self.entries = dict(sorted(self.entries.items()))
+        self._in_order &= old is not None
         return True
 
     def touch(self, accessed: Stamp, accessed_at: float) -> bool:
@@ -256,7 +257,7 @@ class Record:
         """
         if keys is None or self.ended:
             flags = _FULL | (_WHOLE if self.whole else 0)
-            return _portable(flags, self.accessed, self.accessed_at, now, _pack(self.entries))
+            return _portable(flags, self.accessed, self.accessed_at, now, self._pack())
         wanted = set(keys)
         entries = {key: self.entries[key] for key in sorted(wanted) if key in self.entries}
         accessed = self.accessed if ACCESSED in wanted else Stamp(0)
@@ -297,7 +298,13 @@ class Record:
         flags = (_WHOLE if self.whole else 0) | (_ENDED_FLAG if self.ended else 0)
         due = -inf if self.expired else self.due(epoch)
         header = _HELD.pack(flags, self.digest, self.accessed, self.accessed_at, due)
-        return header + _pack(self.entries)
+        return header + self._pack()
+
+    def _pack(self) -> bytes:
+        if not self._in_order:
+            self.entries = dict(sorted(self.entries.items()))
+            self._in_order = True
+        return _pack(self.entries)
 
     @classmethod
     def from_held(cls, held: bytes) -> "Record":

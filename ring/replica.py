@@ -293,7 +293,7 @@ class Replica:
     def _on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
         peer = self._core.view.peers[name]
         self._replication.observe(status.clock, now)
-        news = peer.note_status(status)
+        news = self._core.view.note_status(peer, status)
         if inbound is not None:
             news |= peer.synced != status.synced
             peer.synced = status.synced

@@ -9,7 +9,7 @@ Rules:
   missing. So divergence lives for one change, not for one anti-entropy period.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
@@ -43,13 +43,14 @@ class Replication:
         self.spread(session_id, keys)
 
     def spread(
-        self, session_id: SessionId, keys: Iterable[bytes], knowing: Iterable[str] = ()
+        self, session_id: SessionId, keys: Iterable[bytes], knowing: Collection[str] = ()
     ) -> None:
         """Send news to the store and to whoever has to have them, but for who is ``knowing``."""
         self._core.version += 1
         self._core.emit(Persist(session_id))
-        for peer in self._core.view.targets(home_of(session_id), knowing):
-            self.mark(peer, session_id, keys)
+        for peer in self._core.view.targets(home_of(session_id)):
+            if peer not in knowing:
+                self.mark(peer, session_id, keys)
 
     def mark(self, peer: str, session_id: SessionId, keys: Iterable[bytes] | None) -> None:
         """Note that ``peer`` needs these entries, or the whole record for None."""
@@ -84,7 +85,7 @@ class Replication:
         session_id: SessionId,
         portable: bytes,
         digest: int,
-        knowing: Iterable[str],
+        knowing: Collection[str],
         now: float,
     ) -> Merged:
         """Merge what a member sent of a session, and pass on what is news.

@@ -11,6 +11,7 @@ Rules:
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from random import Random
 
@@ -103,7 +104,7 @@ class Connection:
             arrival = self.scheduler.now + self.random.uniform(*self.delays_s)
             end.last_arrival = max(end.last_arrival, arrival)
             delay = end.last_arrival - self.scheduler.now
-            self.scheduler.after(delay, lambda message=message: self._arrive(end, message))
+            self.scheduler.after(delay, partial(self._arrive, end, message))
 
     def _arrive(self, sender: End, message: Message) -> None:
         if not self.alive:
