@@ -11,7 +11,6 @@ Rules:
 
 import contextlib
 from collections import Counter
-from random import Random
 from typing import Final, Protocol
 
 import trio
@@ -22,10 +21,7 @@ from node.transport import Stream
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId
 from ring.messages import Message
-from wire import Authenticated, Connection, Identity
-
-HANDSHAKE_TIMEOUT_S: Final = 2.0
-"""From the first byte to authentication. A stopped process still accepts connections."""
+from wire import Authenticated, Connection
 
 SEND_TIMEOUT_S: Final = 5.0
 """For one send of at most `SEND_FILL_BYTES` and a frame; more than the suspicion of silence."""
@@ -98,13 +94,6 @@ async def send_refusal(stream: Stream, connection: Connection) -> None:
 async def _send(stream: Stream, data: bytes) -> None:
     if data:
         await stream.send_all(data)
-
-
-def new_connection(
-    identity: Identity, *, dialler: bool, clock_ms: int, random: Random, peer: str | None = None
-) -> Connection:
-    """Return the protocol side of a new connection; ``clock_ms`` is our wall clock."""
-    return Connection(identity, dialler=dialler, peer=peer, clock_ms=clock_ms, random=random)
 
 
 class Link:
