@@ -17,11 +17,16 @@ from ring.core import Core
 from ring.effects import Close, Wake
 from ring.identity import LinkId, SessionId
 from ring.messages import (
-    AcceptorMessage,
+    UNANSWERED_MAX,
     Acks,
+    Answer,
+    Ask,
     Changes,
-    DiallerMessage,
+    Compare,
+    Members,
     Message,
+    Reply,
+    Request,
     Status,
 )
 from ring.pending import Stream
@@ -39,9 +44,11 @@ class Outbound:
     heard_at: float
     status: Status | None = None
     """The newest that has not left yet; an older one has nothing to say."""
-    control: deque[DiallerMessage] = field(factory=deque)
+    control: deque[Compare | Ask | Request] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
+    unanswered: int = 0
+    """Requests and asks that the peer has not answered yet."""
     awake: bool = False
 
     def take(self, core: Core, now: float) -> Message | None:
@@ -64,15 +71,15 @@ class Inbound:
     """None: a client."""
     heard_at: float
     status: Status | None = None
-    control: deque[AcceptorMessage] = field(factory=deque)
+    control: deque[Answer | Reply | Members] = field(factory=deque)
     answers: deque[Answering] = field(factory=deque)
     """Comparisons being answered, one after the other."""
     merged: int = 0
     acknowledged: int = 0
     different: deque[tuple[int, SessionId]] = field(factory=deque)
     """Changes after which this node's record was not the sender's."""
-    requests: int = 0
-    """Requests of this link that were not answered yet."""
+    owed: int = 0
+    """Requests and asks whose answers have not left yet."""
     awake: bool = False
 
     def take(self, core: Core, now: float) -> Message | None:
@@ -83,6 +90,7 @@ class Inbound:
             status, self.status = self.status, None
             return status
         if self.control:
+            self.owed -= not isinstance(self.control[0], Members)
             return self.control.popleft()
         while self.answers:
             message = self.answers[0].next_message(now)
@@ -148,14 +156,21 @@ class Links:
         """Return a connection that is known and not over."""
         return self._dialled.get(link) or self.inbound.get(link)
 
-    def tell(self, peer: str, message: DiallerMessage) -> None:
-        """Queue a control message on this node's own link to ``peer``, if there is one."""
-        outbound = self.outbound.get(peer)
-        if outbound is not None:
-            outbound.control.append(message)
-            self.wake(outbound)
+    def tell(self, outbound: Outbound, message: Compare) -> None:
+        """Queue a control message on a link that this node dialled."""
+        outbound.control.append(message)
+        self.wake(outbound)
 
-    def answer(self, link: LinkId, message: AcceptorMessage) -> None:
+    def ask(self, outbound: Outbound, message: Ask | Request) -> bool:
+        """Queue what is to be answered; return False if too much of it waits already."""
+        if outbound.unanswered >= UNANSWERED_MAX:
+            return False
+        outbound.unanswered += 1
+        outbound.control.append(message)
+        self.wake(outbound)
+        return True
+
+    def answer(self, link: LinkId, message: Answer | Reply | Members) -> None:
         """Queue an answer on a link that was dialled by another, if it still lives."""
         inbound = self.inbound.get(link)
         if inbound is not None:

@@ -11,7 +11,7 @@ Rules:
 """
 
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
@@ -252,6 +252,9 @@ class Members:
     names: tuple[str, ...]
     addresses: tuple[str, ...]
 
+
+UNANSWERED_MAX: Final = 4096
+"""Requests and asks of one member that wait for the same member; the rest wait where they are."""
 
 Request: TypeAlias = Find | Save | End
 Reply: TypeAlias = Found | Absent | Saved | Failed

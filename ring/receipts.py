@@ -4,7 +4,8 @@ Rules:
 - A receipt waits on a session and a version of this node, never on a frame: any acknowledgement
   that covers the version counts, on whatever connection it comes.
 - It names whoever said so, and nobody else.
-- No member to ask: degraded at once. No answer in time: degraded, or refused if the caller chose.
+- No member to ask: degraded at once, and never refused; a ring of one has nobody to lack.
+- No answer in time, or a disk that fails: degraded, or refused if the caller chose so.
 """
 
 from collections import deque
@@ -15,7 +16,7 @@ from attrs import define, field
 
 from ring.core import Core
 from ring.identity import LinkId, SessionId, home_of
-from ring.messages import Durability, End, Failed, Failure, Reply, Save, Saved
+from ring.messages import End, Failed, Failure, Reply, Save, Saved
 
 Origin: TypeAlias = LinkId | None
 """Where a request came from and its answer goes: a link, or the application in this process."""
@@ -34,29 +35,13 @@ class Waiter:
     disk_failed: bool = False
     answered: bool = False
 
-    def waits_for_disk(self) -> bool:
-        """Whether the disk is asked for, and neither has the change nor failed with it."""
-        return self.request.durability.wants_disk and not (self.on_disk or self.disk_failed)
+    def lacks_disk(self) -> bool:
+        """Whether this node's disk is asked for and does not have the change."""
+        return self.request.durability.wants_disk and not self.on_disk
 
-    def waits_for_backup(self) -> bool:
-        """Whether a backup is asked for and none holds the change yet."""
+    def lacks_backup(self) -> bool:
+        """Whether a backup is asked for and none holds the change."""
         return self.request.durability.wants_backup and not self.held_by
-
-    def reply(self, name: str) -> Saved | Failed:
-        """Return the answer as it stands now, complete or not."""
-        durability: Durability = self.request.durability
-        degraded = (durability.wants_backup and not self.held_by) or (
-            durability.wants_disk and not self.on_disk
-        )
-        if degraded and self.request.refuse:
-            return Failed(
-                self.request.number,
-                Failure.NOT_REPLICATED,
-                f"durability {durability.value!r} was not reached; the change is in force at "
-                f"{name} and may survive",
-            )
-        on_disk = (name,) if self.on_disk else ()
-        return Saved(self.request.number, (name, *self.held_by), on_disk, degraded)
 
 
 class Receipts:
@@ -122,17 +107,33 @@ class Receipts:
         waiters = self._waiting.get(session_id)
         if not waiters:
             return
-        nobody = not self._core.view.targets(home_of(session_id))
+        backups = self._core.view.targets(home_of(session_id))
         left = []
         for waiter in waiters:
-            backup = waiter.waits_for_backup() and not nobody
-            late = now is not None and waiter.deadline <= now
-            if late or not (backup or waiter.waits_for_disk()):
-                waiter.answered = True
-                self._respond(waiter.origin, waiter.reply(self._core.name))
-            else:
+            waits = (waiter.lacks_backup() and backups) or (
+                waiter.lacks_disk() and not waiter.disk_failed
+            )
+            if waits and (now is None or waiter.deadline > now):
                 left.append(waiter)
+            else:
+                waiter.answered = True
+                self._respond(waiter.origin, self._reply(waiter, alone=not backups))
         if left:
             self._waiting[session_id] = left
         else:
             del self._waiting[session_id]
+
+    def _reply(self, waiter: Waiter, *, alone: bool) -> Saved | Failed:
+        """Return the answer to a write as it stands now, complete or not."""
+        request, name = waiter.request, self._core.name
+        lacks_backup = waiter.lacks_backup() and len(self._core.ring.names) > 1
+        if request.refuse and (waiter.lacks_disk() or (lacks_backup and not alone)):
+            return Failed(
+                request.number,
+                Failure.NOT_REPLICATED,
+                f"durability {request.durability.value!r} was not reached in time; "
+                f"the change is in force at {name} and may survive",
+            )
+        on_disk = (name,) if waiter.on_disk else ()
+        degraded = lacks_backup or waiter.lacks_disk()
+        return Saved(request.number, (name, *waiter.held_by), on_disk, degraded)

@@ -23,6 +23,7 @@ from ring.identity import LinkId, SessionId, home_of
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness
 from ring.messages import (
+    UNANSWERED_MAX,
     Absent,
     Acks,
     Answer,
@@ -258,6 +259,7 @@ class Replica:
             case Compare():
                 self._settling.on_compare(inbound, message)
             case Ask():
+                self._owe(inbound, UNANSWERED_MAX)
                 portable = self._core.table.portable(message.session_id, now)
                 self._links.answer(inbound.link, Answer(message.number, portable))
             case _:
@@ -280,8 +282,10 @@ class Replica:
                 if self._settling.on_compared(outbound, message, now):
                     self._review(now)
             case Answer():
+                outbound.unanswered -= 1
                 self._serving.on_answer(outbound, message, now)
             case Found() | Absent() | Saved() | Failed():
+                outbound.unanswered -= 1
                 self._serving.on_reply(outbound, message, now)
             case Members():
                 pass
@@ -303,12 +307,15 @@ class Replica:
             self._review(now)
 
     def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
-        if inbound.requests >= self._core.settings.requests_per_link_max:
-            raise RemoteProtocolError(
-                f"has {inbound.requests} requests unanswered; wait for answers before asking more"
-            )
-        inbound.requests += 1
+        client = inbound.peer is None
+        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
         self._serving.serve(inbound.link, request, now)
+
+    def _owe(self, inbound: Inbound, limit: int) -> None:
+        """Count an answer that is owed from now on, until it has left."""
+        if inbound.owed >= limit:
+            raise RemoteProtocolError(f"asks more while {limit} answers are owed; read them first")
+        inbound.owed += 1
 
     # --- The application in this process ---
 

@@ -19,7 +19,7 @@ from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
-from ring.links import Inbound, Links, Outbound
+from ring.links import Links, Outbound
 from ring.messages import (
     Absent,
     Answer,
@@ -65,7 +65,8 @@ class Errand:
 class Asking:
     """Members that were asked for one session, and who waits for their answers."""
 
-    waiting_for: set[str]
+    asked: set[str] = field(factory=set)
+    waiting_for: set[str] = field(factory=set)
     errands: list[Errand] = field(factory=list)
 
 
@@ -211,8 +212,11 @@ class Serving:
             self._park(errand, f"{acting} cannot be reached", now)
         else:
             number = next(self._numbers)
-            self._forwarded[number] = (outbound.link, errand)
-            self._links.tell(acting, evolve(errand.request, number=number, forwarded=True))
+            forwarded = evolve(errand.request, number=number, forwarded=True)
+            if self._links.ask(outbound, forwarded):
+                self._forwarded[number] = (outbound.link, errand)
+            else:
+                self._park(errand, f"too much waits for {acting}", now)
 
     def _park(self, errand: Errand, reason: str, now: float) -> None:
         parks = not errand.request.forwarded and errand.deadline > now
@@ -241,13 +245,15 @@ class Serving:
         if not whom:
             self._carry_out(errand, now)
             return
-        asking = self._asking.get(session_id)
-        if asking is None:
-            asking = self._asking[session_id] = Asking(whom)
-            for peer in sorted(whom):
-                number = next(self._numbers)
-                self._asked[number] = (session_id, peer)
-                self._links.tell(peer, Ask(number, session_id))
+        asking = self._asking.setdefault(session_id, Asking())
+        for peer in sorted(whom - asking.asked):
+            number = next(self._numbers)
+            if not self._links.ask(self._links.outbound[peer], Ask(number, session_id)):
+                self._fail(errand, Failure.UNAVAILABLE, f"too much waits for {peer}")
+                return
+            self._asked[number] = (session_id, peer)
+            asking.asked.add(peer)
+            asking.waiting_for.add(peer)
         asking.errands.append(errand)
 
     def _stop_waiting(self, session_id: SessionId, peer: str, now: float) -> None:
@@ -344,6 +350,5 @@ def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
         core.emit(Respond(reply.number, reply))
         return
     inbound = links.inbound.get(origin)
-    if isinstance(inbound, Inbound):
-        inbound.requests -= 1
+    if inbound is not None:
         links.answer(origin, reply)

@@ -237,7 +237,7 @@ class Settling:
         self._comparisons[home, name] = Comparison(self._round, now)
         self._running[home] = name
         buckets = self._core.table.buckets(home)
-        self._links.tell(name, Compare(home, self._round, buckets))
+        self._links.tell(self._links.outbound[name], Compare(home, self._round, buckets))
 
     def _exchange(
         self, comparison: Comparison, peer: str, session_id: SessionId, *, ask: bool
