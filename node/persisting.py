@@ -30,6 +30,8 @@ BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """A batch is closed once it holds this much; copies of records live while it is written."""
 
 RETRY_FIRST_S: Final = 0.25
+"""Larger: a bad disk costs less. Smaller: a save that comes just then heals sooner."""
+
 RETRY_MAX_S: Final = 10.0
 
 
@@ -55,6 +57,7 @@ class Persisting:
         timekeeper: the node's clock.
         random: for the jitter of the back-off.
         tagger: names sessions in the log.
+        retry_first_s: seconds until what failed is tried again for the first time, above 0.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Persisting:
         timekeeper: Timekeeper,
         random: Random,
         tagger: SessionTagger,
+        retry_first_s: float = RETRY_FIRST_S,
     ) -> None:
         self._store = store
         self._owner = owner
@@ -74,7 +78,8 @@ class Persisting:
         self._failed: dict[SessionId, None] = {}
         self._failing_since: float | None = None
         self._retry_at = float("inf")
-        self._back_off = BackOff(random, first_s=RETRY_FIRST_S, max_s=RETRY_MAX_S)
+        self._back_off = BackOff(random, first_s=retry_first_s, max_s=RETRY_MAX_S)
+        self._retry_first_s = retry_first_s
         self._bell = Doorbell()
         self._thread = trio.CapacityLimiter(1)
 
@@ -164,7 +169,7 @@ class Persisting:
                 {"reason": reason, "sessions": len(failures), "first": self._tagger(first)},
             )
         if self._retry_at == float("inf"):
-            wait_s = max(self._back_off.next_s(), RETRY_FIRST_S / 2)
+            wait_s = max(self._back_off.next_s(), self._retry_first_s)
             self._retry_at = trio.current_time() + wait_s
         self._owner.on_persist_failed(failures, reason)
 
