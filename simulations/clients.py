@@ -1,7 +1,8 @@
 """Clients of the small world: they create, change, read and end sessions, and remember.
 
 Rules:
-- A client routes by id: the home first, then its preference list; now and then anybody.
+- A client routes by id: the home first, then its preference list. Where no members are cut off
+  from each other, it also asks anybody now and then; behind a cut that promises nothing.
 - After an unknown outcome a client does not write to that session again: the lost request might
   still arrive, and overwrite what came after it.
 """
@@ -32,11 +33,19 @@ class Clients:
     """All clients of one run, and the sessions that they share."""
 
     def __init__(
-        self, world: World, checker: Checker, seed: int | str, number: int, durability: Durability
+        self,
+        world: World,
+        checker: Checker,
+        seed: int | str,
+        number: int,
+        durability: Durability,
+        *,
+        wander: bool,
     ) -> None:
         self.world = world
         self.checker = checker
         self.durability = durability
+        self._wander = wander
         self.counts: dict[str, int] = {}
         self.stopped = False
         self.sessions: list[SessionId] = []
@@ -74,7 +83,8 @@ class Clients:
             self._operate(client, Kind.CREATE, session_id, home, then=True)
             return
         session_id = random.choice(self.sessions[-40:])
-        node = random.choice(running) if random.random() < 0.1 else self._route(session_id)
+        wanders = self._wander and random.random() < 0.1
+        node = random.choice(running) if wanders else self._route(session_id)
         kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END), (50, 46, 4))[0]
         if kind is Kind.SAVE and (client, session_id) in self._retired:
             kind = Kind.FIND

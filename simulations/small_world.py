@@ -94,7 +94,8 @@ def run(plan: Plan) -> Report:
     for name in world.ring.names:
         world.start(name)
     durability = Durability.DISK if plan.shape.members == 1 else Durability.BACKUP_AND_DISK
-    clients = Clients(world, checker, plan.seed, plan.clients, durability)
+    whole = not any(fault.kind == "cut" for fault in plan.faults)
+    clients = Clients(world, checker, plan.seed, plan.clients, durability, wander=whole)
     _run_faults(world, plan)
     world.scheduler.run_until(max(world.now, plan.duration_s))
     clients.stopped = True
