@@ -122,11 +122,14 @@ class Attributes(MutableMapping[str, Any]):
     def _known_names(self) -> Iterator[str]:
         for key, entry in self._known.items():
             if len(entry) > STAMP_BYTES and not key.startswith(_RESERVED_PREFIX):
-                yield key.decode()
+                try:
+                    yield key.decode()
+                except UnicodeDecodeError:
+                    continue  # No name that can be asked for: not from an application.
 
     def _known_packed(self, name: str) -> bytes:
         """Return the bytes that the ring has of an attribute; empty if none, or removed here."""
-        if name in self._removed:
+        if name in self._removed or not isinstance(name, str):
             return b""
         try:
             key = name.encode()

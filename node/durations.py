@@ -5,7 +5,9 @@ from typing import Final
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?", re.ASCII)
-_SECONDS_MAX: Final = 1e12
+
+SECONDS_MAX: Final = 1e12
+"""The longest duration, some 31,000 years: what is longer was not meant."""
 
 DURATION_FORMS: Final = 'seconds, or a text such as "500ms", "30s", "30m", "12h" or "7d"'
 """What can be written, for an error's remedy."""
@@ -24,4 +26,4 @@ def parse_duration(value: object) -> float | None:
         value = float(parts[1]) * _UNITS[parts[2] or "s"]
     if type(value) is not int and type(value) is not float:
         return None
-    return float(value) if abs(value) <= _SECONDS_MAX else None
+    return float(value) if abs(value) <= SECONDS_MAX else None

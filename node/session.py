@@ -15,6 +15,8 @@ import msgpack
 from attrs import frozen
 
 from node.attributes import Attributes
+from node.durations import SECONDS_MAX
+from node.errors import AttributeDecodeError
 from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, receipt_of
 from node.values import unpack_value
 from ring.clock import stamp_ms
@@ -142,14 +144,20 @@ class Session(Attributes):
     @property
     def principal(self) -> str | None:
         """Whose session it is, if the ring knows."""
-        packed = self.reserved(PRINCIPAL)
-        principal = unpack_value("principal", packed) if packed else None
+        principal = self._reserved_value(PRINCIPAL)
         return principal if isinstance(principal, str) else None
 
     def _seconds(self, key: bytes) -> float:
+        seconds = self._reserved_value(key)
+        return seconds if isinstance(seconds, float) else 0.0
+
+    def _reserved_value(self, key: bytes) -> object:
+        """Return what stands under a reserved key; None if nothing that this version knows."""
         packed = self.reserved(key)
-        seconds = unpack_value("max_idle or lifetime", packed) if packed else 0.0
-        return float(seconds) if isinstance(seconds, int | float) else 0.0
+        try:
+            return unpack_value("of the session's life", packed) if packed else None
+        except AttributeDecodeError:
+            return None  # The spelling of a newer version: passed on, not understood.
 
     # --- Saving and ending --------------------------------------------------------------------
 
@@ -259,11 +267,11 @@ def pack_seconds(name: str, seconds: float) -> bytes:
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is infinite or not a number.
+        ValueError: it is more than 1e12 either way, or not a number.
     """
     if type(seconds) is not int and type(seconds) is not float:
         raise TypeError(f"{name} is {seconds!r}; give seconds as a number, 0 for never")
-    if not abs(seconds) < float("inf"):
-        raise ValueError(f"{name} is {seconds!r}; give finite seconds, 0 for never")
+    if not abs(seconds) <= SECONDS_MAX:
+        raise ValueError(f"{name} is {seconds!r}; give at most 1e12 seconds, 0 for never")
     packed: bytes = msgpack.packb(float(seconds))
     return packed

@@ -27,7 +27,7 @@ class Sessions(Protocol):
 
         Raises:
             TypeError: a duration is not a number.
-            ValueError: a duration is not finite.
+            ValueError: a duration is out of range, or not a number.
         """
 
     async def find(self, session_id: str, *, touch: bool = True) -> Session | None:

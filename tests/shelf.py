@@ -1,0 +1,147 @@
+"""A backend that is one dict of records: what sessions are tested against."""
+
+from collections import deque
+from collections.abc import Coroutine
+from itertools import count
+from typing import Any, TypeVar
+
+import trio
+
+from node.sections import SessionsConfig
+from node.session import Session
+from node.sessions import SessionRepository
+from ring.clock import Stamp
+from ring.identity import SessionId
+from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Save, Saved
+from ring.record import EndReason, Record, make_entry
+
+Reply = Found | Absent | Saved | Failed
+T = TypeVar("T")
+
+
+class Shelf:
+    """Keeps every record, stamps every change with the next number, and remembers the requests.
+
+    ``replies`` are given instead of what would be true, the first one first; a failure in them
+    that is indefinite takes effect all the same. Those of ``held_back`` wait for their event.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[SessionId, Record] = {}
+        self.asked: list[Find | Save | End] = []
+        self.replies: deque[Reply | Failure] = deque()
+        self.held_back: deque[trio.Event] = deque()
+        self.reads_locally = False
+        self.wall = 1_000_000_000_000
+        self._stamps = count(self.wall << 16)
+        self._numbers = count(1)
+        self._ids = count(1)
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+    def new_session_id(self) -> SessionId:
+        return SessionId(b"a." + b"%022d" % next(self._ids))
+
+    def wall_ms(self) -> int:
+        return self.wall
+
+    def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
+        return self._find(session_id, 0) if self.reads_locally else None
+
+    async def perform(self, request: Find | Save | End) -> Reply:
+        self.asked.append(request)
+        reply = self._carry_out(request)
+        if self.held_back:
+            await self.held_back.popleft().wait()
+        return reply
+
+    def _carry_out(self, request: Find | Save | End) -> Reply:
+        planned = self.replies.popleft() if self.replies else None
+        if isinstance(planned, Failure):
+            planned = Failed(request.number, planned, f"planned: {planned.name}")
+        indefinite = (Failure.OUTCOME_UNKNOWN, Failure.NOT_REPLICATED)
+        if planned is None or (isinstance(planned, Failed) and planned.failure in indefinite):
+            true = self._truth(request)
+            return planned or true
+        return planned
+
+    def _truth(self, request: Find | Save | End) -> Reply:
+        match request:
+            case Find(number, session_id):
+                return self._find(session_id, number)
+            case Save():
+                return self._save(request)
+            case End(number, session_id):
+                record = self.records.setdefault(session_id, Record())
+                record.end(EndReason.DELETED, "a", self._stamp())
+                return Saved(number, ("a", "b"), (), degraded=False)
+
+    def _find(self, session_id: SessionId, number: int) -> Found | Absent:
+        record = self.records.get(session_id)
+        if record is None or record.ended:
+            return Absent(number)
+        return Found(number, record.portable(0.0))
+
+    def _save(self, request: Save) -> Saved | Failed:
+        record = self.records.get(request.session_id)
+        if record is None and request.create:
+            record = self.records[request.session_id] = Record(whole=True)
+        if record is None or record.ended:
+            return Failed(request.number, Failure.GONE, "the session is gone")
+        stamp = self._stamp()
+        for key, packed in request.changes:
+            record.put(key, make_entry(stamp, packed))
+        return Saved(request.number, ("a", "b"), ("a",), degraded=False)
+
+    def _stamp(self) -> Stamp:
+        return Stamp(next(self._stamps))
+
+    def saved_keys(self) -> list[list[bytes]]:
+        """Return the keys of each save that was asked for, without the reserved ones."""
+        return [
+            [key for key, _ in request.changes if not key.startswith(b"\0")]
+            for request in self.asked
+            if isinstance(request, Save)
+        ]
+
+
+def repository(
+    shelf: Shelf, durability: Durability = Durability.BACKUP, **config: Any
+) -> SessionRepository:
+    """Return a repository over ``shelf``, with this configuration of sessions."""
+    return SessionRepository(shelf, SessionsConfig(**config), durability)
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run what needs not wait, without an event loop; it fails if it waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise AssertionError("it waited")
+
+
+def saved(shelf: Shelf, **attributes: object) -> Session:
+    """Return a session that was saved with these attributes, and forget the requests."""
+    session = repository(shelf).create()
+    session.update(attributes)
+    at_once(session.save())
+    shelf.asked.clear()
+    return session
+
+
+def found(shelf: Shelf, session: Session) -> Session:
+    """Return another copy of the same session, and forget the requests."""
+    copy = at_once(repository(shelf).find(session.id))
+    assert copy is not None
+    shelf.asked.clear()
+    return copy
+
+
+def last_save(shelf: Shelf) -> Save:
+    request = shelf.asked[-1]
+    assert isinstance(request, Save)
+    return request
