@@ -38,7 +38,7 @@ from ring.messages import (
 from wire import codec
 from wire.framing import FrameReader, frame
 from wire.handshake import Authenticated, Handshake, State
-from wire.hello import MAGIC, HandshakeError, Identity, Refusal, Role, pack_refusal
+from wire.hello import MAGIC, HandshakeError, Identity, Kind, Refusal, Role, pack_refusal
 from wire.limits import FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX
 
 _ErrorT = TypeVar("_ErrorT", bound=ProtocolError)
@@ -108,10 +108,11 @@ class Connection:
         )
         self._outgoing = bytearray(self._handshake.begin())
         self._fault: tuple[type[ProtocolError], str] | None = None
+        self._deferred: RemoteProtocolError | None = None
+        """Found behind good events, and to be raised once these were taken."""
         self._authenticated: Authenticated | None = None
-        self._may_send: frozenset[type[Message]] = frozenset()
-        self._may_receive: frozenset[type[Message]] = frozenset()
-        self._client_speaks = False
+        self._speaker = self._peer_speaker = Speaker.CLIENT
+        """What this side and the peer are; meaningless before authentication."""
 
     @property
     def state(self) -> State:
@@ -167,6 +168,9 @@ class Connection:
                 a refusal to send.
             LocalProtocolError: the connection was over by a mistake of this side.
         """
+        if self._deferred is not None:
+            error, self._deferred = self._deferred, None
+            raise error
         self._check_not_over()
         try:
             while (payload := self._reader.next_frame()) is not None:
@@ -195,9 +199,10 @@ class Connection:
         try:
             while (event := self.next_event()) is not NEED_DATA:
                 events.append(event)
-        except RemoteProtocolError:
+        except RemoteProtocolError as error:
             if not events:
                 raise
+            self._deferred = error.with_traceback(None)
         return events
 
     def send(self, message: Message) -> bytes:
@@ -212,9 +217,11 @@ class Connection:
         self._check_not_over()
         if self._authenticated is None:
             raise self._end(LocalProtocolError("nothing is sent before authentication"))
-        if type(message) not in self._may_send:
+        if type(message) not in ENTITLEMENTS[self._speaker]:
             name = type(message).__name__
             raise self._end(LocalProtocolError(f"{name} is not ours to send here"))
+        if self._speaker is Speaker.CLIENT and _is_forwarded(message):
+            raise self._end(LocalProtocolError("a client forwards nothing"))
         try:
             return frame(codec.encode(message))
         except LocalProtocolError as error:
@@ -242,19 +249,20 @@ class Connection:
         with_client = Role.CLIENT in (self._local.role, self._handshake.peer_role)
         dialler = Speaker.CLIENT if with_client else Speaker.MEMBER_DIALLING
         acceptor = Speaker.SERVER if with_client else Speaker.MEMBER_ANSWERING
-        ours, theirs = (dialler, acceptor) if self._dialler else (acceptor, dialler)
-        self._may_send = ENTITLEMENTS[ours]
-        self._may_receive = ENTITLEMENTS[theirs]
-        self._client_speaks = theirs is Speaker.CLIENT
+        self._speaker, self._peer_speaker = (
+            (dialler, acceptor) if self._dialler else (acceptor, dialler)
+        )
 
     def _read(self, payload: bytes) -> Message:
         # No message begins with the magic, so a refusal is told apart at any time.
         if payload.startswith(MAGIC):
-            raise self._handshake.refused_by_peer(payload)
+            if payload[len(MAGIC) :][:1] == bytes([Kind.REFUSAL]):
+                raise self._handshake.refused_by_peer(payload)
+            raise RemoteProtocolError("a handshake frame after authentication")
         message = codec.decode(payload)
-        if type(message) not in self._may_receive:
+        if type(message) not in ENTITLEMENTS[self._peer_speaker]:
             raise RemoteProtocolError(f"{type(message).__name__} is not the peer's to send")
-        if self._client_speaks and isinstance(message, Find | Save | End) and message.forwarded:
+        if self._peer_speaker is Speaker.CLIENT and _is_forwarded(message):
             raise RemoteProtocolError("a client forwards nothing")
         return message
 
@@ -281,3 +289,7 @@ class Connection:
             self._outgoing += frame(pack_refusal(error.refusal, error.detail))
         else:
             self._outgoing += frame(pack_refusal(Refusal.MALFORMED, ""))
+
+
+def _is_forwarded(message: Message) -> bool:
+    return isinstance(message, Find | Save | End) and message.forwarded

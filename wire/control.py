@@ -2,8 +2,8 @@
 
 Rules:
 - cattrs by itself turns None into "None", True into 1, 3.9 into 3 and a list into a str. Here
-  every type has a hook that takes that type and nothing else, and a type without a hook is
-  refused when the module's users first ask for it, not guessed.
+  every type has a hook that takes that type and nothing else, and a class with a field for
+  which there is no rule is refused as a whole.
 - Text, bytes and lists have no general hook at all: each such field is named below, with its
   limit.
 
@@ -73,10 +73,6 @@ _CHECKS_BY_TYPE: Final[dict[Any, _Check]] = {
 }
 
 
-def _refuse(value: object, kind: Any) -> Any:
-    raise TypeError(f"there is no rule for a field of type {kind}")
-
-
 def _hook(check: _Check) -> Callable[[Any, Any], Any]:
     return lambda value, _: check(value, "it")
 
@@ -84,6 +80,10 @@ def _hook(check: _Check) -> Callable[[Any, Any], Any]:
 def _reader(kind: Any) -> Callable[[Any, Any], Any]:
     """Return a hook that makes a message of the attrs class ``kind`` from a list of its fields."""
     fields = attrs.fields(kind)
+    for field in fields:
+        # cattrs would take its own rule here, and float(True) or str(None) with it.
+        if field.name not in _CHECKS_BY_FIELD and field.type not in _CHECKS_BY_TYPE:
+            raise TypeError(f"there is no rule for {kind.__name__}.{field.name}: {field.type}")
 
     def read_message(value: Any, _: Any) -> Any:
         parts = checks.exactly(list, value, "the message")
@@ -108,7 +108,6 @@ def _read_field(field: "attrs.Attribute[Any]", part: object) -> Any:
 def _make_converter() -> cattrs.Converter:
     # Detailed validation gathers errors in groups that repeat the values, which may be ids.
     converter = cattrs.Converter(detailed_validation=False)
-    converter.register_structure_hook_func(lambda _: True, _refuse)
     converter.register_structure_hook_factory(attrs.has, _reader)
     for kind, check in _CHECKS_BY_TYPE.items():
         converter.register_structure_hook(kind, _hook(check))

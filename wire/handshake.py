@@ -29,6 +29,7 @@ from wire.framing import frame
 from wire.hello import (
     NO_DIGEST,
     NONCE_BYTES,
+    VERSION,
     WELCOME,
     HandshakeError,
     Hello,
@@ -179,7 +180,7 @@ class Handshake:
                 why = "it did not understand us; check that the address is a sessionring node"
             case Refusal.VERSION:
                 why = (
-                    f"it speaks protocol version {detail}, this node another; "
+                    f"it speaks protocol version {detail}, this node version {VERSION}; "
                     "run releases that share a version"
                 )
             case Refusal.RING_NAME:

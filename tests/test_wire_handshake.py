@@ -1,0 +1,340 @@
+"""The handshake: who proves what to whom, and which mistakes are refused with which remedy."""
+
+import hashlib
+import hmac
+from itertools import pairwise
+from random import Random
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from wire_ends import (
+    OTHER_SECRET,
+    RING,
+    SECRET,
+    SIDES,
+    accept,
+    check_refused,
+    client,
+    connected,
+    dial,
+    exchange,
+    feed,
+    member,
+    refused_by,
+)
+
+from ring.errors import ConfigError, LocalProtocolError
+from ring.placement import Member, Ring
+from wire import Authenticated, Connection, Identity, Refusal, State
+from wire.framing import LENGTH_BYTES, frame
+from wire.handshake import ACCEPTOR_TRANSITIONS, DIALLER_TRANSITIONS
+from wire.hello import NO_DIGEST, Hello, pack_refusal
+from wire.limits import HANDSHAKE_FRAME_BYTES_MAX
+
+# --- How it goes ---
+
+
+def test_two_members_authenticate_each_other() -> None:
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    outcome = exchange(dialler, acceptor)
+    assert outcome.events == {
+        "dialler": [Authenticated("b", ord("b"), 1002)],
+        "acceptor": [Authenticated("a", ord("a"), 1001)],
+    }
+    assert (dialler.peer, acceptor.peer) == ("b", "a")
+    assert dialler.authenticated
+    assert acceptor.authenticated
+
+
+@pytest.mark.parametrize("peer", [None, "b"])
+@pytest.mark.parametrize("ring_name", ["", "shop"])
+def test_a_client_needs_to_know_neither_the_member_nor_the_ring(
+    peer: str | None, ring_name: str
+) -> None:
+    outcome = exchange(dial(client(ring_name=ring_name), peer), accept(member("b")))
+    assert outcome.events == {
+        "dialler": [Authenticated("b", ord("b"), 1002)],
+        "acceptor": [Authenticated(None, 77, 1001)],
+    }
+
+
+def test_neither_side_believes_that_it_is_in_before_the_other_has_accepted_its_proof() -> None:
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    feed(acceptor, dialler.data_to_send())
+    assert (dialler.state, acceptor.state) == (State.AWAIT_HELLO, State.AWAIT_PROOF)
+    feed(dialler, acceptor.data_to_send())
+    assert (dialler.state, acceptor.state) == (State.AWAIT_WELCOME, State.AWAIT_PROOF)
+    assert not dialler.authenticated
+    assert dialler.peer is None
+    feed(acceptor, dialler.data_to_send())
+    assert (dialler.state, acceptor.state) == (State.AWAIT_WELCOME, State.OPEN)
+    feed(dialler, acceptor.data_to_send())
+    assert (dialler.state, acceptor.state) == (State.OPEN, State.OPEN)
+
+
+def test_it_goes_byte_by_byte_too() -> None:
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    for sender, receiver in ((dialler, acceptor), (acceptor, dialler)) * 2:
+        for byte in sender.data_to_send():
+            feed(receiver, bytes([byte]))
+    assert dialler.authenticated
+    assert acceptor.authenticated
+
+
+def test_the_transitions_form_one_line_for_each_side() -> None:
+    """So no frame may come twice, and none may be left out."""
+    for table in (DIALLER_TRANSITIONS, ACCEPTOR_TRANSITIONS):
+        befores, afters = [before for before, _ in table], list(table.values())
+        assert befores[0] is State.AWAIT_HELLO
+        assert afters[-1] is State.OPEN
+        assert list(pairwise(befores)) == list(zip(befores, afters, strict=False))[:-1]
+
+
+def test_the_proofs_are_what_the_protocol_says() -> None:
+    """Computed here a second time, from the bytes on the wire alone."""
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    ours = dialler.data_to_send()
+    feed(acceptor, ours)
+    answer = acceptor.data_to_send()
+    theirs, proof = answer[: -(LENGTH_BYTES + 37)], answer[-32:]
+    feed(dialler, answer)
+    answered = dialler.data_to_send()[-32:]
+    for label, sent in (("acceptor", proof), ("dialler", answered)):
+        bound = f"sessionring 1 {label}\0".encode() + ours + theirs
+        assert hmac.new(SECRET, bound, hashlib.sha256).digest() == sent
+
+
+def test_nothing_before_authentication_comes_near_its_limit() -> None:
+    name = "n" * 32
+    members = (Member(name, ""), Member("m" * 32, ""))
+    longest = member(name, ring=Ring("r" * 64, members))
+    assert len(dial(longest, "m" * 32).data_to_send()) == LENGTH_BYTES + 219
+    assert HANDSHAKE_FRAME_BYTES_MAX > 219
+
+
+# --- Secrets ---
+
+
+@given(
+    st.lists(st.sampled_from([b"one", b"two", b"three"]), max_size=3, unique=True),
+    st.lists(st.sampled_from([b"one", b"two", b"three"]), max_size=3, unique=True),
+)
+def test_each_side_must_accept_what_the_other_proves_with(
+    of_a: list[bytes], of_b: list[bytes]
+) -> None:
+    """So a secret is replaced in three steps: accept the new one, prove with it, drop the old."""
+    one = Identity.for_member(RING, "a", 1, tuple(of_a))
+    other = Identity.for_member(RING, "b", 2, tuple(of_b))
+    outcome = exchange(dial(one), accept(other))
+    proves_a, proves_b = (of_a or [b""])[0], (of_b or [b""])[0]
+    if proves_b not in (of_a or [b""]):
+        check_refused(
+            outcome, "dialler", Refusal.SECRET, "the secrets differ", "the secrets differ"
+        )
+    elif proves_a not in (of_b or [b""]):
+        check_refused(outcome, "acceptor", Refusal.SECRET, "the secrets differ", "'b' refused us: ")
+    else:
+        assert not outcome.errors
+
+
+def test_a_wrong_secret_is_refused_with_the_remedy_at_both_ends() -> None:
+    outcome = exchange(dial(member("a")), accept(member("b", OTHER_SECRET)))
+    remedy = "the secrets differ; give every node and client the same secret"
+    check_refused(outcome, "dialler", Refusal.SECRET, remedy, f"'a' refused us: {remedy}")
+
+
+def test_a_client_with_a_wrong_secret_is_refused() -> None:
+    outcome = exchange(dial(client(OTHER_SECRET)), accept(member("b")))
+    assert set(outcome.errors) == set(SIDES)
+
+
+@pytest.mark.parametrize("secret", [b"", b"\0", bytes(32)])
+def test_an_empty_secret_is_refused_since_it_would_equal_none(secret: bytes) -> None:
+    with pytest.raises(ConfigError, match="empty or all zeros"):
+        member("a", secret)
+
+
+def test_a_secret_is_in_no_representation() -> None:
+    assert SECRET.decode() not in repr(member("a"))
+
+
+# --- Mistakes: each is refused with both values and the remedy ---
+
+
+def test_another_version_is_refused_whatever_else_it_says() -> None:
+    """The first seven bytes of a hello never change; what follows them may."""
+    acceptor = accept(member("b"))
+    said = refused_by(acceptor, frame(b"SRNG\x01\x00\x02whatever version 2 has here"))
+    assert said == (
+        "the peer speaks protocol version 2, this node version 1; run releases that share a version"
+    )
+    assert acceptor.data_to_send() == frame(pack_refusal(Refusal.VERSION, "1"))
+    said = refused_by(dial(member("a")), frame(pack_refusal(Refusal.VERSION, "2")))
+    assert said.startswith("'b' refused us: it speaks protocol version 2, this node version 1;")
+
+
+def test_a_downgraded_hello_is_refused() -> None:
+    def tamper(who: str, data: bytes) -> bytes:
+        return data[:9] + b"\x00\x00" + data[11:] if who == "dialler" else data
+
+    outcome = exchange(dial(member("a")), accept(member("b")), tamper)
+    assert "version 0" in outcome.said["acceptor"]
+
+
+def test_another_ring_is_refused() -> None:
+    other = Ring("market", RING.members)
+    check_refused(
+        exchange(dial(member("a")), accept(member("b", ring=other))),
+        "acceptor",
+        Refusal.RING_NAME,
+        "another ring: ours is 'market', theirs 'shop'; check the address and ring.name",
+        "'b' refused us: another ring: ours is 'shop', theirs 'market'; check the address",
+    )
+
+
+def test_a_client_of_another_ring_is_refused() -> None:
+    outcome = exchange(dial(client(ring_name="market")), accept(member("b")))
+    check_refused(outcome, "acceptor", Refusal.RING_NAME, "'market'", "ours is 'market'")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        evolve(RING, version=2),
+        evolve(RING, copies=3),
+        evolve(RING, members=RING.members[::-1]),
+        evolve(RING, members=RING.members[:2]),
+        evolve(RING, members=(Member("a", "elsewhere:1"), *RING.members[1:])),
+    ],
+)
+def test_another_configuration_of_the_ring_is_refused(other: Ring) -> None:
+    mine, theirs = RING.digest[:8].hex(), other.digest[:8].hex()
+    remedy = "give every node the same [ring] section"
+    check_refused(
+        exchange(dial(member("a")), accept(member("b", ring=other))),
+        "acceptor",
+        Refusal.RING_CONFIGURATION,
+        f"another ring configuration: ours is {theirs}, theirs {mine}; {remedy}",
+        f"another ring configuration: ours is {mine}, theirs {theirs}; {remedy}",
+    )
+
+
+def test_the_dialler_checks_the_ring_as_well() -> None:
+    """A peer that is not of our ring may not tell us so."""
+    other = member("b", ring=evolve(RING, copies=3))
+    hello = Hello.unpack(dial(member("a"), "b").data_to_send()[LENGTH_BYTES:])
+    forged = evolve(hello, sender="b", recipient="a", nonce=bytes(32))
+    said = refused_by(
+        dial(member("a")), frame(evolve(forged, ring_digest=other.ring_digest).pack())
+    )
+    assert "another ring configuration" in said
+    said = refused_by(dial(member("a")), frame(evolve(forged, ring_name="market").pack()))
+    assert "another ring: ours is 'shop', theirs 'market'" in said
+
+
+def test_a_name_that_is_not_in_the_ring_is_refused() -> None:
+    stranger = evolve(member("a"), name="z")
+    check_refused(
+        exchange(dial(stranger), accept(member("b"))),
+        "acceptor",
+        Refusal.NOT_A_MEMBER,
+        "'z' is not a member of the ring; list it in [[ring.members]] on every node",
+        "'b' refused us: 'z' is not a member of the ring; list it",
+    )
+
+
+def test_a_hello_meant_for_another_member_is_refused() -> None:
+    check_refused(
+        exchange(dial(member("a"), "b"), accept(member("c"))),
+        "acceptor",
+        Refusal.OTHER_MEMBER,
+        "the address of 'b' leads to 'c'; check the addresses",
+        "'b' refused us: the address of 'b' leads to 'c'; check the addresses",
+    )
+
+
+def test_a_client_that_means_another_member_is_refused() -> None:
+    outcome = exchange(dial(client(), "b"), accept(member("c")))
+    check_refused(outcome, "acceptor", Refusal.OTHER_MEMBER, "leads to 'c'", "leads to 'c'")
+
+
+def test_a_member_that_does_not_say_whom_it_means_is_refused() -> None:
+    hello = Hello.unpack(dial(member("a")).data_to_send()[LENGTH_BYTES:])
+    acceptor = accept(member("b"))
+    assert "leads to 'b'" in refused_by(acceptor, frame(evolve(hello, recipient="").pack()))
+
+
+def test_the_dialler_checks_who_answers() -> None:
+    hello = Hello.unpack(dial(member("a")).data_to_send()[LENGTH_BYTES:])
+    forged = evolve(hello, sender="c", recipient="a", nonce=bytes(32))
+    assert "leads to 'c'" in refused_by(dial(member("a"), "b"), frame(forged.pack()))
+
+
+def test_a_node_that_dials_itself_is_refused() -> None:
+    check_refused(
+        exchange(dial(member("a"), "b"), accept(member("a"))),
+        "acceptor",
+        Refusal.ITSELF,
+        "the address of 'b' leads back to the same node; check [[ring.members]]",
+        "refused us: the address of 'b' leads back to the same node",
+    )
+
+
+def test_another_process_of_the_same_name_is_refused() -> None:
+    check_refused(
+        exchange(dial(member("a"), "b"), accept(member("a", incarnation=5))),
+        "acceptor",
+        Refusal.NAME_IN_USE,
+        "another live process is named 'a'; give every process its own name",
+        "refused us: another live process is named 'a'",
+    )
+
+
+def test_a_client_with_the_name_or_digest_of_a_member_is_refused() -> None:
+    hello = Hello.unpack(dial(client(), None).data_to_send()[LENGTH_BYTES:])
+    for forged in (evolve(hello, sender="a"), evolve(hello, ring_digest=RING.digest)):
+        acceptor = accept(member("b"))
+        assert "a client with a member's hello" in refused_by(acceptor, frame(forged.pack()))
+
+
+# --- Our own mistakes ---
+
+
+def test_an_identity_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no member 'z' in the ring a, b, c"):
+        member("z")
+    with pytest.raises(ConfigError, match=r"ring\.name '.*' cannot be sent; use 1 to 64"):
+        member("a", ring=evolve(RING, name="caf\xe9"))
+    with pytest.raises(ConfigError, match=r"ring\.name"):
+        member("a", ring=evolve(RING, name=""))
+    with pytest.raises(ConfigError, match=r"ring\.name"):
+        client(ring_name="r" * 65)
+    with pytest.raises(ConfigError, match="64 bits"):
+        member("a", incarnation=2**64)
+    with pytest.raises(ConfigError, match="digest has 32 bytes"):
+        evolve(member("a"), ring_digest=b"")
+    with pytest.raises(ConfigError, match="member name"):
+        evolve(member("a"), name="A")
+
+
+def test_a_side_that_cannot_be_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="a client only dials"):
+        accept(client())
+    for peer in (None, "a", "z"):
+        with pytest.raises(LocalProtocolError, match="a member dials another member"):
+            dial(member("a"), peer)
+    with pytest.raises(LocalProtocolError, match="64 bits"):
+        Connection(member("b"), dialler=False, clock_ms=-1, random=Random(1))
+
+
+def test_the_nonce_comes_from_the_given_randomness_alone() -> None:
+    assert dial(member("a"), seed=1).data_to_send() == dial(member("a"), seed=1).data_to_send()
+    assert dial(member("a"), seed=1).data_to_send() != dial(member("a"), seed=2).data_to_send()
+
+
+def test_an_authenticated_connection_is_only_made_by_two_good_ends() -> None:
+    dialler, acceptor = connected()
+    assert (dialler.state, acceptor.state) == (State.OPEN, State.OPEN)
+    assert Identity.for_client(1).ring_digest == NO_DIGEST
