@@ -182,10 +182,9 @@ class NodeConfig:
             )
         if self.sessions.durability is not None:
             self._check_durability(self.sessions.durability)
-        # What is only known together with the name is worked out once here, to be refused here.
         for address in self.listen_addresses:
             self._check_reach(address)
-        _ = self.store_directory
+        _ = self.store_directory  # worked out once here, so that it is refused here
 
     def _check_ring(self) -> None:
         name = self.ring.name
@@ -216,7 +215,8 @@ class NodeConfig:
         parsed = parse_address(address)
         if isinstance(parsed, UnixAddress) or self.security.secrets or _is_loopback(parsed.host):
             return
-        key = "node.listen" if self.node.listen else f"the address of member {self.name!r}"
+        own = self.ring.names.index(self.name)
+        key = "node.listen" if self.node.listen else f"ring.members[{own}].address"
         raise ConfigError(
             f"{key} is {address!r}, which is beyond loopback, and there is no secret; set "
             f"security.secret or {SECRET_VARIABLE}, or listen on 127.0.0.1"
@@ -261,9 +261,10 @@ class NodeConfig:
         scheme, colon, path = self.store.url.partition(":")
         if not colon or scheme != "file":
             # Not the whole value: the URL of a database may have a password in it.
+            kind = f"is of the kind {scheme!r}, which is not known" if colon else "has no kind"
             raise ConfigError(
-                f"store.url is of the kind {scheme[:16]!r}, which is not known; "
-                'use "file:" and an absolute path, such as "file:/var/lib/sessionring/{name}"'
+                f'store.url {kind}; use "file:" and an absolute path, such as '
+                '"file:/var/lib/sessionring/{name}"'
             )
         path = path.removeprefix("//")  # file:///var/lib is the same place as file:/var/lib
         return Path(_fill_path("store.url", path, self.name))

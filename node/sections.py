@@ -48,7 +48,7 @@ def _key(section: Any, attribute: "Attribute[Any]") -> str:
 
 
 def _check_duration(section: object, attribute: "Attribute[Any]", value: object) -> None:
-    if type(value) is not float:
+    if parse_duration(value) is None or not isinstance(value, float):
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use {DURATION_FORMS}")
 
 

@@ -68,7 +68,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"configuration file {os.fspath(path)!r} is not UTF-8 at byte {error.start}; "
             "save it as UTF-8"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib's own, or an int of thousands of digits
         raise ConfigError(
             f"configuration file {os.fspath(path)!r} is not TOML: {error}; correct that line"
         ) from error
