@@ -34,6 +34,8 @@ class Peer:
 
     name: str
     liveness: Liveness = Liveness.UNDETERMINED
+    returning: bool = False
+    """It was down, a hello has come from it, and this node's own link is not made yet."""
     ready: bool = False
     claims: frozenset[str] = frozenset()
     claims_version: int = -1
@@ -86,6 +88,9 @@ class View:
 
     def set_liveness(self, peer: Peer, liveness: Liveness) -> None:
         """Note how ``peer`` is; whoever is not up has said nothing that counts."""
+        peer.returning = (
+            peer.liveness is Liveness.DOWN or peer.returning
+        ) and liveness is Liveness.UNDETERMINED
         peer.liveness = liveness
         if liveness is not Liveness.UP:
             peer.forget_status()
@@ -95,7 +100,8 @@ class View:
 
     def note_status(self, peer: Peer, status: Status) -> bool:
         """Take over what ``peer`` says of itself; return whether that is news."""
-        news = peer.note_status(status)
+        # Without an own link its word is not asked for: it may be gone, and nothing would tell.
+        news = peer.liveness is Liveness.UP and peer.note_status(status)
         if news:
             self._changed()
         return news

@@ -95,8 +95,11 @@ def entry_stamp(entry: bytes) -> Stamp:
 
 @lru_cache(maxsize=64)
 def coalescing_s(max_idle_s: float) -> float:
-    """Return how long a touch may be kept beside the entry: min(60 s, a tenth of max idle)."""
-    return min(60.0, max_idle_s / 10)
+    """Return how long after an access the next one is not written: min(60 s, max idle / 10).
+
+    A session that never expires has no max idle to go by: 60 s.
+    """
+    return min(60.0, max_idle_s / 10) if max_idle_s > 0 else 60.0
 
 
 @define
@@ -172,13 +175,18 @@ class Record:
         Everyone allows for the touches that are still kept beside the entry elsewhere, the
         owner included: it may have taken over a moment ago.
         """
-        max_idle = self.max_idle_s
-        due = self.accessed_at + max_idle + coalescing_s(max_idle) if max_idle > 0 else inf
+        due, max_idle = inf, self.max_idle_s
+        if self.accessed and max_idle > 0:
+            due = self.accessed_at + max_idle + coalescing_s(max_idle)
         lifetime = self.lifetime_s
         if lifetime > 0 and CREATED in self.entries:
             created_at = epoch + stamp_ms(entry_stamp(self.entries[CREATED])) / 1000
             due = min(due, created_at + lifetime)
         return due
+
+    def touch_due(self, now: float) -> bool:
+        """Return whether an access at ``now`` is to be written: the last one is long enough ago."""
+        return now - self.accessed_at >= coalescing_s(self.max_idle_s)
 
     # --- Changing it ---
 
@@ -286,7 +294,7 @@ class Record:
             record.touch(Stamp(accessed), now - idle_ms / 1000)
         record.entries = _unpack(portable[start:])
         if ENDED in record.entries:
-            _check_tombstone(record)
+            _check_tombstone(record, whole=bool(flags & _WHOLE))
         record.digest += sum(entry_hash(key, entry) for key, entry in record.entries.items())
         record.digest &= _MASK
         if flags & _WHOLE:
@@ -338,10 +346,11 @@ def held_is_whole(held: bytes) -> bool:
 
 
 def held_touch_due(held: bytes, now: float) -> bool:
-    """Return whether an access at ``now`` is far enough from the last one to become the entry.
+    """Return False if an access at ``now`` is too close to the last one to be written.
 
     Max idle itself is not in the header. An idle session is due 11 tenths of max idle after its
-    access, or max idle and 60 s; so an 11th of that, at most 60 s, is what may be kept back.
+    access, or max idle and 60 s; so an 11th of that, at most 60 s, is what may be kept back. Near
+    the end of a lifetime the answer is True too early: ``Record.touch_due`` decides.
     """
     _, _, _, accessed_at, due = _HELD.unpack_from(held)
     return bool(now - accessed_at >= min(60.0, (due - accessed_at) / 11))
@@ -403,10 +412,10 @@ def _unpack(body: bytes) -> dict[bytes, bytes]:
     return entries
 
 
-def _check_tombstone(record: Record) -> None:
+def _check_tombstone(record: Record, *, whole: bool) -> None:
     entry = record.entries[ENDED]
-    if len(record.entries) > 1 or record.accessed:
-        raise RecordFormatError("a tombstone has no other entry")
+    if len(record.entries) > 1 or record.accessed or not whole:
+        raise RecordFormatError("a tombstone is whole and has no other entry")
     if entry[STAMP_BYTES : STAMP_BYTES + 1] not in {bytes([reason]) for reason in EndReason}:
         raise RecordFormatError("a tombstone gives a known reason")
 

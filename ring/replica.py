@@ -164,7 +164,7 @@ class Replica:
         old = self._links.outbound.get(peer)
         if old is not None:
             self._links.close(old.link, "replaced by a newer connection")
-            self._lose(old.link, now)
+            self._lose(old.link, now, redial=False)
         outbound = self._links.add_outbound(link, peer, now)
         core.view.set_liveness(core.view.peers[peer], Liveness.UP)
         self._settling.on_linked(peer, now)
@@ -210,7 +210,7 @@ class Replica:
         self._lose(link, now)
         return self._core.collect()
 
-    def _lose(self, link: LinkId, now: float) -> None:
+    def _lose(self, link: LinkId, now: float, *, redial: bool = True) -> None:
         connection = self._links.remove(link)
         peers = self._core.view.peers
         if isinstance(connection, Inbound):
@@ -222,7 +222,8 @@ class Replica:
             self._settling.on_link_lost(connection.peer)
             self._serving.on_link_lost(connection, now)
             self._replication.resend_waiting(self._links.outbound)
-            self._core.emit(Dial(connection.peer))
+            if redial:
+                self._core.emit(Dial(connection.peer))
             self._review(now)
 
     # --- Messages ---
@@ -260,6 +261,8 @@ class Replica:
                 self._settling.on_compare(inbound, message)
             case Ask():
                 self._owe(inbound, UNANSWERED_MAX)
+                if home_of(message.session_id) not in self._core.ring:
+                    raise RemoteProtocolError("asks for a session whose home is not in this ring")
                 portable = self._core.table.portable(message.session_id, now)
                 self._links.answer(inbound.link, Answer(message.number, portable))
             case _:

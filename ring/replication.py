@@ -69,8 +69,9 @@ class Replication:
         """Send these members whatever a receipt waits for: they may count for it from now on."""
         present = set(peers)
         for session_id in self._receipts.waiting():
-            for peer in present.intersection(self._core.view.targets(home_of(session_id))):
-                self.mark(peer, session_id, None)
+            for peer in self._core.view.targets(home_of(session_id)):
+                if peer in present:
+                    self.mark(peer, session_id, None)
 
     def drop(self, session_id: SessionId) -> None:
         """Forget a record here and in the store; others do so by themselves."""
@@ -80,25 +81,11 @@ class Replication:
 
     # --- Changes that come from others ---
 
-    def merge(
-        self,
-        session_id: SessionId,
-        portable: bytes,
-        digest: int,
-        knowing: Collection[str],
-        now: float,
-    ) -> Merged:
-        """Merge what a member sent of a session, and pass on what is news.
-
-        Args:
-            session_id: which session.
-            portable: the record or fragment that was sent.
-            digest: the sender's digest of all it has of it; 0 if it did not say.
-            knowing: the sender, and whoever will learn of it in another way.
-            now: monotonic seconds.
+    def decode(self, session_id: SessionId, portable: bytes, now: float) -> Record:
+        """Return what a member sent of a session, with this node's clock past its stamps.
 
         Raises:
-            RemoteProtocolError: the peer cannot have meant it. Nothing was merged.
+            RemoteProtocolError: the peer cannot have meant it. Nothing was changed.
         """
         if home_of(session_id) not in self._core.ring:
             raise RemoteProtocolError("sent a session whose home is not in this ring")
@@ -107,6 +94,37 @@ class Replication:
         except RecordFormatError as error:
             raise RemoteProtocolError(f"sent a malformed record: {error}") from error
         self.observe(incoming.stamp(), now)
+        return incoming
+
+    def decode_all(
+        self, flat: list[bytes | int], now: float
+    ) -> list[tuple[SessionId, int, Record]]:
+        """Return id, digest and record of each change in a frame.
+
+        Raises:
+            RemoteProtocolError: one of them is malformed, so that none of them counts.
+        """
+        decoded = list[tuple[SessionId, int, Record]]()
+        fields = iter(flat)
+        for key, digest, portable in zip(fields, fields, fields, strict=True):
+            assert isinstance(key, bytes)
+            assert isinstance(digest, int)
+            assert isinstance(portable, bytes)
+            session_id = SessionId(key)
+            decoded.append((session_id, digest, self.decode(session_id, portable, now)))
+        return decoded
+
+    def merge(
+        self, session_id: SessionId, incoming: Record, digest: int, knowing: Collection[str]
+    ) -> Merged:
+        """Merge what a member sent of a session, and pass on what is news.
+
+        Args:
+            session_id: which session.
+            incoming: the record or fragment that was sent.
+            digest: the sender's digest of all it has of it; 0 if it did not say.
+            knowing: the sender, and whoever will learn of it in another way.
+        """
         merged = self._core.table.merge(session_id, incoming, digest)
         if merged.news:
             self.spread(session_id, merged.changed, knowing)
@@ -127,15 +145,11 @@ class Replication:
 
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""
-        flat = iter(changes.flat)
-        for session_id, digest, portable in zip(flat, flat, flat, strict=True):
-            assert isinstance(session_id, bytes)
-            assert isinstance(digest, int)
-            assert isinstance(portable, bytes)
-            merged = self.merge(SessionId(session_id), portable, digest, (peer,), now)
+        for session_id, digest, incoming in self.decode_all(changes.flat, now):
+            merged = self.merge(session_id, incoming, digest, (peer,))
             inbound.merged += 1
             if merged.digest != digest:
-                inbound.different.append((inbound.merged, SessionId(session_id)))
+                inbound.different.append((inbound.merged, session_id))
         self._links.wake(inbound)
 
     def on_acks(self, outbound: Outbound, acks: Acks, now: float) -> list[SessionId]:
@@ -155,12 +169,12 @@ class Replication:
     ) -> None:
         """Merge the peer's own record, then send what it lacks; equal by then, it says so."""
         session_id = acknowledged.session_id
+        other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:
-            self.merge(session_id, theirs, 0, (outbound.peer,), now)
+            self.merge(session_id, other, 0, (outbound.peer,))
         ours = self._core.table.get(session_id)
         if ours is None:
             self.mark(outbound.peer, session_id, None)
             return
-        other = Record.from_portable(theirs, now) if theirs else Record()
         missing = ours.keys_unlike(other) if other.whole and not ours.ended else None
         self.mark(outbound.peer, session_id, missing)

@@ -36,6 +36,7 @@ from ring.messages import (
 )
 from ring.receipts import Origin, Receipts
 from ring.record import (
+    ACCESSED,
     Record,
     held_is_whole,
     held_portable,
@@ -112,20 +113,23 @@ class Serving:
 
     def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
         """Take what a member has of a session that it was asked for."""
-        session_id, peer = self._asked.pop(message.number, (None, ""))
+        session_id, peer = self._asked.get(message.number, (None, ""))
         if session_id is None or peer != outbound.peer:
             raise RemoteProtocolError("answers what it was not asked")
         if message.portable:
-            self._replication.merge(session_id, message.portable, 0, (peer,), now)
+            incoming = self._replication.decode(session_id, message.portable, now)
+            self._replication.merge(session_id, incoming, 0, (peer,))
+        del self._asked[message.number]
         self._stop_waiting(session_id, peer, now)
 
     def on_reply(self, outbound: Outbound, reply: Reply, now: float) -> None:
         """Pass the answer to a forwarded request back to where the request came from."""
-        link, errand = self._forwarded.pop(reply.number, (None, None))
+        link, errand = self._forwarded.get(reply.number, (None, None))
         if errand is None:
             return  # Its deadline has passed, and it was answered.
         if link != outbound.link:
             raise RemoteProtocolError("replies to a request of another connection")
+        del self._forwarded[reply.number]
         if isinstance(reply, Failed) and reply.failure is Failure.UNAVAILABLE:
             self._park(errand, reply.reason, now)
         else:
@@ -241,9 +245,11 @@ class Serving:
         creates = isinstance(errand.request, Save) and errand.request.create
         if (held is None or not held_is_whole(held)) and session_id not in self._absent:
             whom = set() if creates else set(self._core.view.up) - {self._core.name}
-        whom &= self._links.outbound.keys()
         if not whom:
             self._carry_out(errand, now)
+            return
+        if not whom <= self._links.outbound.keys():
+            self._park(errand, "a member that is coming back may know more of it", now)
             return
         asking = self._asking.setdefault(session_id, Asking())
         for peer in sorted(whom - asking.asked):
@@ -310,9 +316,10 @@ class Serving:
             return Absent(number)
         if touch and held_touch_due(held, now):
             record = Record.from_held(held)
-            record.touch(self._core.clock.tick(now), now)
-            self._replication.write(session_id, record, record.keys() - record.entries.keys())
-            return Found(number, record.portable(now))
+            if record.touch_due(now):
+                record.touch(self._core.clock.tick(now), now)
+                self._replication.write(session_id, record, {ACCESSED})
+                return Found(number, record.portable(now))
         return Found(number, held_portable(held, now))
 
     def _write(self, errand: Errand, request: Save | End, now: float) -> None:

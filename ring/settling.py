@@ -46,11 +46,16 @@ class Settling:
     # --- What the others ask of it ---
 
     def uncompared(self, home: str) -> set[str]:
-        """Return the members that are up and may know more of ``home`` than this node."""
+        """Return the members that may know more of ``home`` than this node.
+
+        They are up and were not compared, or have just come back from being down: they may have
+        acted meanwhile. A member whose link was lost a moment ago has not.
+        """
         return {
             name
             for name, peer in self._core.view.peers.items()
-            if peer.liveness is Liveness.UP and not self._is_finished(home, name)
+            if peer.returning
+            or (peer.liveness is Liveness.UP and not self._is_finished(home, name))
         }
 
     @property
@@ -104,13 +109,9 @@ class Settling:
         later = {
             name for name in self._links.outbound if (message.home, name) not in self._comparisons
         }
-        flat = iter(message.flat)
-        for session_id, digest, portable in zip(flat, flat, flat, strict=True):
-            assert isinstance(session_id, bytes)
-            assert isinstance(digest, int)
-            assert isinstance(portable, bytes)
-            knowing = {outbound.peer, *later}
-            self._replication.merge(SessionId(session_id), portable, digest, knowing, now)
+        knowing = {outbound.peer, *later}
+        for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
+            self._replication.merge(session_id, incoming, digest, knowing)
 
     def on_listing(self, outbound: Outbound, message: Listing, now: float) -> None:
         """Send or ask for every record that differs in the listed buckets."""

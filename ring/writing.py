@@ -5,6 +5,7 @@ observed them all. It changes all that was asked for, or nothing.
 """
 
 from collections.abc import Set
+from typing import Final
 
 from attrs import define
 
@@ -14,6 +15,7 @@ from ring.record import (
     ACCESSED,
     CREATED,
     ENDED,
+    ENTRIES_MAX,
     KEY_BYTES_MAX,
     LIFETIME,
     MAX_IDLE,
@@ -21,12 +23,14 @@ from ring.record import (
     PRINCIPAL,
     EndReason,
     Record,
-    coalescing_s,
     make_entry,
 )
 from ring.settings import Settings
 
-_WRITABLE_RESERVED = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
+ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
+"""Half of what a record's form allows: two sides of a partition may both have filled theirs."""
+
+_WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
 
 
 @define
@@ -57,8 +61,7 @@ def apply_changes(
         if record.put(CREATED, make_entry(stamp, NIL)):
             keys.add(CREATED)
         record.make_whole()
-    idle = now - record.accessed_at
-    if not exists or (keys and idle >= (coalescing_s(record.max_idle_s) or 60.0)):
+    if not exists or (keys and record.touch_due(now)):
         record.touch(stamp, now)
         keys.add(ACCESSED)
     return keys
@@ -90,6 +93,12 @@ def _check_changes(record: Record, request: Save, settings: Settings) -> None:
                 f"the limit attribute_bytes_max is {settings.attribute_bytes_max}",
             )
         after[key] = size
+    if len(after) > ENTRIES_WRITTEN_MAX:
+        raise RefusedChange(
+            Failure.TOO_LARGE,
+            f"the session would have {len(after)} attributes, removed ones included; "
+            f"the limit is {ENTRIES_WRITTEN_MAX}",
+        )
     total = sum(len(key) + size for key, size in after.items())
     if total > settings.session_bytes_max:
         raise RefusedChange(
