@@ -13,7 +13,9 @@ Rules:
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
-from node.values import IMMUTABLE_TYPES, pack_value, unpack_value
+from node.packing import pack_value
+from node.unpacking import unpack_value
+from node.values import IMMUTABLE_TYPES
 from ring.clock import STAMP_BYTES
 
 NAME_BYTES_MAX: Final = 255
@@ -79,10 +81,9 @@ class Attributes(MutableMapping[str, Any]):
     # --- As a dict ----------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Any:
-        try:
+        if name in self._values:
             return self._values[name]
-        except KeyError:
-            packed = self._known_packed(name)
+        packed = self._known_packed(name)
         if not packed:
             raise KeyError(name)
         value = self._values[name] = unpack_value(name, packed)

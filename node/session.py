@@ -18,7 +18,7 @@ from node.attributes import Attributes
 from node.durations import SECONDS_MAX
 from node.errors import AttributeDecodeError
 from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, receipt_of
-from node.values import unpack_value
+from node.unpacking import unpack_value
 from ring.clock import stamp_ms
 from ring.errors import ReplicationTimeoutError, SessionEnded, SessionTooLargeError
 from ring.identity import SessionId, home_of

@@ -10,8 +10,9 @@ import pytest
 
 from node import registered
 from node.errors import AttributeDecodeError, ValueNotStorableError
+from node.packing import pack_value
 from node.registered import register
-from node.values import pack_value, unpack_value
+from node.unpacking import unpack_value
 
 
 @attrs.frozen
