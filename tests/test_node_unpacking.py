@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
