@@ -4,6 +4,7 @@ import random
 
 import pytest
 import trio
+import trio.testing
 
 from node.background import background_nursery
 from node.randomness import checked_random
@@ -24,6 +25,27 @@ async def test_tasks_end_with_the_block() -> None:
     with trio.fail_after(1):
         async with background_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
+
+
+async def test_tasks_are_still_there_for_what_a_cancelled_block_does_last() -> None:
+    done: list[str] = []
+    asked = trio.Event()
+
+    async def serve() -> None:
+        await asked.wait()
+        done.append("served")
+
+    with trio.CancelScope() as scope:
+        async with background_nursery() as nursery:
+            nursery.start_soon(serve)
+            scope.cancel()
+            try:
+                await trio.sleep_forever()
+            finally:
+                asked.set()
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked()
+    assert done == ["served"]
 
 
 async def test_a_bug_in_a_task_cancels_the_block_and_is_raised() -> None:
