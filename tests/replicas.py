@@ -1,0 +1,352 @@
+"""Real replicas side by side: the test commands their links, their disks and their time.
+
+Rules:
+- ``run`` performs everything that follows from an input, in order, until nothing is left to do.
+- A connection delivers in order; a direction that is held back delivers when it is let go.
+- Nothing takes time but ``pass_time``.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+from typing import assert_never
+
+from attrs import define, field, frozen
+from strategies_ring import NOW, ring_of
+
+from ring.clock import Clock
+from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.identity import LinkId, SessionId
+from ring.messages import Durability, End, Find, Message, Reply, Request, Save
+from ring.replica import Replica
+from ring.settings import Settings
+
+WALL_MS = 1_700_000_000_000
+ACTIONS_MAX = 200_000
+"""More than any test needs: so many mean that two replicas never come to an end."""
+
+
+@define(eq=False)
+class Connection:
+    """What one replica dialled and another accepted."""
+
+    dialler: str
+    acceptor: str
+    dialled: LinkId
+    accepted: LinkId
+    alive: bool = True
+
+    def link_at(self, name: str) -> LinkId:
+        """Return the connection as ``name`` calls it."""
+        return self.dialled if name == self.dialler else self.accepted
+
+    def far(self, name: str) -> str:
+        """Return who is at the other end."""
+        return self.acceptor if name == self.dialler else self.dialler
+
+
+@frozen
+class Sent:
+    """A message that was delivered."""
+
+    sender: str
+    receiver: str
+    message: Message
+
+
+@define
+class Asked:
+    """A request of an application, and the answer once it has come."""
+
+    number: int
+    reply: Reply | None = None
+
+
+@define
+class Disk:
+    """What a node has stored; it answers at once, or never, or with a failure."""
+
+    content: dict[SessionId, tuple[bytes, float]] = field(factory=dict)
+    stuck: bool = False
+    fails: bool = False
+
+
+class Rig:
+    """A ring of replicas, all started."""
+
+    def __init__(
+        self,
+        names: str = "abc",
+        copies: int = 2,
+        settings: Settings = Settings(),  # noqa: B008
+        *,
+        stores: bool = True,
+        start: str | None = None,
+    ) -> None:
+        self.ring = ring_of(names, copies)
+        self.settings = settings
+        self.stores = stores
+        self.now = NOW
+        self.replicas: dict[str, Replica] = {}
+        self.disks = {name: Disk() for name in names}
+        self.refused: set[tuple[str, str]] = set()
+        """(dialler, acceptor) of connections that fail."""
+        self.stalled: set[tuple[str, str]] = set()
+        """(dialler, acceptor) of connections that neither come about nor fail."""
+        self.held_back: set[tuple[str, str]] = set()
+        """(sender, receiver) of messages that wait."""
+        self.sent: list[Sent] = []
+        self.effects: list[tuple[str, Effect]] = []
+        self.asked: dict[int, Asked] = {}
+        self._connections: dict[tuple[str, LinkId], Connection] = {}
+        self._waiting: list[tuple[Connection, str]] = []
+        self._actions: deque[Callable[[], None]] = deque()
+        self._links = 0
+        for name in names if start is None else start:
+            self.begin(name)
+        self.run()
+
+    # --- Nodes ---
+
+    def begin(self, name: str, *, disk: bool = True) -> Replica:
+        """Start a process; its effects wait for ``run``."""
+        clock = Clock(WALL_MS + int(self.now * 1000), self.now)
+        replica = Replica(self.ring, name, self.settings, clock, Random(name), self.stores)
+        self.replicas[name] = replica
+        if not disk:
+            self.disks[name].content.clear()
+        for session_id, (portable, at) in self.disks[name].content.items():
+            replica.load(session_id, portable, self.now - at, self.now)
+        self.perform(name, replica.start(self.now))
+        for other in self.replicas:
+            if other != name:
+                self.perform(other, [Dial(name)])
+        return replica
+
+    def start(self, name: str, *, disk: bool = True) -> Replica:
+        """Start a process, and let everything follow."""
+        replica = self.begin(name, disk=disk)
+        self.run()
+        return replica
+
+    def kill(self, name: str) -> None:
+        """End a process; its memory is gone, and the others notice at once."""
+        del self.replicas[name]
+        for connection in self._connections_of(name):
+            self._break(connection)
+        self.run()
+
+    # --- Links ---
+
+    def cut(self, one: str, other: str) -> None:
+        """Break every connection between two members, and refuse new ones."""
+        self.refused |= {(one, other), (other, one)}
+        self.reset(one, other)
+
+    def heal(self, dialler: str, acceptor: str) -> None:
+        """Let one member reach another again, and do so."""
+        self.refused.discard((dialler, acceptor))
+        self.stalled.discard((dialler, acceptor))
+        self.perform(dialler, [Dial(acceptor)])
+        self.run()
+
+    def reset(self, one: str, other: str) -> None:
+        """Break every connection between two members."""
+        for connection in self._connections_of(one):
+            if connection.far(one) == other:
+                self._break(connection)
+        self.run()
+
+    def hold_back(self, sender: str, receiver: str) -> None:
+        """Let no message of ``sender`` reach ``receiver`` for now."""
+        self.held_back.add((sender, receiver))
+
+    def let_go(self) -> None:
+        """Deliver what was held back."""
+        self.held_back.clear()
+        waiting, self._waiting = self._waiting, []
+        for connection, sender in waiting:
+            self._actions.append(partial(self._pump, connection, sender))
+        self.run()
+
+    def link(self, dialler: str, acceptor: str) -> Connection:
+        """Return the living connection that ``dialler`` made to ``acceptor``."""
+        for connection in self._connections_of(dialler):
+            if connection.dialler == dialler and connection.acceptor == acceptor:
+                return connection
+        raise KeyError(f"{dialler} has no connection to {acceptor}")
+
+    def _connections_of(self, name: str) -> list[Connection]:
+        return [each for (owner, _), each in self._connections.items() if owner == name]
+
+    def _dial(self, name: str, peer: str) -> None:
+        pair = (name, peer)
+        linked = any(each.dialler == name for each in self._connections_of(peer))
+        if name not in self.replicas or linked or pair in self.stalled:
+            return
+        if peer not in self.replicas or pair in self.refused:
+            self.perform(name, self.replicas[name].on_unreachable(peer, self.now))
+            return
+        self._links += 2
+        connection = Connection(name, peer, LinkId(self._links - 1), LinkId(self._links))
+        for end in (name, peer):
+            self._connections[end, connection.link_at(end)] = connection
+        accepted = self.replicas[peer].on_accepted(connection.accepted, name, self.now)
+        self.perform(peer, accepted)
+        self.perform(name, self.replicas[name].on_linked(peer, connection.dialled, self.now))
+
+    def _break(self, connection: Connection) -> None:
+        connection.alive = False
+        for name in (connection.dialler, connection.acceptor):
+            link = connection.link_at(name)
+            if self._connections.pop((name, link), None) and name in self.replicas:
+                self.perform(name, self.replicas[name].on_closed(link, self.now))
+
+    def _pump(self, connection: Connection, sender: str) -> None:
+        receiver = connection.far(sender)
+        if not connection.alive or sender not in self.replicas:
+            return
+        if (sender, receiver) in self.held_back:
+            self._waiting.append((connection, sender))
+            return
+        message = self.replicas[sender].take(connection.link_at(sender), self.now)
+        if message is not None:
+            self.sent.append(Sent(sender, receiver, message))
+            self.deliver(connection, sender, message)
+            self._actions.append(partial(self._pump, connection, sender))
+
+    def deliver(self, connection: Connection, sender: str, message: Message) -> None:
+        """Have ``message`` arrive at the other end, whoever wrote it."""
+        receiver = connection.far(sender)
+        replica = self.replicas[receiver]
+        effects = replica.on_message(connection.link_at(receiver), message, self.now)
+        self.perform(receiver, effects)
+
+    # --- Effects ---
+
+    def perform(self, name: str, effects: Iterable[Effect]) -> None:
+        """Note what a replica wants done; it is done in this order by ``run``."""
+        for effect in effects:
+            self.effects.append((name, effect))
+            self._actions.append(partial(self._perform, name, effect))
+
+    def run(self) -> None:
+        """Do everything that is to be done now."""
+        for _ in range(ACTIONS_MAX):
+            if not self._actions:
+                return
+            self._actions.popleft()()
+        raise AssertionError("the replicas do not come to an end")
+
+    def _perform(self, name: str, effect: Effect) -> None:
+        if name not in self.replicas:
+            return
+        match effect:
+            case Wake(link):
+                connection = self._connections.get((name, link))
+                if connection is not None:
+                    self._pump(connection, name)
+            case Dial(peer):
+                self._dial(name, peer)
+            case Close(link, _):
+                connection = self._connections.get((name, link))
+                if connection is not None:
+                    self._break(connection)
+            case Persist(session_id):
+                self._persist(name, session_id)
+            case Respond(number, reply):
+                assert self.asked[number].reply is None, "answered twice"
+                self.asked[number].reply = reply
+            case Notice():
+                pass
+            case _:
+                assert_never(effect)
+
+    def _persist(self, name: str, session_id: SessionId) -> None:
+        disk, replica = self.disks[name], self.replicas[name]
+        if not self.stores or disk.stuck:
+            return
+        if disk.fails:
+            self.perform(name, replica.on_persist_failed([session_id], "no space", self.now))
+            return
+        version, portable = replica.persistent(session_id, self.now)
+        if portable is None:
+            disk.content.pop(session_id, None)
+        else:
+            disk.content[session_id] = (portable, self.now)
+        self.perform(name, replica.on_persisted({session_id: version}, self.now))
+
+    def notices(self, event: str) -> list[str]:
+        """Return who noticed ``event``, in order."""
+        return [
+            name
+            for name, effect in self.effects
+            if isinstance(effect, Notice) and effect.event == event
+        ]
+
+    # --- Time ---
+
+    def pass_time(self, seconds: float, step_s: float = 0.25) -> None:
+        """Let time pass; whoever lost a member dials it again and again."""
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.now = min(end, self.now + step_s)
+            for name, replica in list(self.replicas.items()):
+                if replica.next_due(self.now) <= self.now:
+                    self.perform(name, replica.on_tick(self.now))
+            for name in self.replicas:
+                for other in self.ring.names:
+                    if other != name and (other, name) not in self._dialled_by(name):
+                        self.perform(name, [Dial(other)])
+            self.run()
+
+    def _dialled_by(self, name: str) -> set[tuple[str, str]]:
+        mine = (each for each in self._connections_of(name) if each.dialler == name)
+        return {(each.acceptor, name) for each in mine}
+
+    # --- The application ---
+
+    def ask(self, name: str, make: Callable[[int], Request]) -> Asked:
+        """Submit a request to a node, and let everything follow."""
+        number = len(self.asked) + 1
+        asked = self.asked[number] = Asked(number)
+        self.perform(name, self.replicas[name].submit(make(number), self.now))
+        self.run()
+        return asked
+
+    def save(
+        self,
+        name: str,
+        session_id: SessionId,
+        changes: dict[bytes, bytes | None],
+        *,
+        create: bool = False,
+        durability: Durability = Durability.BACKUP,
+        refuse: bool = False,
+    ) -> Asked:
+        """Change a session at a node."""
+        rows = tuple(changes.items())
+        return self.ask(
+            name, lambda n: Save(n, session_id, create, rows, durability, refuse, False)
+        )
+
+    def create(self, name: str, session_id: SessionId, **changes: bytes) -> Asked:
+        """Create a session at a node."""
+        rows: dict[bytes, bytes | None] = {key.encode(): each for key, each in changes.items()}
+        return self.save(name, session_id, rows, create=True)
+
+    def find(self, name: str, session_id: SessionId, *, touch: bool = False) -> Asked:
+        """Look a session up at a node."""
+        return self.ask(name, lambda n: Find(n, session_id, touch, False))
+
+    def end(
+        self,
+        name: str,
+        session_id: SessionId,
+        *,
+        durability: Durability = Durability.BACKUP,
+        refuse: bool = True,
+    ) -> Asked:
+        """End a session at a node."""
+        return self.ask(name, lambda n: End(n, session_id, durability, refuse, False))
