@@ -21,11 +21,12 @@ collector never looks at it.
 Source: last-writer-wins maps after Shapiro et al., "A comprehensive study of CRDTs", 2011.
 """
 
-import hashlib
+import operator
 import struct
 from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import chain
 from math import inf
 from typing import Final
@@ -76,7 +77,7 @@ class EndReason(IntEnum):
 def entry_hash(key: bytes, entry: bytes) -> int:
     """Return 64 bits that name this entry under this key: a part of the digest."""
     content = len(key).to_bytes(2, "big") + key + entry
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
 
 
 WHOLE_HASH: Final = entry_hash(b"", b"whole")
@@ -166,8 +167,9 @@ class Record:
 
     def stamp(self) -> Stamp:
         """Return the greatest stamp in the record."""
-        greatest = max((entry[:STAMP_BYTES] for entry in self.entries.values()), default=b"")
-        return Stamp(max(int.from_bytes(greatest, "big"), self.accessed))
+        # The greatest bytes begin with the greatest stamp.
+        greatest = entry_stamp(max(self.entries.values(), default=b""))
+        return max(greatest, self.accessed)
 
     def due(self, epoch: float) -> float:
         """Return when the session expires on this node's monotonic clock; inf: never.
@@ -295,8 +297,7 @@ class Record:
         record.entries = _unpack(portable[start:])
         if ENDED in record.entries:
             _check_tombstone(record, whole=bool(flags & _WHOLE))
-        record.digest += sum(entry_hash(key, entry) for key, entry in record.entries.items())
-        record.digest &= _MASK
+        record.digest = (record.digest + _hash_sum(record.entries)) & _MASK
         if flags & _WHOLE:
             record.make_whole()
         return record
@@ -345,7 +346,7 @@ def held_is_whole(held: bytes) -> bool:
     return bool(held[0] & _WHOLE)
 
 
-def held_touch_due(held: bytes, now: float) -> bool:
+def held_touch_may_be_due(held: bytes, now: float) -> bool:
     """Return False if an access at ``now`` is too close to the last one to be written.
 
     Max idle itself is not in the header. An idle session is due 11 tenths of max idle after its
@@ -398,18 +399,23 @@ def _unpack(body: bytes) -> dict[bytes, bytes]:
         raise RecordFormatError(f"a record's entries are not msgpack: {error}") from error
     if type(flat) is not list or len(flat) % 2:
         raise RecordFormatError("a record's entries are not a flat list of key, entry")
-    entries: dict[bytes, bytes] = {}
-    last = b""
-    for key, entry in zip(flat[::2], flat[1::2], strict=True):
-        if type(key) is not bytes or type(entry) is not bytes:
-            raise RecordFormatError("keys and entries are bytes")
-        if not last < key or len(key) > KEY_BYTES_MAX or key == ACCESSED:
-            raise RecordFormatError("keys ascend, are 1 to 512 bytes, and never the access")
-        if len(entry) < STAMP_BYTES:
-            raise RecordFormatError("an entry begins with a stamp of 8 bytes")
-        entries[key] = entry
-        last = key
-    return entries
+    if not flat:
+        return {}
+    # Every received record passes here: C-level loops take a third of the time of a written one.
+    if set(map(type, flat)) != {bytes}:
+        raise RecordFormatError("keys and entries are bytes")
+    keys, entries = flat[::2], flat[1::2]
+    if not (keys[0] and all(map(operator.lt, keys, keys[1:]))):
+        raise RecordFormatError("keys are not empty, and ascend")
+    if max(map(len, keys)) > KEY_BYTES_MAX or ACCESSED in keys:
+        raise RecordFormatError("a key has at most 512 bytes, and is never the access")
+    if min(map(len, entries)) < STAMP_BYTES:
+        raise RecordFormatError("an entry begins with a stamp of 8 bytes")
+    return dict(zip(keys, entries, strict=True))
+
+
+def _hash_sum(entries: dict[bytes, bytes]) -> int:
+    return sum(map(entry_hash, entries.keys(), entries.values()))
 
 
 def _check_tombstone(record: Record, *, whole: bool) -> None:

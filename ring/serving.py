@@ -41,7 +41,7 @@ from ring.record import (
     held_is_whole,
     held_portable,
     held_serves,
-    held_touch_due,
+    held_touch_may_be_due,
 )
 from ring.replication import Replication
 from ring.settling import Settling
@@ -314,7 +314,7 @@ class Serving:
     ) -> Found | Absent:
         if not held_serves(held, now):
             return Absent(number)
-        if touch and held_touch_due(held, now):
+        if touch and held_touch_may_be_due(held, now):
             record = Record.from_held(held)
             if record.touch_due(now):
                 record.touch(self._core.clock.tick(now), now)

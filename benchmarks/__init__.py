@@ -1,0 +1,1 @@
+"""Measures what the documents claim; never part of the tests, and never installed."""
