@@ -49,13 +49,14 @@ class Loss(Enum):
 class _Pending:
     """A request and the task that waits for its answer."""
 
-    __slots__ = ("outcome", "request", "sent_at", "task")
+    __slots__ = ("outcome", "request", "sent_after", "task")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
         self.outcome: Reply | Loss | None = None
-        self.sent_at: float | None = None
+        self.sent_after: int | None = None
+        """How many reads there had been when it was sent; None: it was not sent yet."""
 
 
 class Station:
@@ -90,8 +91,7 @@ class Station:
         self.is_silent = False
         """A request has waited in vain, and nothing at all was received since it was sent."""
         self._on_change = on_change
-        self._timekeeper = timekeeper
-        self._received_at = 0.0
+        self._reads = 0
         self._link: Link | None = None
         self._waiting: deque[_Pending] = deque()
         self._on_the_way: dict[int, _Pending] = {}
@@ -155,13 +155,13 @@ class Station:
             finally:
                 pending.task = None
                 # One that is on the way keeps its place: the node still counts it as unanswered.
-                if pending.sent_at is None and pending.outcome is None:
+                if pending.sent_after is None and pending.outcome is None:
                     self._waiting.remove(pending)
         if pending.outcome is not None:
             return pending.outcome
-        if pending.sent_at is None:
+        if pending.sent_after is None:
             return Loss.NOT_SENT
-        self.is_silent = self._received_at < pending.sent_at
+        self.is_silent = self._reads == pending.sent_after
         return Loss.SILENCE
 
     def hang_up(self, reason: str) -> None:
@@ -181,7 +181,7 @@ class Station:
             self._link = None
             self.members = None
             for pending in [*self._on_the_way.values(), *self._waiting]:
-                self._answer(pending, Loss.NOT_SENT if pending.sent_at is None else Loss.SENT)
+                self._answer(pending, Loss.NOT_SENT if pending.sent_after is None else Loss.SENT)
             self._on_the_way.clear()
             self._waiting.clear()
             self._on_change(self)
@@ -191,14 +191,14 @@ class Station:
         if not self._waiting or len(self._on_the_way) >= ON_THE_WAY_MAX:
             return None
         pending = self._waiting.popleft()
-        pending.sent_at = self._timekeeper.now()
+        pending.sent_after = self._reads
         self._on_the_way[pending.request.number] = pending
         return pending.request
 
     def on_messages(self, link_id: LinkId, messages: list[Message]) -> None:
         """Hand the answers to those who wait for them; see ``LinkOwner.on_messages``."""
         self.is_silent = False
-        self._received_at = self._timekeeper.now()
+        self._reads += 1
         for message in messages:
             match message:
                 case Found() | Absent() | Saved() | Failed():
