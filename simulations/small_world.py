@@ -34,7 +34,7 @@ class Fault:
 
     at: float
     kind: str
-    """crash, crash_all, reset, cut."""
+    """crash, crash_again (while it recovers), crash_all, reset, cut."""
     nodes: tuple[str, ...] = ()
     for_s: float = 1.0
     disk: str = "kept"
@@ -74,13 +74,15 @@ def draw_plan(seed: int) -> Plan:
     faults, at = list[Fault](), 1.0
     while at < 28:
         at += random.uniform(0.3, 4)
-        kind = random.choices(("crash", "crash_all", "reset", "cut"), (6, 1, 4, 2))[0]
+        kinds = ("crash", "crash_again", "crash_all", "reset", "cut")
+        kind = random.choices(kinds, (5, 2, 1, 4, 2))[0]
         if kind == "crash_all" or members == 1:
             faults.append(Fault(at, "crash_all", tuple(names), random.uniform(0.1, 1)))
-        elif kind == "crash":
+        elif kind in ("crash", "crash_again"):
             disk = random.choice(("kept", "lost", "old"))
-            nodes = (random.choice(names),)
-            faults.append(Fault(at, "crash", nodes, random.uniform(0.05, 4), disk))
+            # All copies but one may be lost at the same time.
+            nodes = tuple(random.sample(names, random.randint(1, min(copies, members) - 1)))
+            faults.append(Fault(at, kind, nodes, random.uniform(0.05, 4), disk))
         else:
             pair = tuple(random.sample(names, 2))
             faults.append(Fault(at, kind, pair, random.uniform(0.1, 3)))
@@ -147,6 +149,11 @@ def _run_faults(world: World, plan: Plan) -> None:
         world.scheduler.run_until(world.now + fault.for_s)
         for name in fault.nodes:
             world.start(name)
+        if fault.kind == "crash_again":
+            world.scheduler.run_until(world.now + fault.for_s / 8)
+            for name in fault.nodes:
+                world.crash(name)
+                world.start(name)
 
 
 def _check_convergence(world: World, checker: Checker) -> None:
