@@ -186,14 +186,13 @@ class Driver:
         return end
 
     def _log_end(self, end: LinkEnd, peer: str | None, side: str) -> None:
-        fields: dict[str, str] = {"peer": peer or "client", "side": side}
-        if end.at_fault:
-            self._link_log.log(
-                self._timekeeper.now(), logging.WARNING, "link_broken_off", end.reason, fields
-            )
+        fields = {"reason": end.reason, "peer": peer or "client", "side": side}
+        if end.broken_off:
+            now = self._timekeeper.now()
+            self._link_log.log(now, logging.WARNING, "link_broken_off", fields)
         else:
             level = logging.INFO if peer is not None else logging.DEBUG
-            log_event(level, "link_closed", {**fields, "reason": end.reason})
+            log_event(level, "link_closed", fields)
 
     def take(self, link_id: LinkId) -> Message | None:
         """Return the next message for this link; see ``LinkOwner.take``."""

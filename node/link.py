@@ -55,8 +55,8 @@ class LinkEnd:
 
     reason: str
     """One sentence for people; it may quote what the peer sent."""
-    at_fault: bool
-    """The peer broke the rules of the wire."""
+    broken_off: bool
+    """This side broke it off, for what the peer did or failed to do; else it just ended."""
 
 
 async def shake_hands(stream: Stream, connection: Connection) -> Authenticated:
@@ -129,8 +129,8 @@ class Link:
         self._bell.ring()
 
     def close(self, reason: str) -> None:
-        """End the link now, whatever is under way. ``run`` returns soon after."""
-        self._finish(LinkEnd(reason, at_fault=False))
+        """Break the link off, whatever is under way. ``run`` returns soon after."""
+        self._finish(LinkEnd(reason, broken_off=True))
 
     @property
     def is_closing(self) -> bool:
@@ -166,13 +166,13 @@ class Link:
                 data = await self._stream.receive_some(RECEIVE_BYTES)
                 if not data:
                     self._connection.receive_eof()
-                    self._finish(LinkEnd("the peer closed the connection", at_fault=False))
+                    self._finish(LinkEnd("the peer closed the connection", broken_off=False))
                     return
                 self._connection.receive_data(data)
         except OSError as error:
-            self._finish(LinkEnd(f"the connection broke: {error}", at_fault=False))
+            self._finish(LinkEnd(f"the connection broke: {error}", broken_off=False))
         except (RemoteProtocolError, RecordFormatError) as error:
-            self._end = self._end or LinkEnd(str(error), at_fault=True)
+            self._end = self._end or LinkEnd(str(error), broken_off=True)
             if not self._sending:
                 await send_refusal(self._stream, self._connection)
             self._scope.cancel()
@@ -196,9 +196,9 @@ class Link:
                 self._busy = False
                 self._idle.set()
         except OSError as error:
-            self._finish(LinkEnd(f"the connection broke: {error}", at_fault=False))
+            self._finish(LinkEnd(f"the connection broke: {error}", broken_off=False))
         except trio.TooSlowError:
-            self._finish(LinkEnd(f"the peer read nothing for {SEND_TIMEOUT_S} s", at_fault=True))
+            self._finish(LinkEnd(f"the peer read nothing for {SEND_TIMEOUT_S} s", broken_off=True))
 
     def _pack(self) -> bytes:
         frames: list[bytes] = []

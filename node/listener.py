@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from node.link import send_refusal, shake_hands
-from node.log import Field, RateLimitedLog
+from node.log import RateLimitedLog
 from node.timekeeping import Timekeeper
 from node.transport import Listener, Stream
 from ring.errors import RemoteProtocolError
@@ -142,5 +142,6 @@ class Reception:
         return None
 
     def _refused(self, event: str, reason: str, remote: str = "") -> None:
-        fields: dict[str, Field] = {"remote": remote} if remote else {}
-        self._log.log(self._timekeeper.now(), logging.WARNING, event, reason, fields)
+        details = {"remote": remote} if remote else {}
+        cause = {"reason": reason}
+        self._log.log(self._timekeeper.now(), logging.WARNING, event, cause, details)

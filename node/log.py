@@ -22,6 +22,8 @@ LOGGER.addHandler(logging.NullHandler())
 
 Field = str | int | float | bool
 
+_Cause = tuple[int, str, tuple[tuple[str, Field], ...]]
+
 _FIELD_CHARS_MAX: Final = 300
 _PLAIN: Final = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/@+,[]"
@@ -82,49 +84,57 @@ class SessionTagger:
 
 
 class RateLimitedLog:
-    """Logs what strangers cause: in each interval one line per reason, for a few reasons.
+    """Logs what strangers cause: in each interval one line per cause, for a few causes.
 
-    What was left out is counted, and told in one line per reason when the interval is over.
+    What was left out is counted, and told in one line per cause when the interval is over.
 
     Args:
-        interval_s: seconds, above 0. Larger: a flood costs less; smaller: two causes of one
-            reason are told apart sooner.
-        reasons_max: reasons that get a line of their own in one interval; the others are
-            counted together, since a reason may quote what a stranger chose.
+        interval_s: seconds, above 0. Larger: a flood costs less; smaller: two of one cause are
+            told apart sooner.
+        causes_max: causes that get a line of their own in one interval; the others are counted
+            together, since a cause may quote what a stranger chose.
     """
 
-    def __init__(self, interval_s: float = 10.0, reasons_max: int = 16) -> None:
+    def __init__(self, interval_s: float = 10.0, causes_max: int = 16) -> None:
         self._interval_s = interval_s
-        self._reasons_max = reasons_max
+        self._causes_max = causes_max
         self._over_at: float | None = None
-        self._left_out: dict[tuple[int, str, str], int] = {}
+        self._left_out: dict[_Cause, int] = {}
 
     def log(
         self,
         now: float,
         level: int,
         event: str,
-        reason: str,
-        fields: Mapping[str, Field] | None = None,
+        cause: Mapping[str, Field],
+        details: Mapping[str, Field] | None = None,
     ) -> None:
-        """Log ``event`` at ``level`` because of ``reason`` at ``now`` (seconds), or count it."""
+        """Log ``event`` at ``level``, or count it.
+
+        Args:
+            now: monotonic seconds.
+            level: of ``logging``.
+            event: the event's name.
+            cause: fields that are the same in all lines that count as one.
+            details: fields that differ between them.
+        """
         if self._over_at is None or now >= self._over_at:
             self.flush()
             self._over_at = now + self._interval_s
-        key = (level, event, reason)
+        key = (level, event, tuple(cause.items()))
         if key in self._left_out:
             self._left_out[key] += 1
-        elif len(self._left_out) < self._reasons_max:
+        elif len(self._left_out) < self._causes_max:
             self._left_out[key] = 0
-            log_event(level, event, {"reason": reason, **(fields or {})})
+            log_event(level, event, {**cause, **(details or {})})
         else:
-            others = (level, event, "other reasons")
+            others = (level, event, (("reason", "other reasons"),))
             self._left_out[others] = self._left_out.get(others, 0) + 1
 
     def flush(self) -> None:
         """Log what was left out, and begin a new interval at the next line."""
-        for (level, event, reason), left_out in self._left_out.items():
+        for (level, event, cause), left_out in self._left_out.items():
             if left_out:
-                log_event(level, event, {"reason": reason, "left_out": left_out})
+                log_event(level, event, {**dict(cause), "left_out": left_out})
         self._left_out.clear()
         self._over_at = None

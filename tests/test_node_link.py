@@ -183,7 +183,7 @@ async def test_a_peer_that_never_reads_loses_its_link(
     bench.desk.outbox.append(Ask(1, SESSION))
     bench.link.wake()
     end = await bench.link.run()
-    assert end.at_fault
+    assert end.broken_off
     assert "read nothing" in end.reason
     assert trio.current_time() - began == pytest.approx(SEND_TIMEOUT_S)
     assert bench.near.is_closed
@@ -196,7 +196,7 @@ async def test_a_broken_send_ends_the_link() -> None:
     bench.link.wake()
     with trio.fail_after(1):
         end = await bench.link.run()
-    assert not end.at_fault
+    assert not end.broken_off
     assert bench.near.is_closed
 
 
@@ -206,7 +206,7 @@ async def test_garbage_ends_its_own_link_and_is_the_peers_fault(garbage: bytes) 
     await bench.far.send_all(garbage)
     with trio.fail_after(1):
         end = await bench.link.run()
-    assert end.at_fault
+    assert end.broken_off
     assert "\n" not in end.reason
     assert bench.desk.received == []
 
@@ -215,14 +215,14 @@ async def test_good_messages_before_garbage_are_used() -> None:
     bench = await make_bench()
     good = bench.far_connection.send(Absent(1))
     await bench.far.send_all(good + b"\x00\x00\x00\x04spam")
-    assert (await bench.link.run()).at_fault
+    assert (await bench.link.run()).broken_off
     assert bench.desk.received == [[Absent(1)]]
 
 
 async def test_a_peer_that_closes_ends_the_link_and_inside_a_frame_that_is_told() -> None:
     bench = await make_bench()
     await bench.far.aclose()
-    assert await bench.link.run() == LinkEnd("the peer closed the connection", at_fault=False)
+    assert await bench.link.run() == LinkEnd("the peer closed the connection", broken_off=False)
 
     bench = await make_bench()
     await bench.far.send_all(bench.far_connection.send(Absent(1))[:-1])
@@ -234,7 +234,7 @@ async def test_a_message_that_the_owner_refuses_ends_the_link() -> None:
     bench = await make_bench()
     bench.desk.error = RemoteProtocolError("not yours to say")
     await bench.far.send_all(bench.far_connection.send(Absent(1)))
-    assert await bench.link.run() == LinkEnd("not yours to say", at_fault=True)
+    assert await bench.link.run() == LinkEnd("not yours to say", broken_off=True)
 
 
 async def test_a_bug_of_the_owner_is_not_swallowed() -> None:
@@ -251,7 +251,7 @@ async def test_close_ends_the_link_for_its_first_reason_even_before_it_runs() ->
     bench = await make_bench()
     bench.link.close("replaced")
     bench.link.close("second thoughts")
-    assert await bench.link.run() == LinkEnd("replaced", at_fault=False)
+    assert await bench.link.run() == LinkEnd("replaced", broken_off=True)
     assert bench.near.is_closed
 
 

@@ -37,13 +37,13 @@ def test_a_tag_is_short_the_same_for_one_key_and_tells_no_id() -> None:
     assert len(tag(session_id)) == 8
 
 
-def test_one_reason_is_logged_once_an_interval_with_the_count_of_the_rest(
+def test_one_cause_is_logged_once_an_interval_with_the_count_of_the_rest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     limited = RateLimitedLog(interval_s=10)
     for tenth in range(150):
-        limited.log(tenth / 10, logging.WARNING, "refused", "too many")
-    limited.log(15.0, logging.WARNING, "refused", "another reason")
+        limited.log(tenth / 10, logging.WARNING, "refused", {"reason": "too many"})
+    limited.log(15.0, logging.WARNING, "refused", {"reason": "another reason"})
     limited.flush()
     assert [record.getMessage() for record in caplog.records] == [
         'refused reason="too many"',
@@ -54,10 +54,12 @@ def test_one_reason_is_logged_once_an_interval_with_the_count_of_the_rest(
     ]
 
 
-def test_a_flood_of_reasons_is_bounded_too(caplog: pytest.LogCaptureFixture) -> None:
-    limited = RateLimitedLog(interval_s=10, reasons_max=16)
+def test_a_flood_of_causes_is_bounded_too(caplog: pytest.LogCaptureFixture) -> None:
+    limited = RateLimitedLog(interval_s=10, causes_max=16)
     for number in range(10_000):
-        limited.log(0.0, logging.WARNING, "refused", f"name {number} is not in the ring")
+        limited.log(
+            0.0, logging.WARNING, "refused", {"reason": f"name {number} is not in the ring"}
+        )
     limited.flush()
     assert len(caplog.records) == 17
     assert caplog.records[-1].getMessage() == 'refused reason="other reasons" left_out=9984'
