@@ -13,7 +13,7 @@ from random import Random
 from typing import assert_never
 
 from attrs import define, field, frozen
-from strategies_ring import NOW, ring_of
+from samples import NOW, WALL_MS, ring_of
 
 from ring.clock import Clock
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
@@ -22,7 +22,6 @@ from ring.messages import Durability, End, Find, Message, Reply, Request, Save
 from ring.replica import Replica
 from ring.settings import Settings
 
-WALL_MS = 1_700_000_000_000
 ACTIONS_MAX = 200_000
 """More than any test needs: so many mean that two replicas never come to an end."""
 
@@ -136,6 +135,10 @@ class Rig:
         for connection in self._connections_of(name):
             self._break(connection)
         self.run()
+
+    def is_ready(self, *names: str) -> bool:
+        """Return whether all of these members are ready."""
+        return all(self.replicas[name].ready for name in names)
 
     # --- Links ---
 

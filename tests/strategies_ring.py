@@ -3,16 +3,14 @@
 Rule: small alphabets, so that equal stamps, equal keys and equal records meet often.
 """
 
-import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 
 from attrs import evolve
 from hypothesis import strategies as st
+from samples import IDS, NOW, ring_of
 
 from ring.clock import Stamp
-from ring.identity import SessionId
-from ring.placement import Member, Ring
 from ring.record import (
     ACCESSED,
     CREATED,
@@ -26,27 +24,6 @@ from ring.record import (
     Record,
     make_entry,
 )
-
-NOW = 1000.0
-"""A moment of the monotonic clock. Ages are whole seconds before it: frames keep them exactly."""
-
-
-def session(home: str, number: int) -> SessionId:
-    """Return the id of ``home`` whose random part, read as one number, is ``number``."""
-    text = base64.urlsafe_b64encode(number.to_bytes(16, "big"))[:22]
-    return SessionId(home.encode() + b"." + text)
-
-
-IDS = (
-    session("a", 0),
-    session("a", 1),  # the same bucket as 0
-    session("a", 1 << 118),  # the next bucket, the same shard
-    session("a", 1 << 122),  # the next shard
-    session("a", (1 << 128) - 1),  # the last bucket
-    session("b", 0),
-    session("b", 1 << 127),
-)
-"""Ids of two homes that share shards and buckets with each other."""
 
 ids = st.sampled_from(IDS)
 stamps = st.integers(1, 9).map(Stamp)
@@ -128,11 +105,6 @@ def digest_of(record: Record) -> int:
 def is_tombstone(record: Record) -> bool:
     """Return whether a record is just an end, as ends have to be."""
     return list(record.entries) == [ENDED] and record.whole and not record.accessed
-
-
-def ring_of(names: Iterable[str], copies: int = 2) -> Ring:
-    """Return a ring of members that are called so."""
-    return Ring("rig", tuple(Member(name, f"{name}:1") for name in names), copies=copies)
 
 
 rings = st.builds(

@@ -4,7 +4,8 @@ import pytest
 from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies_ring import ring_of, rings
+from samples import ring_of
+from strategies_ring import rings
 
 from ring.clock import Stamp
 from ring.liveness import Liveness, Peer, View

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from strategies_ring import IDS, NOW, ids
+from samples import IDS, NOW
+from strategies_ring import ids
 
 from ring.clock import Stamp
 from ring.errors import RemoteProtocolError

@@ -5,7 +5,8 @@ from collections.abc import Set
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies_ring import ring_of, rings
+from samples import ring_of
+from strategies_ring import rings
 
 from ring.errors import ConfigError, UnknownMemberError
 from ring.placement import MEMBERS_MAX, Member, Ring

@@ -5,8 +5,8 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import NOW
 from strategies_ring import (
-    NOW,
     copy,
     digest_of,
     fragments,

@@ -6,8 +6,8 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import NOW
 from strategies_ring import (
-    NOW,
     copy,
     digest_of,
     is_tombstone,
@@ -39,7 +39,7 @@ from ring.record import (
     held_is_whole,
     held_portable,
     held_serves,
-    held_touch_due,
+    held_touch_may_be_due,
     make_entry,
 )
 
@@ -317,8 +317,21 @@ def test_a_touch_becomes_the_entry_as_seldom_as_the_allowance_says(
     held = record.held(0.0)
     if record.max_idle_s > 0:
         assert between_s == pytest.approx(coalescing_s(record.max_idle_s))
-    assert not held_touch_due(held, NOW + between_s * 0.999)
-    assert held_touch_due(held, NOW + between_s * 1.001)
+    assert not record.touch_due(NOW + between_s * 0.999)
+    assert record.touch_due(NOW + between_s * 1.001)
+    assert held_touch_may_be_due(held, NOW + between_s * 1.001)
+    if lifetime is None:
+        assert not held_touch_may_be_due(held, NOW + between_s * 0.999)
+
+
+@given(records, st.floats(-100, 100), st.floats(0, 1000))
+def test_a_held_record_never_hides_that_a_touch_is_due(
+    record: Record, epoch: float, idle_s: float
+) -> None:
+    """It may only say too early that one may be: then the record itself is asked."""
+    now = record.accessed_at + idle_s
+    if record.touch_due(now - 0.001):
+        assert held_touch_may_be_due(record.held(epoch), now)
 
 
 @given(whole_records)

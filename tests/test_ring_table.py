@@ -11,19 +11,8 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies_ring import (
-    IDS,
-    NOW,
-    copy,
-    digest_of,
-    fragments,
-    ids,
-    merged,
-    records,
-    said,
-    session,
-    whole_records,
-)
+from samples import IDS, NOW, session
+from strategies_ring import copy, digest_of, fragments, ids, merged, records, said, whole_records
 
 from ring.clock import Stamp
 from ring.identity import SessionId
