@@ -291,6 +291,13 @@ def test_arrays_in_arrays_are_refused_however_deep(tag: int, header: bytes) -> N
         check_refused(bytes([0x92, tag]) + header * depth + b"\xc0")
 
 
+@pytest.mark.parametrize("kind", TAGS)
+def test_no_room_is_made_for_an_array_longer_than_the_message_may_have(kind: type[Message]) -> None:
+    """Each element that is announced costs 8 bytes before the first of them has come."""
+    announced = b"\xdd\x00\x0f\x00\x00" + bytes(0x0F0000)
+    assert "exceeds max_array_len" in check_refused(bytes([0x92, TAGS[kind]]) + announced)
+
+
 def test_an_extension_type_is_refused_wherever_it_stands() -> None:
     for ext in (msgpack.ExtType(1, b""), msgpack.ExtType(1, b"x"), msgpack.Timestamp(0)):
         check_refused(pack(TAGS[Absent], ext))

@@ -250,11 +250,6 @@ def test_a_frame_over_the_limit_is_refused_after_authentication() -> None:
         assert end.data_to_send() == b""
 
 
-def test_http_after_authentication_is_named_too() -> None:
-    _, acceptor = connected()
-    assert "looks like HTTP" in refused_by(acceptor, b"GET / HTTP/1.1\r\n\r\n")
-
-
 # --- How it ends ---
 
 
@@ -393,10 +388,11 @@ def test_what_is_left_to_send_is_given_once() -> None:
     assert dialler.data_to_send() == b""
 
 
-def test_an_ended_connection_keeps_no_error() -> None:
-    """Whose traceback would in turn keep the connection, and all that it has received, alive."""
+def test_an_ended_connection_keeps_neither_bytes_nor_the_error() -> None:
+    """The traceback would in turn keep the connection, and all that it has received, alive."""
     sender, receiver = connected()
-    receiver.receive_data(sender.send(STATUS) + frame(b"\x91\x00"))
+    receiver.receive_data(sender.send(STATUS) + frame(b"\x91\x00") + bytes(1000))
     with pytest.raises(RemoteProtocolError):
         take_batch(receiver)
     assert not any(isinstance(value, Exception) for value in vars(receiver).values())
+    assert receiver._reader.unread_bytes == 0

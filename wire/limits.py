@@ -16,7 +16,7 @@ FRAME_BYTES_MAX: Final = 1024 * 1024
 """A payload after authentication: the largest session, alone in a frame, with room to spare."""
 
 CHANGES_MAX: Final = 1024
-"""Changes in one frame, four times the default batch: merging them stays under some 4 ms."""
+"""Changes in one frame: four times the default batch, because a frame is merged in one go."""
 
 RECORDS_MAX: Final = 1024
 """Records in one frame of a comparison, twice the default batch, for the same reason."""
