@@ -12,9 +12,22 @@ Rules:
 - Nothing is ever read that nobody wrote.
 """
 
+from enum import StrEnum
+
 from attrs import define, field, frozen
 
 from simulations.history import Kind, Operation, Outcome
+
+
+class Harm(StrEnum):
+    """What a broken promise means to the user of a session."""
+
+    LOST = "lost"
+    """What was acknowledged is not there, or cannot have been written by anybody."""
+    STALE = "stale"
+    """An older version stands where a newer one was acknowledged."""
+    RESURRECTED = "resurrected"
+    """What had ended is there again."""
 
 
 @frozen
@@ -23,6 +36,11 @@ class Violation:
 
     promise: str
     story: str
+    harm: Harm | None = None
+    """None: it harms no session by itself."""
+    session: str = ""
+    writer: int | None = None
+    """The client whose change is concerned; None: the session as a whole."""
 
     def __str__(self) -> str:
         return f"{self.promise}: {self.story}"
@@ -77,42 +95,60 @@ class Checker:
                 self._judge_find(operation, expected, must_exist, known)
             case Kind.CREATE | Kind.SAVE if operation.outcome is Outcome.OK:
                 if expected.must_be_gone:
-                    self.report("ended-is-final", operation, "changed a session that had ended")
+                    what = "changed a session that had ended"
+                    self.report("ended-is-final", operation, what, Harm.RESURRECTED)
                 if not operation.degraded:
                     known.acknowledged[operation.client] = operation.version
                     known.created = True
             case Kind.SAVE if operation.reason == "gone" and must_exist:
-                self.report("durable", operation, "was told that a session is gone")
+                self.report("durable", operation, "was told that a session is gone", Harm.LOST)
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 known.ended = True
             case _:
                 pass
+
+    def on_unreadable(self, operation: Operation) -> None:
+        """Judge a find that has failed for the last time: nobody will ask again."""
+        known = self.sessions[operation.session]
+        if known.created and not known.end_attempted:
+            what = "could not read a session that nobody ended"
+            self.report("durable", operation, what, Harm.LOST)
 
     def _judge_find(
         self, operation: Operation, expected: _Expectation, must_exist: bool, known: Known
     ) -> None:
         if not operation.found:
             if must_exist:
-                self.report("durable", operation, "did not find a session that nobody ended")
+                what = "did not find a session that nobody ended"
+                self.report("durable", operation, what, Harm.LOST)
             return
         if expected.must_be_gone:
-            self.report("ended-is-final", operation, "found a session after its end")
+            what = "found a session after its end"
+            self.report("ended-is-final", operation, what, Harm.RESURRECTED)
         read = operation.read or {}
         for client, version in expected.acknowledged.items():
             seen = read.get(client, 0)
             if seen < version:
                 promise = "read-your-writes" if client == operation.client else "durable"
+                harm = Harm.STALE if seen else Harm.LOST
                 story = f"read version {seen} of client {client} after {version} was acknowledged"
-                self.report(promise, operation, story)
+                self.report(promise, operation, story, harm, client)
         for client, seen in read.items():
             if seen > known.attempted.get(client, 0):
                 story = f"read version {seen} of client {client}, which was never written"
-                self.report("durable", operation, story)
+                self.report("durable", operation, story, Harm.LOST, client)
 
-    def report(self, promise: str, operation: Operation, what: str) -> None:
+    def report(
+        self,
+        promise: str,
+        operation: Operation,
+        what: str,
+        harm: Harm | None = None,
+        writer: int | None = None,
+    ) -> None:
         """Add a violation by ``operation``."""
         story = (
             f"client {operation.client} {what}, session {operation.session}, asked at "
             f"{operation.node} at {operation.invoked:.3f} s"
         )
-        self.violations.append(Violation(promise, story))
+        self.violations.append(Violation(promise, story, harm, operation.session, writer))

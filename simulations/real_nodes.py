@@ -1,0 +1,296 @@
+"""Real nodes: processes of this machine, started, killed and restarted at will.
+
+Rules:
+- A node is what a user would start: ``python -m node serve`` with the ring's configuration. What
+  it is and does is read from its log, as a user would.
+- A node that ends without having been killed here ends the run, with the last lines of its log.
+- What is done to the nodes is written beside their logs, with the same clock.
+"""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import StrEnum
+from io import BufferedReader
+from typing import Final
+
+import trio
+from attrs import define
+
+from ring.errors import SessionRingError
+from simulations.ring_place import Place
+from simulations.ring_ports import ReservedPorts
+
+NAMES: Final = "abcdefghi"
+RING_NAME: Final = "local"
+COPIES: Final = 2
+LOOK_S: Final = 0.02
+READY_S: Final = 60.0
+"""What nodes get to become ready, in seconds; more than the longest they wait for each other."""
+
+PORT_TRIES: Final = 5
+
+_EVENT: Final = re.compile(r" INFO (acting|handed_back) home=(\w+)")
+_LOG_TAIL_LINES: Final = 8
+
+
+class NodeFailedError(SessionRingError):
+    """A node ended by itself, or did not become ready. The message ends with its log."""
+
+
+class _PortTakenError(NodeFailedError):
+    """A node found another process at its port."""
+
+
+class State(StrEnum):
+    """What a node is, as its process and its log tell."""
+
+    DOWN = "down"
+    RECOVERING = "recovering"
+    READY = "ready"
+
+
+@define(eq=False)
+class RealNode:
+    """One member, through all its lives."""
+
+    name: str
+    state: State = State.DOWN
+    process: trio.Process | None = None
+    log: BufferedReader | None = None
+    started_at: float = 0.0
+    ready_after_s: float | None = None
+    """Seconds from the start of its last life until it said that it was ready."""
+    unfinished: bytes = b""
+
+
+class RealNodes:
+    """The ring as processes; made by ``open_nodes``.
+
+    Args:
+        place: where their files are, and the group they are started in.
+        count: how many members, 1 to 9.
+    """
+
+    def __init__(self, place: Place, count: int) -> None:
+        self.place = place
+        self.nodes = {name: RealNode(name) for name in NAMES[:count]}
+        self.addresses: tuple[str, ...] = ()
+        self.secret = secrets.token_urlsafe(32)
+        self.acting: dict[str, str] = {}
+        """By home: the member that said last that it acts for it."""
+        self._dying: list[tuple[RealNode, trio.Process]] = []
+        self._ports: ReservedPorts | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members, in ring order."""
+        return tuple(self.nodes)
+
+    # --- Lives --------------------------------------------------------------------------------
+
+    async def start_ring(self) -> float:
+        """Start all members of a new ring; return the seconds until all were ready.
+
+        Raises:
+            NodeFailedError: a member did not become ready.
+        """
+        for tries_left in reversed(range(PORT_TRIES)):
+            self._choose_ports()
+            try:
+                return await self.start(*self.names)
+            except _PortTakenError:
+                # Between choosing a port and listening at it, others may take it.
+                self.kill(*self.names)
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def start(self, *names: str) -> float:
+        """Start members together; return the seconds until all of them were ready.
+
+        Raises:
+            NodeFailedError: one did not become ready, or another one ended meanwhile.
+        """
+        await self.wait_gone()
+        began = trio.current_time()
+        self._note(f"started {', '.join(names)}")
+        for name in names:
+            await self._start(self.nodes[name])
+        with trio.move_on_after(READY_S) as limit:
+            while any(self.nodes[name].state is not State.READY for name in names):
+                self.look()
+                await trio.sleep(LOOK_S)
+        if limit.cancelled_caught:
+            late = next(name for name in names if self.nodes[name].state is not State.READY)
+            raise NodeFailedError(
+                f"node {late} was not ready after {READY_S:g} s{self._log_tail(late)}"
+            )
+        return trio.current_time() - began
+
+    async def _start(self, node: RealNode) -> None:
+        path = self.place.logs / f"{node.name}.log"
+        with open(path, "ab") as log:  # noqa: ASYNC230 - opening a file here waits for nothing
+            node.log = node.log or open(path, "rb")  # noqa: ASYNC230, SIM115 - closed in aclose
+            node.state, node.ready_after_s = State.RECOVERING, None
+            node.started_at = trio.current_time()
+            node.process = await trio.lowlevel.open_process(
+                [
+                    *(sys.executable, "-m", "node", "serve"),
+                    *("--config", os.fspath(self.place.config), "--name", node.name),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={k: v for k, v in os.environ.items() if not k.startswith("SESSIONRING_")},
+                process_group=self.place.process_group,
+            )
+
+    def kill(self, *names: str) -> float:
+        """Kill members at once, and return when that was, by trio's clock."""
+        self._note(f"killed {', '.join(names)}")
+        at = trio.current_time()
+        for name in names:
+            node = self.nodes[name]
+            if node.process is not None:
+                node.process.kill()
+                self._dying.append((node, node.process))
+            node.state, node.process = State.DOWN, None
+        for home in [home for home, name in self.acting.items() if name in names]:
+            del self.acting[home]
+        return at
+
+    async def wait_gone(self) -> None:
+        """Return once whatever was killed is gone, with its ports and its locks."""
+        while self._dying:
+            node, process = self._dying.pop()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+            # What it still said must not be taken for the words of its next life.
+            if node.log is not None:
+                node.log.read()
+            node.unfinished = b""
+
+    async def stop(self, patience_s: float) -> None:
+        """Tell all members to stop, and kill those that have not after ``patience_s``."""
+        self._note("stopped all")
+        with trio.move_on_after(patience_s):
+            for node in self.nodes.values():
+                if node.process is not None:
+                    node.process.terminate()
+            for node in self.nodes.values():
+                if node.process is not None:
+                    await node.process.wait()
+        self.kill(*self.names)
+
+    async def aclose(self) -> None:
+        """Kill whatever runs, and give up logs and ports."""
+        self.kill(*self.names)
+        await self.wait_gone()
+        for node in self.nodes.values():
+            if node.log is not None:
+                node.log.close()
+        if self._ports is not None:
+            self._ports.close()
+
+    # --- What they say ------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Look again and again, for ever.
+
+        Raises:
+            NodeFailedError: a member ended by itself.
+        """
+        while True:
+            self.look()
+            await trio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Read what the members have said since, and see whether they still run."""
+        for node in self.nodes.values():
+            if node.process is None or node.log is None:
+                continue
+            status = node.process.returncode
+            *lines, node.unfinished = (node.unfinished + node.log.read()).split(b"\n")
+            for line in lines:
+                self._take_line(node, line.decode(errors="replace"))
+            if status is not None:
+                node.process, node.state = None, State.DOWN
+                tail = self._log_tail(node.name)
+                kind = _PortTakenError if "cannot listen at" in tail else NodeFailedError
+                raise kind(f"node {node.name} ended with status {status}{tail}")
+
+    def _take_line(self, node: RealNode, line: str) -> None:
+        if line.startswith(f"sessionring: {node.name} is ready"):
+            node.state = State.READY
+            node.ready_after_s = trio.current_time() - node.started_at
+        elif event := _EVENT.search(line):
+            home = event[2]
+            if event[1] == "acting":
+                self.acting[home] = node.name
+            elif self.acting.get(home) == node.name:
+                del self.acting[home]
+
+    def _log_tail(self, name: str) -> str:
+        text = (self.place.logs / f"{name}.log").read_text(errors="replace")
+        lines = text.splitlines()[-_LOG_TAIL_LINES:]
+        return "; its log ends:\n  " + "\n  ".join(lines) if lines else ""
+
+    def _note(self, what: str) -> None:
+        with open(self.place.logs / "events.log", "a") as log:
+            log.write(f"{datetime.now().isoformat(' ', 'milliseconds')} {what}\n")  # noqa: DTZ005 - as in the logs of the nodes
+
+    # --- The configuration --------------------------------------------------------------------
+
+    def _choose_ports(self) -> None:
+        if self._ports is not None:
+            self._ports.close()
+        self._ports = ReservedPorts(len(self.nodes))
+        self.addresses = self._ports.addresses
+        text = config_text(self.names, self.addresses, os.fspath(self.place.stores), self.secret)
+        self.place.config.write_text(text, encoding="utf-8")
+        self.place.config.chmod(0o600)
+
+
+@asynccontextmanager
+async def open_nodes(place: Place, count: int) -> AsyncIterator[RealNodes]:
+    """Have a ring of ``count`` members, none started yet; none runs after the block."""
+    nodes = RealNodes(place, count)
+    try:
+        yield nodes
+    finally:
+        await nodes.aclose()
+
+
+def config_text(names: Iterable[str], addresses: Iterable[str], stores: str, secret: str) -> str:
+    """Return the configuration of a local ring, for its nodes and for people."""
+    store = "file:" + stores.replace("{", "{{").replace("}", "}}") + "/{name}"
+    members = "".join(
+        f"[[ring.members]]\nname = {_quoted(name)}\naddress = {_quoted(address)}\n\n"
+        for name, address in zip(names, addresses, strict=True)
+    )
+    return f"""\
+# A local ring, written by `python -m simulations ring`. Start a member of it with
+#   sessionring serve --config ring.toml --name a
+[ring]
+name = {_quoted(RING_NAME)}
+version = 1
+copies = {COPIES}
+
+{members}[store]
+url = {_quoted(store)}
+
+[security]
+secret = {_quoted(secret)}
+"""
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as a string of TOML, whose escapes are those of JSON."""
+    return json.dumps(text, ensure_ascii=False)
