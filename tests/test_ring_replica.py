@@ -290,8 +290,8 @@ for number in range(12):
     home = "abcde"[number % 5]
     rig.create(home, session(home, number << 100), cart=b"x", color=b"y")
     rig.let_go()
-rig.hold_back("b", "a")
-rig.hold_back("c", "a")
+for name in "bcd":
+    rig.hold_back(name, "a")
 rig.save("a", session("a", 0), {b"cart": b"z", b"color": b"z", b"third": b"z"})
 rig.reset("a", "b")
 rig.let_go()
