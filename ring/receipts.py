@@ -82,6 +82,13 @@ class Receipts:
             waiter.disk_failed = True
         self._settle(session_id)
 
+    def on_link_lost(self, peer: str) -> None:
+        """Forget that ``peer`` holds anything: what it said ended with its connection."""
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                if peer in waiter.held_by:
+                    waiter.held_by.remove(peer)
+
     def on_view_changed(self) -> None:
         """Stop waiting for a backup where there is none left to wait for."""
         for session_id in self.waiting():

@@ -219,6 +219,7 @@ class Replica:
                 peers[connection.peer].synced = False
         elif connection is not None:
             self._core.view.set_liveness(peers[connection.peer], Liveness.UNDETERMINED)
+            self._receipts.on_link_lost(connection.peer)
             self._settling.on_link_lost(connection.peer)
             self._serving.on_link_lost(connection, now)
             self._replication.resend_waiting(self._links.outbound)

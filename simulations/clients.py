@@ -162,8 +162,9 @@ class Clients:
         """Compare the names in a receipt with what those nodes really have at this moment."""
         for name in operation.holders:
             process = self.world.processes.get(name)
-            record = process.replica.record(session_id) if process else None
-            if process is not None and not self._contains(operation, record):
+            if process is None or process.started_at > operation.invoked:
+                continue  # It has lost its memory since it acknowledged.
+            if not self._contains(operation, process.replica.record(session_id)):
                 self._report(operation, f"names {name}, whose memory does not have it")
         for name in operation.on_disk:
             stored = self.world.disks[name].get(session_id)

@@ -42,7 +42,7 @@ class Process:
 
     name: str
     replica: Replica
-    incarnation: int
+    started_at: float
     alive: bool = True
     connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
     redialling: set[str] = field(factory=set)
@@ -75,7 +75,6 @@ class World:
         }
         self._links = 0
         self._numbers = 0
-        self._incarnations = 0
 
     @property
     def now(self) -> float:
@@ -87,11 +86,10 @@ class World:
     def start(self, name: str) -> Process:
         """Start a process for ``name``, from what its disk has."""
         scheduler, shape = self.scheduler, self.shape
-        self._incarnations += 1
         clock = Clock(WALL_MS + int(self.now * 1000), self.now)
         random = Random(self._random["node"].getrandbits(64))
         replica = Replica(self.ring, name, shape.settings, clock, random, shape.stores)
-        process = self.processes[name] = Process(name, replica, self._incarnations)
+        process = self.processes[name] = Process(name, replica, self.now)
         scheduler.note("start", name)
         for session_id, (portable, written_at) in self.disks[name].items():
             replica.load(session_id, portable, self.now - written_at, self.now)
