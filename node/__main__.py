@@ -86,13 +86,14 @@ async def _serve_until_told(config: "NodeConfig") -> None:
     from node.background import background_nursery
     from node.node import open_node
 
-    async with background_nursery() as nursery:
-        await nursery.start(_cancel_when_told, nursery.cancel_scope)
-        async with open_node(config) as node:
-            await node.wait_ready()
-            where = ", ".join(node.addresses) or "nowhere"
-            print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
-            await trio.sleep_forever()
+    with trio.CancelScope() as told:
+        async with background_nursery() as nursery:
+            await nursery.start(_cancel_when_told, told)
+            async with open_node(config) as node:
+                await node.wait_ready()
+                where = ", ".join(node.addresses) or "nowhere"
+                print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
+                await trio.sleep_forever()
 
 
 async def _cancel_when_told(

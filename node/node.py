@@ -314,30 +314,35 @@ async def open_node(
         random,
         store is not None,
     )
-    async with AsyncExitStack() as stack:
-        if store is not None:
-            await stack.enter_async_context(opened(store))
-            loaded = await load(store, replica, timekeeper, tagger)
-            log_event(logging.INFO, "store_loaded", {"sessions": loaded})
-        node = Node(
-            config,
-            replica,
-            store=store,
-            transport=transport or SocketTransport(),
-            timekeeper=timekeeper,
-            random=random,
-            tagger=tagger,
-        )
-        stack.push_async_callback(node.stop_store)
-        async with background_nursery() as nursery:
-            await node.start(nursery)
-            where = ",".join(node.addresses) or "nowhere"
-            log_event(logging.INFO, "node_started", {"node": node.name, "listening": where})
-            try:
-                yield node
-            finally:
-                await node.stop_links()
-    log_event(logging.INFO, "node_stopped", {"node": config.name})
+    has_started = False
+    try:
+        async with AsyncExitStack() as stack:
+            if store is not None:
+                await stack.enter_async_context(opened(store))
+                loaded = await load(store, replica, timekeeper, tagger)
+                log_event(logging.INFO, "store_loaded", {"sessions": loaded})
+            node = Node(
+                config,
+                replica,
+                store=store,
+                transport=transport or SocketTransport(),
+                timekeeper=timekeeper,
+                random=random,
+                tagger=tagger,
+            )
+            stack.push_async_callback(node.stop_store)
+            async with background_nursery() as nursery:
+                await node.start(nursery)
+                has_started = True
+                where = ",".join(node.addresses) or "nowhere"
+                log_event(logging.INFO, "node_started", {"node": node.name, "listening": where})
+                try:
+                    yield node
+                finally:
+                    await node.stop_links()
+    finally:
+        if has_started:
+            log_event(logging.INFO, "node_stopped", {"node": config.name})
 
 
 def _configured_store(config: NodeConfig) -> Store | None:
