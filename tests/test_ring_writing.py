@@ -1,0 +1,223 @@
+"""What a save or an end does to a record: all that was asked for, or nothing."""
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import IDS, NOW, WALL_MS
+from strategies_ring import copy, digest_of, live_records, records, tombstones, whole_records
+
+from ring.clock import Clock, Stamp
+from ring.messages import Durability, Failure, Save
+from ring.record import (
+    ACCESSED,
+    CREATED,
+    ENDED,
+    ENTRIES_MAX,
+    EXPIRED,
+    KEY_BYTES_MAX,
+    LIFETIME,
+    MAX_IDLE,
+    NIL,
+    PRINCIPAL,
+    EndReason,
+    Record,
+    entry_stamp,
+    make_entry,
+)
+from ring.settings import Settings
+from ring.writing import RefusedChange, apply_changes, apply_end
+
+SETTINGS = Settings(attribute_bytes_max=100, session_bytes_max=1000)
+
+
+def a_clock() -> Clock:
+    return Clock(WALL_MS, NOW)
+
+
+def change(
+    record: Record, changes: dict[bytes, bytes | None], settings: Settings = SETTINGS
+) -> set[bytes]:
+    """Save ``changes`` to ``record`` at ``NOW``."""
+    request = Save(1, IDS[0], True, tuple(changes.items()), Durability.LOCAL, False, False)
+    clock = a_clock()
+    clock.observe(record.stamp())
+    return set(apply_changes(record, request, settings, clock, clock.epoch, NOW))
+
+
+def refused(record: Record, changes: dict[bytes, bytes | None]) -> RefusedChange:
+    """Return why a save is refused, having looked that it changed nothing."""
+    before = copy(record)
+    with pytest.raises(RefusedChange) as caught:
+        change(record, changes)
+    assert record == before
+    return caught.value
+
+
+def a_session(**entries: bytes) -> Record:
+    """Return a session that was created by a save just now."""
+    record = Record()
+    change(record, {key.encode(): each for key, each in entries.items()})
+    return record
+
+
+def test_the_first_save_creates_a_whole_session_that_was_just_used() -> None:
+    record = Record()
+    keys = change(record, {b"cart": b"\x01", MAX_IDLE: b"\x1e"})
+    assert keys == {b"cart", MAX_IDLE, CREATED, ACCESSED}
+    assert record.whole
+    assert record.accessed_at == NOW
+    assert record.accessed == entry_stamp(record.entries[CREATED])
+    assert record.digest == digest_of(record)
+
+
+def test_a_session_may_be_created_with_nothing_in_it() -> None:
+    record = Record()
+    assert change(record, {}) == {CREATED, ACCESSED}
+    assert record.whole
+
+
+def test_a_creation_may_bring_its_own_moment() -> None:
+    """The entry's stamp is the acting owner's, whatever its value."""
+    record = Record()
+    assert change(record, {CREATED: NIL}) == {CREATED, ACCESSED}
+
+
+@given(
+    live_records,
+    st.dictionaries(
+        st.sampled_from([b"cart", b"color", MAX_IDLE, PRINCIPAL]), st.none() | st.just(b"\x2a")
+    ),
+)
+def test_a_save_is_stamped_above_everything_in_the_record(
+    record: Record, changes: dict[bytes, bytes | None]
+) -> None:
+    """So what was saved last is what is read."""
+    before, epoch = copy(record), a_clock().epoch
+    if record.digest and (record.expired or record.due(epoch) <= NOW):
+        assert refused(record, changes).failure is Failure.GONE
+        return
+    keys = change(record, changes)
+    for key, value in changes.items():
+        assert key in keys
+        assert record.value(key) == value
+        assert entry_stamp(record.entries[key]) > before.stamp()
+    assert record.digest == digest_of(record)
+    assert record.keys() == before.keys() | keys
+
+
+def test_a_change_that_changes_nothing_is_no_news_and_no_access() -> None:
+    record = a_session(cart=b"\x01")
+    record.accessed_at -= 1000
+    before = copy(record)
+    assert change(record, {}) == set()
+    assert record == before
+
+
+@pytest.mark.parametrize("max_idle", [b"\x00", b"\xff", None, b"\xcd\x0e\x10"])
+def test_a_save_touches_as_seldom_as_a_read(max_idle: bytes | None) -> None:
+    """Once a minute where max idle is long, or where there is none however that is spelled."""
+    record = a_session(cart=b"\x01")
+    change(record, {MAX_IDLE: max_idle})
+    record.accessed_at = NOW - 59.9
+    assert change(record, {b"cart": b"\x02"}) == {b"cart"}
+    record.accessed_at = NOW - 60.1
+    assert change(record, {b"cart": b"\x03"}) == {b"cart", ACCESSED}
+    assert record.accessed_at == NOW
+
+
+@given(tombstones)
+def test_a_save_to_an_ended_session_is_refused(end: Record) -> None:
+    assert refused(end, {b"cart": b"\x01"}).failure is Failure.GONE
+
+
+def test_a_save_to_an_expired_session_is_refused_marked_or_not() -> None:
+    marked = a_session()
+    marked.put(EXPIRED, make_entry(marked.accessed, NIL))
+    assert refused(marked, {b"cart": b"\x01"}).failure is Failure.GONE
+    due = a_session()
+    change(due, {MAX_IDLE: b"\x0a"})
+    due.accessed_at = NOW - 11
+    assert refused(due, {b"cart": b"\x01"}).failure is Failure.GONE
+    due.accessed_at = NOW - 10.9
+    assert change(due, {b"cart": b"\x01"})
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"k" * (KEY_BYTES_MAX + 1), ENDED, EXPIRED, ACCESSED, b"\x00"]
+)
+def test_a_key_that_no_application_can_mean_is_refused(key: bytes) -> None:
+    """What the ring keeps under reserved keys is not for clients to write."""
+    assert refused(a_session(), {b"fine": b"\x01", key: b"\x01"}).failure is Failure.INVALID
+
+
+@pytest.mark.parametrize("key", [CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, b"k" * KEY_BYTES_MAX])
+def test_a_key_that_an_application_may_write_is_written(key: bytes) -> None:
+    record = a_session()
+    assert change(record, {key: b"\x2a"}) == {key}
+
+
+def test_an_attribute_over_its_limit_is_refused_by_name() -> None:
+    record = a_session()
+    assert change(record, {b"cart": bytes(100)})
+    why = refused(record, {b"cart": bytes(101)})
+    assert why.failure is Failure.TOO_LARGE
+    assert "'cart' has 101 bytes" in why.reason
+    assert "attribute_bytes_max is 100" in why.reason
+
+
+def test_a_session_over_its_limit_is_refused_and_may_shrink_again() -> None:
+    record = Record()
+    for number in range(8):
+        change(record, {b"key-%d" % number: bytes(100)})
+    why = refused(record, {b"more": bytes(100), b"most": bytes(100)})
+    assert why.failure is Failure.TOO_LARGE
+    assert "session_bytes_max is 1000" in why.reason
+    assert change(record, {b"key-0": None, b"more": bytes(100)}) == {b"key-0", b"more"}
+
+
+def test_a_session_has_at_most_half_of_the_entries_that_its_form_allows() -> None:
+    """Two sides of a cut may both fill theirs: what they merge to must still be read by all."""
+    record, settings = Record(), Settings()
+    half = ENTRIES_MAX // 2
+    change(record, {b"%d" % number: NIL for number in range(half - 1)}, settings)
+    assert len(record.entries) == half
+    request = Save(1, IDS[0], True, ((b"more", NIL),), Durability.LOCAL, False, False)
+    clock = a_clock()
+    clock.observe(record.stamp())
+    with pytest.raises(RefusedChange, match="attributes, removed ones included") as caught:
+        apply_changes(record, request, settings, clock, clock.epoch, NOW)
+    assert caught.value.failure is Failure.TOO_LARGE
+    other = evolve(record, entries={key + b"x": each for key, each in record.entries.items()})
+    other.merge(record)
+    assert Record.from_portable(other.portable(NOW), NOW).entries == other.entries
+
+
+@given(records)
+def test_an_end_makes_a_tombstone_once(record: Record) -> None:
+    before = copy(record)
+    clock = a_clock()
+    clock.observe(record.stamp())
+    keys = apply_end(record, "a", clock, NOW)
+    assert record.ended
+    if before.ended:
+        assert keys == frozenset()
+        assert record == before
+    else:
+        assert keys == {ENDED}
+        assert entry_stamp(record.entries[ENDED]) > before.stamp()
+        assert record.entries[ENDED][8] == EndReason.DELETED
+
+
+@given(whole_records)
+def test_a_tombstone_remembers_by_whom_and_when(record: Record) -> None:
+    """Created and last access: what the event of the end will say."""
+    created = entry_stamp(record.entries.get(CREATED, bytes(8)))
+    accessed = record.accessed
+    apply_end(record, "web-1", a_clock(), NOW)
+    again = Record()
+    again.put(CREATED, make_entry(Stamp(created), NIL))
+    if accessed:
+        again.touch(accessed, NOW)
+    again.end(EndReason.DELETED, "web-1", entry_stamp(record.entries[ENDED]))
+    assert again.entries[ENDED] == record.entries[ENDED]
