@@ -8,14 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from stores import IDS, open_store_at
 
-from node.stores import FileStore, OsDisk
 from node.stores.claim import LOCK_NAME
 from ring.effects import Notice
 from ring.errors import StoreError, StoreLockedError
-from ring.identity import SessionId
-
-AN_ID = SessionId(b"a.0123456789abcdefghijkl")
 
 HOLD_IT = """
 import sys
@@ -28,13 +25,6 @@ sys.stdin.read()
 """
 
 
-def opened(path: Path, notices: list[Notice] | None = None) -> FileStore:
-    report = (notices if notices is not None else []).append
-    store = FileStore(OsDisk(path, "a", report), report)
-    store.open()
-    return store
-
-
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -45,26 +35,26 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_killed(tmp_path:
         assert first.stdout is not None
         assert first.stdout.readline() == b"open\n"
         with pytest.raises(StoreLockedError) as refusal:
-            opened(tmp_path)
+            open_store_at(tmp_path)
         assert f"node first, process {first.pid}" in str(refusal.value)
         assert str(tmp_path) in str(refusal.value)
         first.send_signal(signal.SIGKILL)
         first.wait()
-        opened(tmp_path).close()
+        open_store_at(tmp_path).close()
 
 
 def test_a_second_store_of_the_same_process_is_refused(tmp_path: Path) -> None:
-    first = opened(tmp_path)
+    first = open_store_at(tmp_path)
     with pytest.raises(StoreLockedError, match=f"node a, process {os.getpid()}"):
-        opened(tmp_path)
-    assert first.write([(AN_ID, b"record")], 1) == {}
+        open_store_at(tmp_path)
+    assert first.write([(IDS[0], b"record")], 1) == {}
     first.close()
     first.close()
-    opened(tmp_path).close()
+    open_store_at(tmp_path).close()
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_a_closed_store(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     reads, writes = os.pipe()
     child = os.fork()
     if child == 0:
@@ -72,7 +62,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_closed_store(tmp_path: Path)
         os.read(reads, 1)
         os._exit(0)
     store.close()
-    opened(tmp_path).close()
+    open_store_at(tmp_path).close()
     os.close(writes)
     os.close(reads)
     os.waitpid(child, 0)
@@ -82,8 +72,8 @@ def test_directories_and_files_are_for_their_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "store"
     before = os.umask(0)
     try:
-        store = opened(path)
-        store.write([(AN_ID, b"record")], 1)
+        store = open_store_at(path)
+        store.write([(IDS[0], b"record")], 1)
         (path / "foreign").write_bytes(b"")
         assert len(list(store.load())) == 1
         store.close()
@@ -98,7 +88,7 @@ def test_a_directory_that_others_may_read_is_made_private_and_reported(tmp_path:
     path.mkdir()
     path.chmod(0o755)
     notices: list[Notice] = []
-    opened(path, notices).close()
+    open_store_at(path, notices).close()
     assert mode_of(path) == 0o700
     assert [(n.event, n.fields["mode_was"]) for n in notices] == [("store_made_private", "0755")]
 
@@ -108,7 +98,7 @@ def test_a_directory_with_other_files_is_refused_untouched(tmp_path: Path) -> No
     (tmp_path / "thesis.txt").write_bytes(b"years of work")
     tmp_path.chmod(0o755)
     with pytest.raises(StoreError, match=r"other files \('thesis.txt'\): give the store a dir"):
-        opened(tmp_path)
+        open_store_at(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert mode_of(tmp_path) == 0o755
 
@@ -116,13 +106,13 @@ def test_a_directory_with_other_files_is_refused_untouched(tmp_path: Path) -> No
 def test_session_files_copied_into_a_new_directory_are_taken(tmp_path: Path) -> None:
     """So a backup is restored by copying its files, with or without the lock file."""
     old, new = tmp_path / "old", tmp_path / "new"
-    store = opened(old)
-    store.write([(AN_ID, b"record")], 1)
+    store = open_store_at(old)
+    store.write([(IDS[0], b"record")], 1)
     store.close()
     new.mkdir()
     for file in old.glob("*.session"):
         (new / file.name).write_bytes(file.read_bytes())
-    assert [stored.session_id for stored in opened(new).load()] == [AN_ID]
+    assert [stored.session_id for stored in open_store_at(new).load()] == [IDS[0]]
     assert (new / LOCK_NAME).exists()
 
 
@@ -131,7 +121,7 @@ def test_a_path_that_is_no_directory_is_refused_with_its_name(tmp_path: Path) ->
     path.write_bytes(b"")
     for not_a_store in (path, path / "below"):
         with pytest.raises(StoreError, match=str(not_a_store)):
-            opened(not_a_store)
+            open_store_at(not_a_store)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -139,7 +129,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     """Else a node once started as root leaves files that its own user cannot read."""
     os.chown(tmp_path, 1, -1)
     with pytest.raises(StoreError, match="belongs to user 1, and this process runs as 0"):
-        opened(tmp_path)
+        open_store_at(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,5 +139,5 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     store.mkdir()
     (store / LOCK_NAME).symlink_to(target)
     with pytest.raises(StoreError):
-        opened(store)
+        open_store_at(store)
     assert not target.exists()

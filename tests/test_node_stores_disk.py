@@ -9,25 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stores import IDS, loaded, open_store_at
 
-from node.stores import FileStore, OsDisk
 from node.stores.session_file import file_name
 from node.stores.spares import SPARE_BYTES_MAX
 from ring.effects import Notice
-from ring.identity import SessionId
-
-IDS = [SessionId(b"a.%022d" % number) for number in range(100)]
-
-
-def opened(path: Path, notices: list[Notice] | None = None) -> FileStore:
-    report = (notices if notices is not None else []).append
-    store = FileStore(OsDisk(path, "a", report), report)
-    store.open()
-    return store
-
-
-def loaded(store: FileStore) -> dict[SessionId, bytes]:
-    return {stored.session_id: stored.portable for stored in store.load()}
 
 
 def names_in(path: Path) -> list[str]:
@@ -49,14 +35,14 @@ def limit(which: int, value: int) -> Iterator[None]:
 
 
 def test_a_store_comes_back_as_it_was_left(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     large = {IDS[number]: os.urandom(number * 4099) for number in range(40)}
     assert store.write(list(large.items()), 1) == {}
     assert store.write([(IDS[0], None), (IDS[50], None)], 2) == {}
     del large[IDS[0]]
     assert loaded(store) == large
     store.close()
-    again = opened(tmp_path)
+    again = open_store_at(tmp_path)
     assert loaded(again) == large
     again.close()
     assert len(names_in(tmp_path)) == len(large) + 1
@@ -64,7 +50,7 @@ def test_a_store_comes_back_as_it_was_left(tmp_path: Path) -> None:
 
 def test_a_file_over_its_limit_fails_as_itself_and_the_older_one_stays(tmp_path: Path) -> None:
     """RLIMIT_FSIZE cuts the write short first, and then refuses it, as a full disk does."""
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     assert store.write([(IDS[0], b"older")], 1) == {}
     with limit(resource.RLIMIT_FSIZE, 1000):
         failures = store.write([(IDS[0], bytes(5000)), (IDS[1], b"fits")], 2)
@@ -76,7 +62,7 @@ def test_a_file_over_its_limit_fails_as_itself_and_the_older_one_stays(tmp_path:
 
 
 def test_a_process_out_of_descriptors_fails_the_rest_and_heals(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     before = descriptors()
     batch = [(session_id, b"record") for session_id in IDS]
     with limit(resource.RLIMIT_NOFILE, before + 10):
@@ -107,7 +93,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_fails_what_does_not_fit_and_heals_when_there_is_room(
     small_disk: Path,
 ) -> None:
-    store = opened(small_disk)
+    store = open_store_at(small_disk)
     older = [(session_id, b"older") for session_id in IDS[:4]]
     assert store.write(older, 1) == {}
     ballast = small_disk / "set-aside"
@@ -122,20 +108,20 @@ def test_a_full_disk_fails_what_does_not_fit_and_heals_when_there_is_room(
     (ballast / "ballast").unlink()
     assert store.write(newer, 3) == {}
     store.close()
-    again = opened(small_disk)
+    again = open_store_at(small_disk)
     assert loaded(again) == dict(newer)
     again.close()
 
 
 def test_a_node_starts_on_a_disk_that_is_full(small_disk: Path) -> None:
-    store = opened(small_disk)
+    store = open_store_at(small_disk)
     store.write([(IDS[0], b"record")], 1)
     store.close()
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "1.tmp").write_bytes(bytes(100 << 10))
     (small_disk / "1.tmp").rename(small_disk / "2.session")
     notices: list[Notice] = []
-    store = opened(small_disk, notices)
+    store = open_store_at(small_disk, notices)
     assert loaded(store) == {IDS[0]: b"record"}
     assert len(notices) == 1
 
@@ -144,12 +130,12 @@ def test_links_pipes_and_directories_are_neither_followed_nor_waited_for(tmp_pat
     secret = tmp_path / "secret"
     secret.write_bytes(b"not for the store")
     path = tmp_path / "store"
-    opened(path).close()
+    open_store_at(path).close()
     (path / file_name(IDS[0])).symlink_to(secret)
     os.mkfifo(path / file_name(IDS[1]))
     (path / file_name(IDS[2])).mkdir()
     notices: list[Notice] = []
-    store = opened(path, notices)
+    store = open_store_at(path, notices)
     assert loaded(store) == {}
     assert sorted(str(notice.fields["file"]) for notice in notices) == sorted(
         [file_name(IDS[0]), file_name(IDS[1])]
@@ -163,7 +149,7 @@ def test_links_pipes_and_directories_are_neither_followed_nor_waited_for(tmp_pat
 def test_a_backup_made_of_hard_links_keeps_the_state_it_was_made_of(tmp_path: Path) -> None:
     """A replaced file is written over only if nothing else still has it."""
     path, backup = tmp_path / "store", tmp_path / "backup"
-    store = opened(path)
+    store = open_store_at(path)
     store.write([(IDS[0], b"as backed up")], 1)
     backup.hardlink_to(path / file_name(IDS[0]))
     for number in range(4):
@@ -173,7 +159,7 @@ def test_a_backup_made_of_hard_links_keeps_the_state_it_was_made_of(tmp_path: Pa
 
 def test_large_or_public_files_are_not_kept_to_be_written_over(tmp_path: Path) -> None:
     """They would hold room that nobody needs, or show the next session to others."""
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     store.write([(IDS[0], bytes(SPARE_BYTES_MAX)), (IDS[1], b"public")], 1)
     (tmp_path / file_name(IDS[1])).chmod(0o644)
     store.write([(IDS[0], b"small"), (IDS[1], b"private")], 1)
@@ -181,7 +167,7 @@ def test_large_or_public_files_are_not_kept_to_be_written_over(tmp_path: Path) -
 
 
 def test_a_file_of_exactly_one_read_is_read_whole(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+    store = open_store_at(tmp_path)
     for size in range((64 << 10) - 80, (64 << 10) + 3):
         store.write([(IDS[0], bytes(size))], 1)
         assert loaded(store) == {IDS[0]: bytes(size)}
@@ -189,7 +175,7 @@ def test_a_file_of_exactly_one_read_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_file_larger_than_any_session_is_set_aside(tmp_path: Path) -> None:
     notices: list[Notice] = []
-    store = opened(tmp_path, notices)
+    store = open_store_at(tmp_path, notices)
     with (tmp_path / file_name(IDS[0])).open("wb") as file:
         file.truncate(1 << 40)
     assert loaded(store) == {}
