@@ -85,8 +85,9 @@ class Driver:
         """Call ``decide(*inputs, now)``, a method of the replica, and perform what it returns."""
         self._refuse_after_bug()
         try:
-            self.perform(decide(*inputs, self._timekeeper.now()))
-            self._rearm()
+            now = self._timekeeper.now()
+            self.perform(decide(*inputs, now))
+            self._rearm(now)
         except Exception as bug:
             self._report(bug)
             raise
@@ -112,12 +113,12 @@ class Driver:
                 case _:
                     assert_never(effect)
 
-    def _rearm(self) -> None:
-        """Have the timer ring no later than the replica is due now.
+    def _rearm(self, now: float) -> None:
+        """Have the timer ring no later than the replica says at ``now`` that it is due.
 
         It is never put off: a moment that the replica once named comes, needed or not.
         """
-        due = self._timekeeper.deadline(self.replica.next_due(self._timekeeper.now()))
+        due = self._timekeeper.deadline(self.replica.next_due(now))
         if due < self._timer.deadline:
             self._timer.deadline = due
         if not self._ready.is_set() and self.replica.ready:
@@ -147,6 +148,7 @@ class Driver:
                 due = self._timekeeper.deadline(self.replica.next_due(self._timekeeper.now()))
                 with trio.CancelScope(deadline=due) as self._timer:
                     await trio.sleep_forever()
+                self._timekeeper.notice_suspension()
                 self.feed(self.replica.on_tick)
         raise AssertionError("unreachable")
 
@@ -208,12 +210,12 @@ class Driver:
         self._refuse_after_bug()
         link = self.links[link_id]
         try:
+            now = self._timekeeper.now()
             for message in messages:
-                now = self._timekeeper.now()
                 self.perform(self.replica.on_message(link_id, message, now))
                 if link.is_closing:
                     break
-            self._rearm()
+            self._rearm(now)
         except (ProtocolError, RecordFormatError):
             raise  # the peer's fault: its link ends
         except Exception as bug:
@@ -256,10 +258,11 @@ class Driver:
         if self._closed:
             return None
         try:
-            answer, effects = self.replica.read(session_id, touch, self._timekeeper.now())
+            now = self._timekeeper.now()
+            answer, effects = self.replica.read(session_id, touch, now)
             if effects:
                 self.perform(effects)
-                self._rearm()
+                self._rearm(now)
         except Exception as bug:
             self._report(bug)
             raise
