@@ -61,6 +61,11 @@ class Asked:
     number: int
     reply: Reply | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is no answer yet."""
+        return self.reply is None
+
 
 @define
 class Disk:
@@ -99,7 +104,9 @@ class Rig:
         self.effects: list[tuple[str, Effect]] = []
         self.asked: dict[int, Asked] = {}
         self._connections: dict[tuple[str, LinkId], Connection] = {}
-        self._waiting: list[tuple[Connection, str]] = []
+        self.held_kinds: set[tuple[str, str, type[Message]]] = set()
+        """(sender, receiver, kind): a message of this kind waits, and all behind it."""
+        self._waiting: list[tuple[Connection, str, Message | None]] = []
         self._actions: deque[Callable[[], None]] = deque()
         self._links = 0
         for name in names if start is None else start:
@@ -129,11 +136,13 @@ class Rig:
         self.run()
         return replica
 
-    def kill(self, name: str) -> None:
-        """End a process; its memory is gone, and the others notice at once."""
-        del self.replicas[name]
-        for connection in self._connections_of(name):
-            self._break(connection)
+    def kill(self, *names: str) -> None:
+        """End processes together; their memory is gone, and the others notice at once."""
+        for name in names:
+            del self.replicas[name]
+        for name in names:
+            for connection in self._connections_of(name):
+                self._break(connection)
         self.run()
 
     def is_ready(self, *names: str) -> bool:
@@ -161,16 +170,24 @@ class Rig:
                 self._break(connection)
         self.run()
 
-    def hold_back(self, sender: str, receiver: str) -> None:
-        """Let no message of ``sender`` reach ``receiver`` for now."""
-        self.held_back.add((sender, receiver))
+    def hold_back(self, sender: str, receiver: str, kind: type[Message] | None = None) -> None:
+        """Let no message of ``sender`` reach ``receiver`` for now, or none from a kind on."""
+        if kind is None:
+            self.held_back.add((sender, receiver))
+        else:
+            self.held_kinds.add((sender, receiver, kind))
 
-    def let_go(self) -> None:
-        """Deliver what was held back."""
-        self.held_back.clear()
+    def let_go(self, *senders: str) -> None:
+        """Deliver what was held back, of some senders or of all."""
+        going = set(senders or self.ring.names)
+        self.held_back = {each for each in self.held_back if each[0] not in going}
+        self.held_kinds = {each for each in self.held_kinds if each[0] not in going}
         waiting, self._waiting = self._waiting, []
-        for connection, sender in waiting:
-            self._actions.append(partial(self._pump, connection, sender))
+        for connection, sender, message in waiting:
+            if sender not in going:
+                self._waiting.append((connection, sender, message))
+            else:
+                self._actions.append(partial(self._pump, connection, sender, message))
         self.run()
 
     def link(self, dialler: str, acceptor: str) -> Connection:
@@ -206,22 +223,28 @@ class Rig:
             if self._connections.pop((name, link), None) and name in self.replicas:
                 self.perform(name, self.replicas[name].on_closed(link, self.now))
 
-    def _pump(self, connection: Connection, sender: str) -> None:
+    def _pump(self, connection: Connection, sender: str, first: Message | None = None) -> None:
         receiver = connection.far(sender)
         if not connection.alive or sender not in self.replicas:
             return
-        if (sender, receiver) in self.held_back:
-            self._waiting.append((connection, sender))
+        if (sender, receiver) in self.held_back and first is None:
+            self._waiting.append((connection, sender, None))
             return
-        message = self.replicas[sender].take(connection.link_at(sender), self.now)
-        if message is not None:
-            self.sent.append(Sent(sender, receiver, message))
-            self.deliver(connection, sender, message)
-            self._actions.append(partial(self._pump, connection, sender))
+        message = first or self.replicas[sender].take(connection.link_at(sender), self.now)
+        if message is None:
+            return
+        if (sender, receiver, type(message)) in self.held_kinds:
+            self._waiting.append((connection, sender, message))
+            return
+        self.sent.append(Sent(sender, receiver, message))
+        self.deliver(connection, sender, message)
+        self._actions.append(partial(self._pump, connection, sender))
 
     def deliver(self, connection: Connection, sender: str, message: Message) -> None:
         """Have ``message`` arrive at the other end, whoever wrote it."""
         receiver = connection.far(sender)
+        if receiver not in self.replicas:
+            return
         replica = self.replicas[receiver]
         effects = replica.on_message(connection.link_at(receiver), message, self.now)
         self.perform(receiver, effects)

@@ -155,7 +155,7 @@ def test_an_old_disk_never_answers() -> None:
     rig.hold_back("b", "a")
     rig.start("a")
     asked = rig.find("a", ID)
-    assert asked.reply is None
+    assert asked.waits
     rig.let_go()
     assert value_of(asked.reply) == b"\x03"
     assert value_of(rig.find("a", ID).reply) == b"\x03"
