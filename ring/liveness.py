@@ -35,7 +35,7 @@ class Peer:
     name: str
     liveness: Liveness = Liveness.UNDETERMINED
     returning: bool = False
-    """It was down, a hello has come from it, and this node's own link is not made yet."""
+    """Undetermined, and it may have acted meanwhile: nothing is answered without its word."""
     ready: bool = False
     claims: frozenset[str] = frozenset()
     claims_version: int = -1
@@ -88,9 +88,8 @@ class View:
 
     def set_liveness(self, peer: Peer, liveness: Liveness) -> None:
         """Note how ``peer`` is; whoever is not up has said nothing that counts."""
-        peer.returning = (
-            peer.liveness is Liveness.DOWN or peer.returning
-        ) and liveness is Liveness.UNDETERMINED
+        was_away = peer.returning or peer.liveness is Liveness.DOWN
+        peer.returning = was_away and liveness is Liveness.UNDETERMINED
         peer.liveness = liveness
         if liveness is not Liveness.UP:
             peer.forget_status()

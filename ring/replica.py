@@ -197,9 +197,10 @@ class Replica:
             self._links.close(member.inbound, "replaced by a newer connection")
             self._lose(member.inbound, now)
         member.inbound = link
-        if member.liveness is Liveness.DOWN:
+        if member.liveness is not Liveness.UP:
+            # That it dials anew shows that it had lost its link: it may have called us down.
             core.view.set_liveness(member, Liveness.UNDETERMINED)
-        if member.liveness is Liveness.UNDETERMINED:
+            member.returning = True
             core.emit(Dial(peer))
         self._links.show_status(inbound, self._settling.status(now))
         self._review(now)

@@ -10,6 +10,7 @@ Rules:
   nothing that may still be somewhere else, is ever answered "not found".
 """
 
+from collections.abc import Set
 from itertools import count
 from typing import Final
 
@@ -147,6 +148,8 @@ class Serving:
         for number, (session_id, peer) in list(self._asked.items()):
             if peer == lost.peer:
                 del self._asked[number]
+                if (asking := self._asking.get(session_id)) is not None:
+                    asking.asked.discard(peer)
                 self._stop_waiting(session_id, peer, now)
 
     def on_view_changed(self, now: float) -> None:
@@ -182,7 +185,8 @@ class Serving:
 
     # --- Placing ---
 
-    def _attempt(self, errand: Errand, now: float) -> None:
+    def _attempt(self, errand: Errand, now: float, asked: Set[str] = frozenset()) -> None:
+        """Place a request; ``asked`` have said what they know of its session."""
         request, view = errand.request, self._core.view
         home = home_of(request.session_id)
         if home not in self._core.ring:
@@ -194,7 +198,7 @@ class Serving:
         elif home not in view.claims:
             self._park(errand, "its members are still comparing what they have", now)
         else:
-            self._look_up(errand, home, now)
+            self._look_up(errand, home, asked, now)
 
     def _carry_out_unknown(self, errand: Errand) -> None:
         number = errand.request.number
@@ -237,21 +241,17 @@ class Serving:
 
     # --- Asking ---
 
-    def _look_up(self, errand: Errand, home: str, now: float) -> None:
+    def _look_up(self, errand: Errand, home: str, asked: Set[str], now: float) -> None:
         """Ask for the session whoever may know more of it, then carry out the request."""
         session_id = errand.request.session_id
-        held = self._core.table.held(session_id)
-        whom = set() if home in self._complete else self._settling.uncompared(home)
-        creates = isinstance(errand.request, Save) and errand.request.create
-        if (held is None or not held_is_whole(held)) and session_id not in self._absent:
-            whom = set() if creates else set(self._core.view.up) - {self._core.name}
+        whom = self._whom_to_ask(errand.request, home) - asked
         if not whom:
             self._carry_out(errand, now)
             return
         if not whom <= self._links.outbound.keys():
             self._park(errand, "a member that is coming back may know more of it", now)
             return
-        asking = self._asking.setdefault(session_id, Asking())
+        asking = self._asking.setdefault(session_id, Asking(set(asked)))
         for peer in sorted(whom - asking.asked):
             number = next(self._numbers)
             if not self._links.ask(self._links.outbound[peer], Ask(number, session_id)):
@@ -262,7 +262,20 @@ class Serving:
             asking.waiting_for.add(peer)
         asking.errands.append(errand)
 
+    def _whom_to_ask(self, request: Request, home: str) -> set[str]:
+        """Return the members without whose word the request cannot be carried out."""
+        whom = set() if home in self._complete else self._settling.uncompared(home)
+        held = self._core.table.held(request.session_id)
+        if held is not None and held_is_whole(held):
+            return whom
+        if held is None and isinstance(request, Save) and request.create:
+            return set()  # A fresh id: nobody can know it.
+        if request.session_id not in self._absent:
+            whom |= self._core.view.up - {self._core.name}
+        return whom
+
     def _stop_waiting(self, session_id: SessionId, peer: str, now: float) -> None:
+        """Go on if ``peer`` was the last; what has changed meanwhile may add others to ask."""
         asking = self._asking.get(session_id)
         if asking is None:
             return
@@ -270,7 +283,7 @@ class Serving:
         if not asking.waiting_for:
             del self._asking[session_id]
             for errand in asking.errands:
-                self._carry_out(errand, now)
+                self._attempt(errand, now, asking.asked)
 
     # --- Carrying out ---
 
@@ -278,9 +291,6 @@ class Serving:
         """Carry out a request for which everybody was asked who may know more."""
         request = errand.request
         session_id, home = request.session_id, home_of(request.session_id)
-        if home not in self._core.view.claims:
-            self._attempt(errand, now)
-            return
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
         if held is None and not creates:

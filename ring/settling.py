@@ -85,7 +85,10 @@ class Settling:
         self._linked_at[peer] = now
 
     def on_link_lost(self, peer: str) -> None:
-        """Forget the comparisons with a member."""
+        """Forget the comparisons with a member; what it had to tell, it still has to tell."""
+        view = self._core.view
+        if any(home in view.claims and not self._is_finished(home, peer) for home in self._homes()):
+            view.peers[peer].returning = view.peers[peer].liveness is Liveness.UNDETERMINED
         for home in self._core.ring.names:
             self._forget(home, peer)
 
