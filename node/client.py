@@ -24,8 +24,10 @@ from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
 from node.randomness import checked_random
+from node.sections import check_secret
 from node.sessions import SessionRepository
 from node.station import Loss, Station
+from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
 from node.transport import SocketTransport, Transport, parse_address
 from node.turns import Turns
@@ -280,7 +282,7 @@ async def open_client(
         simulated: allows a ``random`` that can be foretold.
 
     Raises:
-        ConfigError: an address or a secret cannot be used, or there is no address.
+        ConfigError: there is no address, or one, a secret or ``random`` cannot be used.
         SessionUnavailableError: no node could be reached within ``request_timeout_s``.
     """
     if not addresses:
@@ -288,8 +290,7 @@ async def open_client(
     for address in addresses:
         parse_address(address)
     random = checked_random(random, simulated=simulated)
-    given = secrets or [s for s in [os.environ.get("SESSIONRING_SECRET")] if s]
-    secret_bytes = tuple(s.encode() if isinstance(s, str) else s for s in given)
+    secret_bytes = _secret_bytes(secrets)
     client = Client(
         identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
         transport=transport or SocketTransport(),
@@ -307,3 +308,14 @@ async def open_client(
         if not client.linked:
             raise SessionUnavailableError(f"no node can be reached: {client.outages}")
         yield client
+
+
+def _secret_bytes(secrets: Sequence[str | bytes]) -> tuple[bytes, ...]:
+    """Return ``secrets``, or those of the environment if none are given, checked and as bytes."""
+    key = "secrets"
+    if not secrets and (of_environment := os.environ.get(SECRET_VARIABLE)):
+        key, secrets = SECRET_VARIABLE, (of_environment,)
+    as_bytes = tuple(s.encode() if isinstance(s, str) else s for s in secrets)
+    for number, secret in enumerate(as_bytes):
+        check_secret(f"{key}[{number}]", secret)
+    return as_bytes

@@ -13,6 +13,8 @@ from node.transport import Listener, Stream
 from ring.placement import Member, Ring
 from wire import Connection, Identity
 
+SECRETS = (b"the secret of the tests",)
+
 
 class MemoryStream:
     """One end of a connection in memory. Nothing limits what is on the way."""
@@ -111,12 +113,12 @@ def memory_ring(names: Iterable[str] = "abc", copies: int = 2) -> Ring:
     return Ring("memory", members, copies=copies)
 
 
-def member_identity(ring: Ring, name: str, secrets: tuple[bytes, ...] = (b"secret",)) -> Identity:
+def member_identity(ring: Ring, name: str, secrets: tuple[bytes, ...] = SECRETS) -> Identity:
     """Return who the member ``name`` is; its incarnation is made of its name."""
     return Identity.for_member(ring, name, ord(name[0]), secrets)
 
 
-def client_identity(secrets: tuple[bytes, ...] = (b"secret",)) -> Identity:
+def client_identity(secrets: tuple[bytes, ...] = SECRETS) -> Identity:
     """Return who a client is."""
     return Identity.for_client(1, secrets)
 

@@ -46,7 +46,7 @@ class Site:
     async def client(self, *addresses: str, linked: int = 3) -> AsyncIterator[Client]:
         async with open_client(
             *(addresses or (A,)),
-            secrets=[b"secret"],
+            secrets=[b"the secret of the tests"],
             transport=self.network,
             random=Random(1),
             simulated=True,
@@ -121,7 +121,7 @@ async def test_a_wrong_secret_is_named_when_no_node_lets_the_client_in(
     site = Site(nursery)
     await site.start()
     with pytest.raises(SessionUnavailableError, match="secret"):
-        async with open_client(A, secrets=["wrong"], transport=site.network):
+        async with open_client(A, secrets=["a secret of another ring"], transport=site.network):
             raise AssertionError("not reached")
     nursery.cancel_scope.cancel()
 

@@ -22,7 +22,7 @@ HOST = "b.memory:1"
 class Caller:
     """Member a, which keeps a connection to b, and what it heard of it."""
 
-    def __init__(self, secret: bytes = b"secret") -> None:
+    def __init__(self, secret: bytes = b"the secret of the tests") -> None:
         self.network = MemoryNetwork()
         self.events: list[tuple[float, str]] = []
         self.linked: Stream | None = None

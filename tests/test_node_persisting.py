@@ -1,59 +1,24 @@
 """Writing to the store: batched, one at a time, and healing by itself."""
 
-import errno
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from random import Random
 
 import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from memory_store import MemoryStore
 
 from node.log import SessionTagger
 from node.persisting import BATCH_SESSIONS_MAX, RETRY_MAX_S, Persisting
-from node.stores.base import Stored
 from node.timekeeping import Timekeeper
 from ring.identity import SessionId
 
 
 def session(number: int) -> SessionId:
     return SessionId(f"a.{number:022d}".encode())
-
-
-class MemoryStore:
-    """A store whose disk can be full, and can be held up."""
-
-    def __init__(self) -> None:
-        self.records: dict[SessionId, bytes | None] = {}
-        self.batches: list[list[SessionId]] = []
-        self.is_full = False
-        self.broken: set[SessionId] = set()
-        self.hold: threading.Event | None = None
-
-    def open(self) -> None:
-        pass
-
-    def load(self) -> Iterator[Stored]:
-        return iter(())
-
-    def close(self) -> None:
-        pass
-
-    def write(
-        self, changes: Sequence[tuple[SessionId, bytes | None]], written_ms: int
-    ) -> Mapping[SessionId, OSError]:
-        self.batches.append([session_id for session_id, _ in changes])
-        if self.hold is not None:
-            assert self.hold.wait(10)
-        failed = {
-            session_id: OSError(errno.ENOSPC, "No space left on device")
-            for session_id, _ in changes
-            if self.is_full or session_id in self.broken
-        }
-        self.records.update({key: value for key, value in changes if key not in failed})
-        return failed
 
 
 class Desk:
