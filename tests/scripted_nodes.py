@@ -1,14 +1,19 @@
 """Nodes in memory that answer a client as they are told, and note what they were asked."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
 
 import trio
+import trio.testing
 from attrs import define, evolve, field
-from memory_transport import MemoryNetwork, member_identity, new_connection
+from memory_transport import SECRETS, MemoryNetwork, member_identity, memory_ring, new_connection
 
+from node.client import Client, open_client
 from node.link import shake_hands
 from node.transport import Stream
 from ring.errors import RemoteProtocolError
+from ring.identity import RANDOM_CHARS
 from ring.messages import (
     Absent,
     End,
@@ -111,3 +116,44 @@ class ScriptedNode:
             assert not isinstance(answer, str)
             message: Message = evolve(answer, number=request.number)
             await stream.send_all(connection.send(message))
+
+
+class Site:
+    """Three scripted nodes, and clients of them."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.network = MemoryNetwork()
+        self.ring = memory_ring()
+        self.nursery = nursery
+        self.nodes = {name: ScriptedNode(name, self.ring, self.network) for name in "abc"}
+
+    def __getitem__(self, name: str) -> ScriptedNode:
+        return self.nodes[name]
+
+    async def start(self, *names: str) -> None:
+        for name in names or "abc":
+            self.nursery.start_soon(self.nodes[name].run)
+        await trio.testing.wait_all_tasks_blocked()
+
+    @asynccontextmanager
+    async def client(self, *addresses: str, linked: int = 3) -> AsyncIterator[Client]:
+        async with open_client(
+            *(addresses or ("a.memory:1",)),
+            secrets=SECRETS,
+            transport=self.network,
+            random=Random(1),
+            simulated=True,
+        ) as client:
+            with trio.fail_after(30):
+                await client.wait_linked(linked)
+            yield client
+
+    @property
+    def asked(self) -> dict[str, list[str]]:
+        """What each node was asked, by kind, without those asked nothing."""
+        kinds = {name: [type(r).__name__ for r in node.asked] for name, node in self.nodes.items()}
+        return {name: asked for name, asked in kinds.items() if asked}
+
+
+def session_id(home: str) -> str:
+    return f"{home}.{'0' * RANDOM_CHARS}"
