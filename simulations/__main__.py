@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         *("--sessions", "-s"),
         type=_whole(1, 100_000),
-        default=600,
+        default=400,
         metavar="N",
         help="how many sessions the clients create in all, 1 to 100,000",
     )

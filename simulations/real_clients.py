@@ -34,9 +34,12 @@ ENDED: Final = 0.4
 THINK_S: Final = (0.0, 0.005)
 """A pause after each operation, so that the clients leave the nodes some of the machine."""
 
+SAVES: Final = (1, 3)
+"""How often a session that was found is changed, one after the other."""
+
 REFUSED_PAUSE_S: Final = 0.02
 CHECK_AT_ONCE: Final = 32
-CHECK_LIMIT_S: Final = 30.0
+CHECK_LIMIT_S: Final = 15.0
 """How long the ring may call a session "not known yet" at the end before it counts as lost."""
 
 
@@ -145,16 +148,17 @@ class Clients:
         wanted = CREATED_AT_ONCE + (1 - CREATED_AT_ONCE) * min(1.0, passed)
         if self._creations < self.load.sessions * wanted:
             return await self._create(client)
-        if self._ends < int(self.load.sessions * ENDED * min(1.0, passed)):
-            endable = [each for each in self.alive if not self._is_probed(each)]
-            if len(endable) > 1:
-                return await self._end(client, random.choice(endable))
+        if self.alive and self._ends < int(self.load.sessions * ENDED * min(1.0, passed)):
+            session_id = random.choice(self.alive)
+            if len(self.alive) > 1 and not self._is_probed(session_id):
+                return await self._end(client, session_id)
         if self._ended and random.random() < 0.05:
             operation, _ = await client.find(random.choice(self._ended))
             return operation
         if not self.alive:
             return None
-        return await self._use(client, random.choice(self.alive), random.random() < 0.65)
+        saves = random.randint(*SAVES) if random.random() < 0.65 else 0
+        return await self._use(client, random.choice(self.alive), saves)
 
     async def _create(self, client: RecordedClient) -> Operation | None:
         self._creations += 1
@@ -175,12 +179,15 @@ class Clients:
         self._ended.append(session_id)
         return await client.end(session_id)
 
-    async def _use(self, client: RecordedClient, session_id: str, change: bool) -> Operation:
+    async def _use(self, client: RecordedClient, session_id: str, saves: int) -> Operation:
+        """Read a session, and change it ``saves`` times as long as all goes well."""
         operation, session = await client.find(session_id)
-        writable = client.may_write(session_id) and (client, session_id) not in self.probed
-        if session is None or not change or not writable:
-            return operation
-        return await client.save(session)
+        while session is not None and saves and operation.outcome is Outcome.OK:
+            if not client.may_write(session_id) or (client, session_id) in self.probed:
+                break
+            operation = await client.save(session)
+            saves -= 1
+        return operation
 
     def _is_probed(self, session_id: str) -> bool:
         return any(session_id == probed for _, probed in self.probed)

@@ -154,8 +154,9 @@ class RealNodes:
 
     def kill(self, *names: str) -> float:
         """Kill members at once, and return when that was, by trio's clock."""
-        self._note(f"killed {', '.join(names)}")
         at = trio.current_time()
+        if running := [name for name in names if self.nodes[name].process is not None]:
+            self._note(f"killed {', '.join(running)}")
         for name in names:
             node = self.nodes[name]
             if node.process is not None:
@@ -187,6 +188,7 @@ class RealNodes:
             for node in self.nodes.values():
                 if node.process is not None:
                     await node.process.wait()
+                    node.process = None
         self.kill(*self.names)
 
     async def aclose(self) -> None:

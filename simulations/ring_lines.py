@@ -65,7 +65,7 @@ def counted(number: int, what: str) -> str:
 
 
 def _row(name: str, *figures: str) -> str:
-    widths = (8, 9, 14, 10, 9, 8)
+    widths = (8, 10, 13, 10, 9, 8)
     cells = (f"{figure:>{width}}" for figure, width in zip(figures, widths, strict=True))
     return f"{name:<21}{''.join(cells)}"
 
@@ -84,13 +84,13 @@ def phase_lines(phase: Phase) -> Iterator[str]:
         yield f"  {phase.remark}{recovery}"
     if phase.unavailable_ms:
         yield (
-            f"  to clients: readable again after {_spread(phase.readable_ms)},"
-            f" both ways after {_spread(phase.unavailable_ms)}"
+            f"  away to clients: to read {_spread(phase.readable_ms)}, "
+            f"and to write {_spread(phase.unavailable_ms)}"
         )
 
 
 def _spread(times: list[float]) -> str:
-    return f"{median(times):,.0f} ms (at most {max(times):,.0f})"
+    return f"{median(times):,.0f} ms (max {max(times):,.0f})"
 
 
 def verdict_lines(tally: Tally, seed: int) -> Iterator[str]:

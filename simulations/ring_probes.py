@@ -16,7 +16,7 @@ from simulations.real_clients import Clients, home_name
 from simulations.recorded_client import RecordedClient
 
 PROBES_PER_CLIENT: Final = 4
-PROBE_LIMIT_S: Final = 30.0
+PROBE_LIMIT_S: Final = 15.0
 """A probe without success by then says so; the session may still be there later."""
 
 _PAUSE_S: Final = 0.005
@@ -58,7 +58,9 @@ class Probes:
     async def _probe(self, client: RecordedClient, session_id: str, killed_at: float) -> None:
         readable_at = 0.0
         while trio.current_time() < killed_at + PROBE_LIMIT_S:
-            _, session = await client.find(session_id)
+            operation, session = await client.find(session_id)
+            if operation.outcome is Outcome.OK and session is None:
+                break  # it is lost, and the checker has said so
             if session is not None:
                 readable_at = readable_at or trio.current_time()
                 # A save whose outcome is unknown may have happened, and is not repeated: then

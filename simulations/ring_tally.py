@@ -38,11 +38,6 @@ class Counts:
     unknown: int = 0
     """Changes whose outcome their client does not know."""
 
-    def add(self, other: "Counts") -> None:
-        """Add what ``other`` counts."""
-        for name, count in asdict(other).items():
-            setattr(self, name, getattr(self, name) + count)
-
     @property
     def harmed(self) -> int:
         """Broken promises of any kind."""
@@ -115,7 +110,8 @@ class Tally:
 
     def add_session(self) -> None:
         """Count a session that a client sets out to create."""
-        self._add(Counts(sessions=1))
+        for counts in (self.phase.counts, self.total):
+            counts.sessions += 1
 
     def add_operation(self, operation: Operation) -> None:
         """Count an operation that has returned."""
@@ -124,14 +120,11 @@ class Tally:
             return
         acknowledged = operation.outcome is Outcome.OK
         degraded = acknowledged and operation.degraded
-        self._add(
-            Counts(
-                attempted=1,
-                acknowledged=int(acknowledged),
-                degraded=int(degraded),
-                unknown=int(operation.outcome is Outcome.UNKNOWN),
-            )
-        )
+        for counts in (self.phase.counts, self.total):
+            counts.attempted += 1
+            counts.acknowledged += acknowledged
+            counts.degraded += degraded
+            counts.unknown += operation.outcome is Outcome.UNKNOWN
         if not self._window_open and operation.invoked > self._window_closed_at:
             self.outside_acknowledged += acknowledged
             self.outside_degraded += degraded
@@ -145,11 +138,10 @@ class Tally:
             if key not in self._harmed:
                 self._harmed.add(key)
                 self.violations.append(violation)
-                self._add(Counts(**{harm.value: 1}))
-
-    def _add(self, counts: Counts) -> None:
-        self.phase.counts.add(counts)
-        self.total.add(counts)
+                for counts in (self.phase.counts, self.total):
+                    counts.lost += harm is Harm.LOST
+                    counts.stale += harm is Harm.STALE
+                    counts.resurrected += harm is Harm.RESURRECTED
 
     @property
     def ok(self) -> bool:

@@ -107,12 +107,13 @@ class Picture(Watcher):
     def _title(self, scene: Scene, now: float) -> Text:
         options = scene.options
         title = Text("local ring", style="bold")
+        title.append(f"  {now - scene.began:5.1f} s  ")
         title.append(
-            f"   {counted(options.nodes, 'node')}, {counted(options.clients, 'client')}, "
+            f"{counted(options.nodes, 'node')}, {counted(options.clients, 'client')}, "
             f"{counted(options.sessions, 'session')}, seed {options.seed}",
             style="dim",
         )
-        title.append(f"   {now - scene.began:5.1f} s")
+        title.truncate(WIDTH)
         return title
 
     def _ring(self, scene: Scene) -> Text:
@@ -169,7 +170,7 @@ class Picture(Watcher):
         phases = {phase.name: phase for phase in scene.tally.phases}
         table = Table.grid(padding=(0, 1))
         for width, justify in _PHASE_COLUMNS:
-            table.add_column(width=width, justify=justify, no_wrap=True, overflow="ellipsis")
+            table.add_column(width=width, justify=justify, no_wrap=True, overflow="crop")
         table.add_row("", "", "changes", "away: median", "max", "ready after", style="dim")
         for name in SHARES:
             phase = phases.get(name)
@@ -214,8 +215,11 @@ class _Canvas:
         """Write beside ``place``, away from the middle."""
         width = len(self._cells[0])
         column = round(place[0])
-        first = column + 2 if column > (width - 1) // 2 - 1 else column - 1 - len(label)
-        for offset, character in enumerate(label):
+        # The blank keeps the line of the ring from touching the words.
+        to_the_right = column > (width - 1) // 2 - 1
+        text = f" {label}" if to_the_right else f"{label} "
+        first = column + 1 if to_the_right else column - len(text)
+        for offset, character in enumerate(text):
             if 0 <= first + offset < width:
                 self.put((first + offset, place[1]), character, style)
 
