@@ -10,6 +10,7 @@ Rules:
 """
 
 import contextlib
+import math
 from collections import Counter
 from typing import Final, Protocol
 
@@ -28,6 +29,10 @@ SEND_TIMEOUT_S: Final = 5.0
 
 SEND_FILL_BYTES: Final = 128 * 1024
 """A send is closed once it holds this much. Larger: fewer system calls when many changes wait."""
+
+FRAME_TIMEOUT_S: Final = 10.0
+"""For a frame, once it has begun to come. Larger: slow networks can bring large frames. Smaller:
+a peer that stops in the middle holds the frame's memory for less long."""
 
 RECEIVE_BYTES: Final = 64 * 1024
 
@@ -159,16 +164,17 @@ class Link:
         return self._end
 
     async def _read(self) -> None:
+        frame_deadline = math.inf
         try:
-            while True:
-                while messages := self._connection.next_events():
-                    self._use(messages)
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-                if not data:
-                    self._connection.receive_eof()
-                    self._finish(LinkEnd("the peer closed the connection", broken_off=False))
-                    return
+            self._use_received()
+            while data := await self._receive(frame_deadline):
                 self._connection.receive_data(data)
+                if self._use_received():
+                    frame_deadline = math.inf
+                elif frame_deadline == math.inf:
+                    frame_deadline = trio.current_time() + FRAME_TIMEOUT_S
+            self._connection.receive_eof()
+            self._finish(LinkEnd("the peer closed the connection", broken_off=False))
         except OSError as error:
             self._finish(LinkEnd(f"the connection broke: {error}", broken_off=False))
         except (RemoteProtocolError, RecordFormatError) as error:
@@ -177,11 +183,24 @@ class Link:
                 await send_refusal(self._stream, self._connection)
             self._scope.cancel()
 
-    def _use(self, events: list[Authenticated | Message]) -> None:
-        messages = [event for event in events if not isinstance(event, Authenticated)]
-        assert len(messages) == len(events), "a connection authenticates once"
-        if not self.is_closing:
-            self._owner.on_messages(self.link_id, messages)
+    async def _receive(self, deadline: float) -> bytes:
+        if deadline == math.inf:
+            return await self._stream.receive_some(RECEIVE_BYTES)
+        with trio.CancelScope(deadline=deadline) as scope:
+            return await self._stream.receive_some(RECEIVE_BYTES)
+        assert scope.cancelled_caught
+        raise RemoteProtocolError(f"a frame was not complete within {FRAME_TIMEOUT_S:g} s")
+
+    def _use_received(self) -> bool:
+        """Hand on all complete messages; return whether there were any."""
+        is_any = False
+        while events := self._connection.next_events():
+            messages = [event for event in events if not isinstance(event, Authenticated)]
+            assert len(messages) == len(events), "a connection authenticates once"
+            is_any = True
+            if not self.is_closing:
+                self._owner.on_messages(self.link_id, messages)
+        return is_any
 
     async def _write(self) -> None:
         try:

@@ -9,6 +9,7 @@ import trio.testing
 from scripted_nodes import HANG_UP, SILENCE, Answer, Site, session_id, unavailable, usual
 
 from node.client import FIND_PATIENCE_S, _is_repeatable
+from node.station import ON_THE_WAY_MAX
 from ring.errors import (
     OutcomeUnknownError,
     SessionEnded,
@@ -233,3 +234,72 @@ def test_only_what_may_happen_twice_is_repeated() -> None:
     assert _is_repeatable(Find(1, one, True, False))
     assert _is_repeatable(End(1, one, Durability.LOCAL, False, False))
     assert not _is_repeatable(save)
+
+
+async def test_no_more_is_on_the_way_than_a_node_allows_and_the_rest_goes_elsewhere(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    site["a"].answer = lambda request: SILENCE
+    await site.start()
+    found: list[object] = []
+    async with site.client() as client:
+
+        async def find() -> None:
+            found.append(await client.sessions.find(session_id("a")))
+
+        async with trio.open_nursery() as finding:
+            for _ in range(ON_THE_WAY_MAX + 100):
+                finding.start_soon(find)
+        assert found == [None] * (ON_THE_WAY_MAX + 100)
+        assert len(site["a"].asked) == ON_THE_WAY_MAX
+        assert len(site["b"].asked) == ON_THE_WAY_MAX + 100
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_place_on_the_way_is_free_again_when_the_answer_comes(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start("a")
+    async with site.client(A, linked=1) as client:
+
+        async def find() -> None:
+            assert await client.sessions.find(session_id("a")) is None
+
+        began = trio.current_time()
+        async with trio.open_nursery() as finding:
+            for _ in range(3 * ON_THE_WAY_MAX):
+                finding.start_soon(find)
+        assert trio.current_time() == began
+        assert len(site["a"].asked) == 3 * ON_THE_WAY_MAX
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_was_given_up_before_it_was_sent_is_not_sent(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start()
+    async with site.client() as client:
+        with trio.move_on_after(0):
+            await client.sessions.find(session_id("a"))
+        await trio.sleep(1)
+        assert site.asked == {}
+        assert await client.sessions.find(session_id("a")) is None
+        assert site.asked == {"a": ["Find"]}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_sends_what_is_no_answer_is_hung_up_on(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start()
+    async with site.client() as client:
+        await site["a"].streams[0].send_all(b"\x00\x00\x00\x02\xc1\xc1")
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(1)
+        assert await client.sessions.find(session_id("a")) is None
+        assert len(site["a"].streams) == 2
+    nursery.cancel_scope.cancel()

@@ -19,7 +19,7 @@ from memory_transport import (
 from node.link import SEND_TIMEOUT_S, Link, LinkEnd, shake_hands
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId
-from ring.messages import Absent, Ask, Find, Message
+from ring.messages import Absent, Answer, Ask, Find, Message
 from wire import Connection
 
 RING = memory_ring()
@@ -228,6 +228,32 @@ async def test_a_peer_that_closes_ends_the_link_and_inside_a_frame_that_is_told(
     await bench.far.send_all(bench.far_connection.send(Absent(1))[:-1])
     await bench.far.aclose()
     assert (await bench.link.run()).reason == "the peer closed inside a frame"
+
+
+@pytest.mark.parametrize("pause", [1000.0, 1.0])
+async def test_a_frame_that_never_becomes_whole_ends_the_link(
+    pause: float, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Whether it stops in the middle or comes ever so slowly."""
+    bench = await make_bench()
+    whole = bench.far_connection.send(Absent(1))
+    slow = bench.far_connection.send(Answer(2, b"x" * 5000))
+
+    async def send_slowly() -> None:
+        await bench.far.send_all(whole)
+        await trio.sleep(50)
+        for byte in slow:
+            await bench.far.send_all(bytes([byte]))
+            await trio.sleep(pause)
+
+    nursery.start_soon(send_slowly)
+    began = trio.current_time()
+    end = await bench.link.run()
+    assert end.broken_off
+    assert "not complete within 10 s" in end.reason
+    assert trio.current_time() - began == pytest.approx(60, abs=1)
+    assert bench.desk.received == [[Absent(1)]]
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_message_that_the_owner_refuses_ends_the_link() -> None:
