@@ -190,6 +190,16 @@ class Rig:
                 self._actions.append(partial(self._pump, connection, sender, message))
         self.run()
 
+    def let_one_go(self) -> None:
+        """Deliver the first message of each kind that is held back, and hold the next."""
+        waiting, self._waiting = self._waiting, []
+        for connection, sender, message in waiting:
+            if message is not None and connection.alive:
+                self.sent.append(Sent(sender, connection.far(sender), message))
+                self.deliver(connection, sender, message)
+            self._actions.append(partial(self._pump, connection, sender))
+        self.run()
+
     def link(self, dialler: str, acceptor: str) -> Connection:
         """Return the living connection that ``dialler`` made to ``acceptor``."""
         for connection in self._connections_of(dialler):
