@@ -256,7 +256,7 @@ async def open_client(
     secrets: Sequence[str | bytes] = (),
     ring_name: str = "",
     sessions: SessionsConfig | None = None,
-    durability: Durability | None = None,
+    durability: Durability | str | None = None,
     request_timeout_s: float = 5.0,
     connect_timeout_s: float = 0.4,
     transport: Transport | None = None,
@@ -282,7 +282,8 @@ async def open_client(
         simulated: allows a ``random`` that can be foretold.
 
     Raises:
-        ConfigError: there is no address, or one, a secret or ``random`` cannot be used.
+        ConfigError: there is no address, or one, a secret, ``durability`` or ``random`` cannot
+            be used.
         SessionUnavailableError: no node could be reached within ``request_timeout_s``.
     """
     if not addresses:
@@ -299,7 +300,7 @@ async def open_client(
         request_timeout_s=request_timeout_s,
         connect_timeout_s=connect_timeout_s,
         options=sessions or SessionsConfig(),
-        durability=durability,
+        durability=_durability(durability),
     )
     async with background_nursery() as nursery:
         client.start(nursery, addresses)
@@ -319,3 +320,11 @@ def _secret_bytes(secrets: Sequence[str | bytes]) -> tuple[bytes, ...]:
     for number, secret in enumerate(as_bytes):
         check_secret(f"{key}[{number}]", secret)
     return as_bytes
+
+
+def _durability(durability: Durability | str | None) -> Durability | None:
+    try:
+        return None if durability is None else Durability(durability)
+    except ValueError:
+        allowed = ", ".join(repr(str(each)) for each in Durability)
+        raise ConfigError(f"durability is {durability!r}; use {allowed}") from None

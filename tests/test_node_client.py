@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from memory_transport import SECRETS
 from scripted_nodes import ScriptedNode, Site, session_id, unavailable
 
 from node.client import open_client
@@ -14,7 +15,7 @@ from ring.errors import (
     SessionEnded,
     SessionUnavailableError,
 )
-from ring.messages import Failed, Failure
+from ring.messages import Durability, Failed, Failure, Save
 
 A, B = "a.memory:1", "b.memory:1"
 
@@ -84,6 +85,24 @@ async def test_what_cannot_be_an_address_and_none_at_all_are_refused() -> None:
         with pytest.raises(ConfigError, match=words):
             async with open_client(*addresses):
                 raise AssertionError("not reached")
+
+
+async def test_a_durability_may_be_a_word_but_must_be_one_of_them(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start()
+    async with open_client(
+        A, secrets=SECRETS, transport=site.network, durability="backup+disk"
+    ) as client:
+        await client.sessions.create().save()
+        (request,) = (request for node in site.nodes.values() for request in node.asked)
+        assert isinstance(request, Save)
+        assert request.durability is Durability.BACKUP_AND_DISK
+    with pytest.raises(ConfigError, match="'backup', 'disk'"):
+        async with open_client(A, durability="both"):
+            raise AssertionError("not reached")
+    nursery.cancel_scope.cancel()
 
 
 async def test_randomness_that_can_be_foretold_is_refused() -> None:
