@@ -1,0 +1,234 @@
+"""Sessions that nobody uses: hidden at their moment, marked by the owner, dropped by everyone."""
+
+import pytest
+from attrs import evolve
+from replicas import Rig
+from samples import IDS, NOW, session
+
+from ring.effects import Persist
+from ring.identity import SessionId
+from ring.messages import Absent, Changes, Durability, Failed, Failure, Found
+from ring.record import EXPIRED, LIFETIME, MAX_IDLE, Record
+from ring.settings import Settings
+from ring.table import SHARDS, Table
+
+ID = IDS[0]
+MAX_IDLE_S = 100.0
+ALLOWANCE_S = 10.0
+DUE_S = MAX_IDLE_S + ALLOWANCE_S
+SWEEP_S = 64 * 1.1 + 2
+"""A whole sweep with its jitter, and the heartbeats at which it is done, for SWEEPING."""
+SWEEPING = Settings(sweep_interval_s=64.0, suspect_after_s=1e6)
+
+
+def a_ring(names: str = "abc", **changes: bytes) -> Rig:
+    """Return a ring with one session of a that expires after 100 s without access."""
+    rig = Rig(names, settings=SWEEPING)
+    rows: dict[bytes, bytes | None] = {MAX_IDLE: b"\x64", b"cart": b"\x01"}
+    rows |= {key.encode(): each for key, each in changes.items()}
+    rig.save("a", ID, rows, create=True)
+    return rig
+
+
+def is_marked(rig: Rig, name: str) -> bool:
+    record = rig.replicas[name].record(ID)
+    assert record is not None
+    return record.expired
+
+
+def markers_sent(rig: Rig) -> list[str]:
+    return [
+        each.sender
+        for each in rig.sent
+        if isinstance(each.message, Changes)
+        for portable in each.message.flat[2::3]
+        if isinstance(portable, bytes) and EXPIRED in Record.from_portable(portable, NOW).entries
+    ]
+
+
+def test_a_session_is_served_until_max_idle_and_the_allowance_have_passed() -> None:
+    """Never before max idle since the last acknowledged access, whoever holds the copy."""
+    rig = a_ring()
+    rig.now += DUE_S - 0.1
+    assert isinstance(rig.find("a", ID, touch=False).reply, Found)
+    rig.now += 0.2
+    assert isinstance(rig.find("a", ID, touch=False).reply, Absent)
+    assert not is_marked(rig, "a")
+
+
+def test_the_acting_owner_marks_it_and_everybody_hides_it() -> None:
+    rig = a_ring()
+    rig.now += DUE_S
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert is_marked(rig, "a")
+    assert is_marked(rig, "b")
+    assert set(markers_sent(rig)) == {"a"}
+    assert rig.notices("expired") == ["a"]
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Absent)
+    reply = rig.save("c", ID, {b"cart": b"\x02"}).reply
+    assert isinstance(reply, Failed)
+    assert reply.failure is Failure.GONE
+
+
+def test_a_backup_marks_nothing() -> None:
+    """It does not know what the owner knows; if it takes over, it judges for itself."""
+    rig = a_ring()
+    rig.now += DUE_S
+    for _ in range(int(SWEEP_S)):
+        rig.now += 1
+        rig.perform("b", rig.replicas["b"].on_tick(rig.now))
+        rig.run()
+    assert not is_marked(rig, "b")
+    assert isinstance(rig.find("b", ID).reply, Absent)
+    rig.kill("a")
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert rig.notices("expired") == ["b"]
+
+
+def test_a_touch_prolongs_it_by_another_max_idle() -> None:
+    rig = a_ring()
+    rig.now += 90
+    assert isinstance(rig.find("c", ID, touch=True).reply, Found)
+    rig.now += 90
+    for name in "abc":
+        assert isinstance(rig.find(name, ID, touch=False).reply, Found)
+
+
+def test_a_touch_that_did_not_travel_is_allowed_for_after_a_takeover() -> None:
+    """The owner had it in memory only; the backup waits out the allowance for everyone."""
+    rig = a_ring()
+    rig.now += ALLOWANCE_S - 0.5
+    assert isinstance(rig.find("a", ID, touch=True).reply, Found)
+    touched_at = rig.now
+    rig.kill("a")
+    rig.now = touched_at + MAX_IDLE_S
+    assert isinstance(rig.find("b", ID).reply, Found)
+
+
+def test_a_marker_yields_to_a_later_access_on_the_other_side_of_a_cut() -> None:
+    """Expiry is not an end: the session was in use where the marker could not see it."""
+    rig = a_ring()
+    rig.cut("a", "b")
+    rig.cut("a", "c")
+    for _ in range(4):
+        rig.now += 60
+        assert isinstance(rig.find("b", ID, touch=True).reply, Found)
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert rig.notices("expired") == ["a"]
+    assert isinstance(rig.find("a", ID).reply, Absent)
+    assert isinstance(rig.find("b", ID, touch=True).reply, Found)
+    for pair in (("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")):
+        rig.heal(*pair)
+    rig.pass_time(1)
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Found)
+    assert not is_marked(rig, "a")
+
+
+def test_marker_and_record_are_dropped_together_by_everyone_and_by_the_disks() -> None:
+    rig = a_ring()
+    rig.now += DUE_S
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert ID in rig.disks["a"].content
+    rig.now = NOW + DUE_S + 290
+    rig.effects.clear()
+    rig.pass_time(9, step_s=0.5)
+    assert is_marked(rig, "a")
+    rig.pass_time(SWEEP_S + 5, step_s=0.5)
+    for name in "ab":
+        assert rig.replicas[name].record(ID) is None
+        assert rig.disks[name].content == {}
+        assert (name, Persist(ID)) in rig.effects
+    assert rig.notices("expired") == []
+    assert all(replica.settled for replica in rig.replicas.values())
+    assert isinstance(rig.find("a", ID).reply, Absent)
+
+
+def test_a_tombstone_does_not_expire() -> None:
+    """No late frame may find it gone."""
+    rig = a_ring()
+    rig.end("a", ID)
+    rig.now += 3600
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    record = rig.replicas["a"].record(ID)
+    assert record is not None
+    assert record.ended
+
+
+def test_a_session_without_max_idle_stays() -> None:
+    rig = a_ring()
+    rig.save("a", ID, {MAX_IDLE: b"\x00"})
+    rig.now += 10_000
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert isinstance(rig.find("a", ID).reply, Found)
+
+
+def test_no_access_prolongs_a_lifetime() -> None:
+    rig = a_ring()
+    rig.save("a", ID, {LIFETIME: b"\xcc\xc8"})
+    for _ in range(3):
+        rig.now += 60
+        assert isinstance(rig.find("a", ID, touch=True).reply, Found)
+    rig.now += 21
+    assert isinstance(rig.find("a", ID, touch=True).reply, Absent)
+    rig.pass_time(SWEEP_S, step_s=0.5)
+    assert is_marked(rig, "b")
+
+
+def test_a_sweep_takes_one_shard_after_the_other_and_all_of_them_in_its_time() -> None:
+    """No step is long, and none waits for more than a sweep."""
+    rig = Rig("a", settings=SWEEPING)
+    for shard in range(SHARDS):
+        rig.save("a", session("a", shard << 122), {MAX_IDLE: b"\x0a"}, create=True)
+    rig.now += 11
+    counts = list[int]()
+    for _ in range(int(SWEEP_S)):
+        before = len(rig.notices("expired"))
+        rig.pass_time(1)
+        counts.append(len(rig.notices("expired")) - before)
+    # The time until now is caught up with at the first heartbeat.
+    assert sum(counts) == SHARDS
+    assert max(counts[1:]) <= 3
+
+
+def test_after_a_long_sleep_one_sweep_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended machine wakes up days later: each shard has to be looked at once, not often."""
+    rig, looks = Rig("a", settings=SWEEPING), list[int]()
+    due = Table.due
+
+    def counted(table: Table, home: str, shard: int, now: float) -> list[SessionId]:
+        looks.append(shard)
+        return due(table, home, shard, now)
+
+    monkeypatch.setattr(Table, "due", counted)
+    rig.now += 10_000
+    rig.pass_time(0.5)
+    assert sorted(looks) == list(range(SHARDS))
+    rig.pass_time(2)
+    assert len(looks) <= SHARDS + 3
+
+
+def test_members_do_not_sweep_in_step() -> None:
+    """The jitter is drawn from each member's own source."""
+    rig = Rig("ab", settings=SWEEPING)
+    dues = set[float]()
+    for replica in rig.replicas.values():
+        dues.add(replica._expiry._due)
+        assert 0.9 <= replica._expiry._due - NOW <= 1.1
+    assert len(dues) == 2
+
+
+def test_a_session_that_grew_old_on_a_disk_is_not_served_after_a_restart() -> None:
+    """On loading, age grows by the absence."""
+    rig = Rig("a", settings=evolve(SWEEPING, join_timeout_s=1.0))
+    disk = Durability.DISK
+    for session_id in (ID, IDS[1]):
+        rig.save("a", session_id, {MAX_IDLE: b"\x64"}, create=True, durability=disk)
+    rig.now += 90
+    rig.save("a", IDS[1], {b"cart": b"\x01"}, durability=disk)
+    rig.kill("a")
+    rig.now += 90
+    rig.start("a")
+    assert isinstance(rig.find("a", ID).reply, Absent)
+    assert isinstance(rig.find("a", IDS[1]).reply, Found)
