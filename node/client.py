@@ -312,13 +312,15 @@ async def open_client(
 
 
 def _secret_bytes(secrets: Sequence[str | bytes]) -> tuple[bytes, ...]:
-    """Return ``secrets``, or those of the environment if none are given, checked and as bytes."""
-    key = "secrets"
-    if not secrets and (of_environment := os.environ.get(SECRET_VARIABLE)):
-        key, secrets = SECRET_VARIABLE, (of_environment,)
+    """Return ``secrets``, or the one of the environment if none are given, checked."""
+    of_environment = os.environ.get(SECRET_VARIABLE)
+    if not secrets and of_environment is not None:
+        secret = os.fsencode(of_environment)
+        check_secret(SECRET_VARIABLE, secret)
+        return (secret,)
     as_bytes = tuple(s.encode() if isinstance(s, str) else s for s in secrets)
     for number, secret in enumerate(as_bytes):
-        check_secret(f"{key}[{number}]", secret)
+        check_secret(f"secrets[{number}]", secret)
     return as_bytes
 
 

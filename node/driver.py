@@ -20,7 +20,7 @@ from node.log import RateLimitedLog, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
-from ring.errors import ProtocolError, RecordFormatError
+from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
 from ring.replica import Replica
@@ -135,15 +135,18 @@ class Driver:
 
     # --- tasks --------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Start the replica; its first input."""
+        self.feed(self.replica.start)
+
     async def run(self) -> NoReturn:
-        """Start the replica and wake it whenever it is due, for ever.
+        """Wake the replica whenever it is due, for ever.
 
         Raises:
             Exception: the bug that stopped this node.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._raise_bug)
-            self.feed(self.replica.start)
             while True:
                 due = self._timekeeper.deadline(self.replica.next_due(self._timekeeper.now()))
                 with trio.CancelScope(deadline=due) as self._timer:
@@ -216,7 +219,7 @@ class Driver:
                 if link.is_closing:
                     break
             self._rearm(now)
-        except (ProtocolError, RecordFormatError):
+        except (RemoteProtocolError, RecordFormatError):
             raise  # the peer's fault: its link ends
         except Exception as bug:
             self._report(bug)

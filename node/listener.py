@@ -121,7 +121,6 @@ class Reception:
             oldest = next(iter(self._unauthenticated))
             del self._unauthenticated[oldest]
             oldest.cancel()
-            self._refused("connection_refused", "too many have not authenticated", stream.remote)
         connection = self._new_connection()
         deadline = trio.current_time() + self._timeout_s
         with trio.CancelScope(deadline=deadline) as scope:
@@ -136,8 +135,10 @@ class Reception:
                 self._refused("connection_refused", str(error), stream.remote)
             finally:
                 self._unauthenticated.pop(scope, None)
-        if scope.cancelled_caught and trio.current_time() >= deadline:
+        if scope.cancelled_caught:
             reason = f"no handshake within {self._timeout_s:g} s"
+            if trio.current_time() < deadline:
+                reason = "too many others have not authenticated"
             self._refused("connection_refused", reason, stream.remote)
         return None
 

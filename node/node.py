@@ -204,6 +204,7 @@ class Node:
                 for listener in self._listeners:
                     await listener.aclose()
             raise
+        self._driver.start()
         nursery.start_soon(self._accept, nursery)
         if self._persisting is not None:
             nursery.start_soon(self._persisting.run)

@@ -145,18 +145,16 @@ class Station:
         self._waiting.append(pending)
         self._link.wake()
 
-        def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+        def give_up(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+            # Here and not after the wait: until this task runs again, the writer might.
             pending.task = None
+            # One that is on the way keeps its place: the node still counts it as unanswered.
+            if pending.sent_after is None:
+                self._waiting.remove(pending)
             return trio.lowlevel.Abort.SUCCEEDED
 
         with trio.move_on_after(timeout_s):
-            try:
-                await trio.lowlevel.wait_task_rescheduled(abort)
-            finally:
-                pending.task = None
-                # One that is on the way keeps its place: the node still counts it as unanswered.
-                if pending.sent_after is None and pending.outcome is None:
-                    self._waiting.remove(pending)
+            await trio.lowlevel.wait_task_rescheduled(give_up)
         if pending.outcome is not None:
             return pending.outcome
         if pending.sent_after is None:

@@ -282,7 +282,8 @@ async def test_what_was_given_up_before_it_was_sent_is_not_sent(
     site = Site(nursery)
     await site.start()
     async with site.client() as client:
-        with trio.move_on_after(0):
+        with trio.CancelScope() as scope:
+            scope.cancel()
             await client.sessions.find(session_id("a"))
         await trio.sleep(1)
         assert site.asked == {}

@@ -45,6 +45,7 @@ class Stand:
         self.bugs: list[BaseException] = []
 
     async def run(self) -> None:
+        self.driver.start()
         try:
             await self.driver.run()
         except* Exception as group:  # noqa: BLE001 - the test looks at them

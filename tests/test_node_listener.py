@@ -127,7 +127,7 @@ async def test_a_thousand_idle_connections_keep_nobody_out_and_fill_no_log(
     await trio.sleep(5)
     assert house.reception.unauthenticated == 0
     assert len(messages(caplog)) <= 3
-    assert "too many have not authenticated" in messages(caplog)[0]
+    assert "too many others have not authenticated" in messages(caplog)[0]
     nursery.cancel_scope.cancel()
 
 
