@@ -30,12 +30,15 @@ class Expiry:
         self._due = now + self._interval()
 
     def sweep(self, now: float) -> None:
-        """Sweep as many shards as have become due."""
-        while self._due <= now:
+        """Sweep as many shards as have become due, each at most once."""
+        for _ in range(SHARDS):
+            if self._due > now:
+                return
             self._due += self._interval()
             self._shard = (self._shard + 1) % SHARDS
             for home in self._core.ring.names:
                 self._sweep_shard(home, now)
+        self._due = max(self._due, now)  # After a long sleep once is enough.
 
     def _interval(self) -> float:
         """Return the time until the next shard, drawn anew so that members do not march in step."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, field
 
-from ring.comparison import Answering
+from ring.answering import Answering
 from ring.core import Core
 from ring.effects import Close, Wake
 from ring.identity import LinkId, SessionId
@@ -70,6 +70,8 @@ class Inbound:
     peer: str | None
     """None: a client."""
     heard_at: float
+    greeted: bool = False
+    """The member has said what it is."""
     status: Status | None = None
     control: deque[Answer | Reply | Members] = field(factory=deque)
     answers: deque[Answering] = field(factory=deque)
@@ -105,7 +107,7 @@ class Inbound:
         size, upto = 0, self.merged
         while self.different:
             number, session_id = self.different[0]
-            portable = core.table.portable(session_id, now)
+            portable = core.table.sayable(session_id, now)
             size += len(portable)
             full = size > core.settings.frame_fill_bytes or len(different) == _DIFFERENT_MAX
             if different and full:

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import Acks, Changes
+from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX
 from ring.settings import Settings
 from ring.table import Table
 
@@ -62,6 +63,9 @@ class Stream:
         while self._pending and room > 0:
             session_id = next(iter(self._pending))
             portable = table.portable(session_id, now, self._pending[session_id])
+            if len(portable) > SENDABLE_BYTES_MAX:
+                del self._pending[session_id]
+                continue
             size += len(session_id) + len(portable)
             if flat and size > settings.frame_fill_bytes:
                 break
@@ -90,7 +94,3 @@ class Stream:
             Acknowledged(*self._sent.popleft(), different.get(number))
             for number in range(first, acks.upto + 1)
         ]
-
-
-EMPTY_FRAGMENT = b"\x00\x90"
-"""A fragment without an entry, in portable form: asks whether the peer holds."""

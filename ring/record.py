@@ -51,6 +51,10 @@ BUCKETS: Final = 1024
 
 KEY_BYTES_MAX: Final = 512
 ENTRIES_MAX: Final = 4096
+SENDABLE_BYTES_MAX: Final = (1 << 20) - 4096
+"""A record's portable form and an envelope fit into a frame of 1 MiB."""
+EMPTY_FRAGMENT: Final = b"\x00\x90"
+"""A fragment without an entry, in portable form: asks whether the peer holds."""
 IDLE_MS_MAX: Final = 1 << 48
 NIL: Final = b"\xc0"
 """msgpack's nil: the value of an entry that says all by its stamp."""
@@ -322,6 +326,15 @@ class Record:
         flat = msgpack.unpackb(held[_HELD.size :])
         entries = dict(zip(flat[::2], flat[1::2], strict=True))
         return cls(entries, bool(flags & _WHOLE), accessed, accessed_at, digest)
+
+
+def is_sendable(portable: bytes) -> bool:
+    """Return whether a record in portable form, if there is one, fits into a frame.
+
+    Two sides of a cut may together make of a session more than either of them would let a client
+    write. Such a record stays where it is, until its client makes it smaller.
+    """
+    return 0 < len(portable) <= SENDABLE_BYTES_MAX
 
 
 def held_digest(held: bytes) -> int:

@@ -15,13 +15,14 @@ from random import Random
 from typing import assert_never
 
 from ring.clock import Clock
+from ring.comparing import Comparing
 from ring.core import Core
 from ring.effects import Dial, Effect
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Inbound, Links, Outbound
-from ring.liveness import Liveness
+from ring.liveness import Liveness, Peer
 from ring.messages import (
     UNANSWERED_MAX,
     Absent,
@@ -80,7 +81,8 @@ class Replica:
         self._links = links = Links(core)
         self._receipts = Receipts(core, self._respond)
         self._replication = Replication(core, links, self._receipts)
-        self._settling = Settling(core, links, self._replication)
+        self._comparing = Comparing(core, links, self._replication)
+        self._settling = Settling(core, links, self._comparing)
         self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
         self._expiry = Expiry(core, self._replication)
         self._heartbeat_due = 0.0
@@ -166,20 +168,14 @@ class Replica:
             self._links.close(old.link, "replaced by a newer connection")
             self._lose(old.link, now, redial=False)
         outbound = self._links.add_outbound(link, peer, now)
-        core.view.set_liveness(core.view.peers[peer], Liveness.UP)
-        self._settling.on_linked(peer, now)
         self._links.show_status(outbound, self._settling.status(now))
-        core.notice("member_up", peer=peer)
-        self._replication.resend_waiting([peer])
-        self._review(now)
         return core.collect()
 
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         """A connection to ``peer`` was refused, or its handshake was not done in time."""
         member = self._core.view.peers[peer]
         if member.liveness is Liveness.UNDETERMINED:
-            self._core.view.set_liveness(member, Liveness.DOWN)
-            self._core.alarm("member_down", peer=peer)
+            self._note_down(member)
             self._review(now)
         return self._core.collect()
 
@@ -197,13 +193,7 @@ class Replica:
             self._links.close(member.inbound, "replaced by a newer connection")
             self._lose(member.inbound, now)
         member.inbound = link
-        if member.liveness is not Liveness.UP:
-            # That it dials anew shows that it had lost its link: it may have called us down.
-            core.view.set_liveness(member, Liveness.UNDETERMINED)
-            member.returning = True
-            core.emit(Dial(peer))
         self._links.show_status(inbound, self._settling.status(now))
-        self._review(now)
         return core.collect()
 
     def on_closed(self, link: LinkId, now: float) -> list[Effect]:
@@ -211,7 +201,10 @@ class Replica:
         self._lose(link, now)
         return self._core.collect()
 
-    def _lose(self, link: LinkId, now: float, *, redial: bool = True) -> None:
+    def _lose(
+        self, link: LinkId, now: float, *, redial: bool = True, unusable: bool = False
+    ) -> None:
+        """Forget a connection; ``unusable``: nothing that its member says can be relied on."""
         connection = self._links.remove(link)
         peers = self._core.view.peers
         if isinstance(connection, Inbound):
@@ -219,14 +212,40 @@ class Replica:
                 peers[connection.peer].inbound = None
                 peers[connection.peer].synced = False
         elif connection is not None:
-            self._core.view.set_liveness(peers[connection.peer], Liveness.UNDETERMINED)
-            self._receipts.on_link_lost(connection.peer)
-            self._settling.on_link_lost(connection.peer)
+            member = peers[connection.peer]
+            if unusable or member.liveness is not Liveness.UP:
+                self._note_down(member)
+            else:
+                self._core.view.set_liveness(member, Liveness.UNDETERMINED)
+            self._receipts.on_link_lost(member.name)
+            self._settling.on_link_lost(member.name)
             self._serving.on_link_lost(connection, now)
             self._replication.resend_waiting(self._links.outbound)
             if redial:
-                self._core.emit(Dial(connection.peer))
+                self._core.emit(Dial(member.name))
             self._review(now)
+
+    def _note_up(self, member: Peer, now: float) -> None:
+        """``member`` has said what it is, on this node's own link to it."""
+        self._core.view.set_liveness(member, Liveness.UP)
+        self._core.notice("member_up", peer=member.name)
+        self._settling.on_up(member.name, now)
+        self._replication.resend_waiting([member.name])
+
+    def _note_down(self, member: Peer) -> None:
+        if member.liveness is not Liveness.DOWN:
+            self._core.view.set_liveness(member, Liveness.DOWN)
+            self._core.alarm("member_down", peer=member.name)
+            self._settling.on_down()
+
+    def _note_caller(self, member: Peer) -> None:
+        """``member``, which is not up, has said what it is on a new link of its own.
+
+        That it dials anew shows that it had lost its link: it may have called this node down.
+        """
+        self._core.view.set_liveness(member, Liveness.UNDETERMINED)
+        member.returning = True
+        self._core.emit(Dial(member.name))
 
     # --- Messages ---
 
@@ -243,7 +262,7 @@ class Replica:
                 self._on_dialled(connection, message, now)
         except RemoteProtocolError as error:
             self._links.close(link, str(error))
-            self._lose(link, now)
+            self._lose(link, now, unusable=True)
         return self._core.collect()
 
     def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
@@ -265,7 +284,7 @@ class Replica:
                 self._owe(inbound, UNANSWERED_MAX)
                 if home_of(message.session_id) not in self._core.ring:
                     raise RemoteProtocolError("asks for a session whose home is not in this ring")
-                portable = self._core.table.portable(message.session_id, now)
+                portable = self._core.table.sayable(message.session_id, now)
                 self._links.answer(inbound.link, Answer(message.number, portable))
             case _:
                 raise RemoteProtocolError("a dialler sent what only an acceptor may send")
@@ -275,16 +294,16 @@ class Replica:
         match message:
             case Acks():
                 held = self._replication.on_acks(outbound, message, now)
-                if self._settling.on_held(outbound.peer, held, now):
+                if self._comparing.on_held(outbound.peer, held, now):
                     self._review(now)
             case Status():
                 self._on_status(outbound.peer, message, now, None)
             case Records():
-                self._settling.on_records(outbound, message, now)
+                self._comparing.on_records(outbound, message, now)
             case Listing():
-                self._settling.on_listing(outbound, message, now)
+                self._comparing.on_listing(outbound, message, now)
             case Compared():
-                if self._settling.on_compared(outbound, message, now):
+                if self._comparing.on_compared(outbound, message, now):
                     self._review(now)
             case Answer():
                 outbound.unanswered -= 1
@@ -300,14 +319,24 @@ class Replica:
                 assert_never(message)
 
     def _on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
+        """Take what a member says of itself; the first on a link tells that it can be heard."""
         peer = self._core.view.peers[name]
         self._replication.observe(status.clock, now)
-        news = self._core.view.note_status(peer, status)
-        if inbound is not None:
+        news = False
+        if inbound is None:
+            if peer.liveness is not Liveness.UP:
+                self._note_up(peer, now)
+                news = True
+        else:
+            if not inbound.greeted and peer.liveness is not Liveness.UP:
+                self._note_caller(peer)
+                news = True
+            inbound.greeted = True
             news |= peer.synced != status.synced
             peer.synced = status.synced
             if not status.echo:
                 self._links.show_status(inbound, self._settling.status(now, echo=True))
+        news |= self._core.view.note_status(peer, status)
         if news:
             self._review(now)
 
@@ -390,7 +419,7 @@ class Replica:
         for outbound in self._links.outbound.values():
             status = self._settling.status(now, synced=outbound.synced)
             self._links.show_status(outbound, status)
-        if self._settling.give_up_stalled(now) or not self._core.ready:
+        if self._comparing.give_up_stalled(now) or not self._core.ready:
             self._review(now)
 
     # --- Conclusions ---

@@ -20,7 +20,7 @@ from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
-from ring.record import Record
+from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, Record
 from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400
@@ -128,6 +128,9 @@ class Replication:
         merged = self._core.table.merge(session_id, incoming, digest)
         if merged.news:
             self.spread(session_id, merged.changed, knowing)
+            held = self._core.table.held(session_id)
+            if held is not None and len(held) > SENDABLE_BYTES_MAX:
+                self._core.alarm("session_outgrew_frames", bytes=len(held))
         return merged
 
     def observe(self, stamp: Stamp, now: float) -> None:
@@ -168,6 +171,8 @@ class Replication:
         self, outbound: Outbound, acknowledged: Acknowledged, theirs: bytes, now: float
     ) -> None:
         """Merge the peer's own record, then send what it lacks; equal by then, it says so."""
+        if theirs == EMPTY_FRAGMENT:
+            return  # It has outgrown every frame there: neither side can help the other.
         session_id = acknowledged.session_id
         other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:

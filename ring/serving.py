@@ -10,6 +10,7 @@ Rules:
   nothing that may still be somewhere else, is ever answered "not found".
 """
 
+from collections import deque
 from collections.abc import Set
 from itertools import count
 from typing import Final
@@ -43,6 +44,7 @@ from ring.record import (
     held_portable,
     held_serves,
     held_touch_may_be_due,
+    is_sendable,
 )
 from ring.replication import Replication
 from ring.settling import Settling
@@ -50,6 +52,8 @@ from ring.writing import RefusedChange, apply_changes, apply_end
 
 RETRY_INTERVAL_S: Final = 0.05
 """How often a parked request is tried again, if nothing has happened before."""
+RETRIED_MAX: Final = 2048
+"""Parked requests tried again in one step; all at once would stop the loop for 0.1 s."""
 PARKED_MAX: Final = 16_384
 ABSENT_CACHED_MAX: Final = 16_384
 
@@ -89,7 +93,7 @@ class Serving:
         self._receipts = receipts
         self._settling = settling
         self._numbers = count(1)
-        self._parked: list[Errand] = []
+        self._parked: deque[Errand] = deque()
         self._forwarded: dict[int, tuple[LinkId, Errand]] = {}
         self._asking: dict[SessionId, Asking] = {}
         self._asked: dict[int, tuple[SessionId, str]] = {}
@@ -157,9 +161,8 @@ class Serving:
         self._complete = frozenset(
             home for home in self._core.view.claims if not self._settling.uncompared(home)
         )
-        parked, self._parked = self._parked, []
-        for errand in parked:
-            self._attempt(errand, now)
+        for _ in range(min(len(self._parked), RETRIED_MAX)):
+            self._attempt(self._parked.popleft(), now)
 
     def on_tick(self, now: float) -> None:
         """Give up what is over its deadline, and try the rest again."""
@@ -366,6 +369,12 @@ def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
     if origin is None:
         core.emit(Respond(reply.number, reply))
         return
+    if isinstance(reply, Found) and not is_sendable(reply.portable):
+        reply = Failed(
+            reply.number,
+            Failure.TOO_LARGE,
+            f"the session has grown to {len(reply.portable)} bytes; remove some at its owner",
+        )
     inbound = links.inbound.get(origin)
     if inbound is not None:
         links.answer(origin, reply)

@@ -2,61 +2,51 @@
 
 Rules:
 - A node compares each home that it holds, acts for or has records of with every member that is
-  up, one member after the other, the home's preference list in order: its own home with the
-  successor first.
-- A comparison lasts as long as the connection, and as long as both stay holders: who was not a
-  holder for a while has missed the stream and compares again.
+  up, the home's preference list in order: its own home with the successor first.
+- It compares anew whenever it may have missed something: when it, or another, becomes a holder;
+  when a member is down that may have acted; when another that acted as well has stopped.
 - A member that is not ready fetches for itself first; then the others compare with it and bring
   what it still lacks. So nothing is sent twice.
 - Ready: every home is compared with every member that is up, and each of them has said the same
   of its own comparisons. Without a member that was ready before, wait for the missing ones.
 """
 
-from ring.comparison import Answering, Comparison
+from ring.answering import Answering
+from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
-from ring.identity import SessionId, home_of
-from ring.links import Inbound, Links, Outbound
+from ring.links import Inbound, Links
 from ring.liveness import Liveness, Peer
-from ring.messages import Compare, Compared, Listing, Records, Status
-from ring.replication import Replication
-from ring.table import bucket_of
+from ring.messages import Compare, Status
 
 
 class Settling:
-    """All comparisons of this node, and what follows from them: ready, claims, synced."""
+    """What follows from comparisons and from what the members say: ready, claims, synced."""
 
-    def __init__(self, core: Core, links: Links, replication: Replication) -> None:
+    def __init__(self, core: Core, links: Links, comparing: Comparing) -> None:
         self._core = core
         self._links = links
-        self._replication = replication
-        self._comparisons: dict[tuple[str, str], Comparison] = {}
-        self._running: dict[str, str] = {}
-        """The member with which a home is being compared."""
-        self._round = 0
+        self._comparing = comparing
         self._status_version = 0
         self._held: dict[str, frozenset[str]] = {}
         """For each home that this node holds, the holders when last looked at."""
+        self._rivals: dict[str, frozenset[str]] = {}
+        """For each home that this node acts for, who acts for it as well."""
         self._covered: set[str] = set()
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
         self.started_at = 0.0
-        self._linked_at: dict[str, float] = {}
+        self._up_since: dict[str, float] = {}
 
     # --- What the others ask of it ---
 
     def uncompared(self, home: str) -> set[str]:
-        """Return the members that may know more of ``home`` than this node.
+        """Return the members that may know more of ``home`` than this node, which acts for it.
 
-        They are up and were not compared, or have just come back from being down: they may have
-        acted meanwhile. A member whose link was lost a moment ago has not.
+        They are up and were not heard, act for it as well, or come back and may have acted.
         """
-        return {
-            name
-            for name, peer in self._core.view.peers.items()
-            if peer.returning
-            or (peer.liveness is Liveness.UP and not self._is_finished(home, name))
-        }
+        peers = self._core.view.peers.values()
+        return self._unheard(home) | {peer.name for peer in peers if home in peer.claims}
 
     @property
     def all_synced(self) -> bool:
@@ -79,18 +69,30 @@ class Settling:
 
     # --- Inputs ---
 
-    def on_linked(self, peer: str, now: float) -> None:
+    def on_up(self, peer: str, now: float) -> None:
         """Begin anew with a member: what was known ended with the last connection."""
-        self.on_link_lost(peer)
-        self._linked_at[peer] = now
+        self._up_since[peer] = now
+        self._forget_all(peer)
 
     def on_link_lost(self, peer: str) -> None:
         """Forget the comparisons with a member; what it had to tell, it still has to tell."""
         view = self._core.view
-        if any(home in view.claims and not self._is_finished(home, peer) for home in self._homes()):
-            view.peers[peer].returning = view.peers[peer].liveness is Liveness.UNDETERMINED
+        member = view.peers[peer]
+        if member.liveness is Liveness.UNDETERMINED:
+            acting = [home for home in self._homes() if home in view.claims]
+            member.returning |= any(not self._comparing.is_heard(home, peer) for home in acting)
+        self._forget_all(peer)
+
+    def on_down(self) -> None:
+        """Compare again what this node does not act for, since the one who acted may be gone.
+
+        What that one had acknowledged, with the word of another holder, may not have come here
+        yet: the other has to be heard from now on.
+        """
         for home in self._core.ring.names:
-            self._forget(home, peer)
+            if home not in self._core.view.claims:
+                for name in self._core.view.peers:
+                    self._comparing.forget(home, name)
 
     def on_compare(self, inbound: Inbound, message: Compare) -> None:
         """Answer a comparison, whatever the state of this node."""
@@ -103,89 +105,18 @@ class Settling:
         inbound.answers.append(answering)
         self._links.wake(inbound)
 
-    def on_records(self, outbound: Outbound, message: Records, now: float) -> None:
-        """Merge records of buckets in which this node had nothing."""
-        comparison = self._current(message.home, outbound.peer, message.round)
-        if comparison is not None:
-            comparison.progress_at = now
-        # Who has not been compared for this home yet learns of these then.
-        later = {
-            name for name in self._links.outbound if (message.home, name) not in self._comparisons
-        }
-        knowing = {outbound.peer, *later}
-        for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
-            self._replication.merge(session_id, incoming, digest, knowing)
-
-    def on_listing(self, outbound: Outbound, message: Listing, now: float) -> None:
-        """Send or ask for every record that differs in the listed buckets."""
-        comparison = self._current(message.home, outbound.peer, message.round)
-        if comparison is None:
-            return
-        comparison.progress_at = now
-        theirs = dict(zip(message.flat[::2], message.flat[1::2], strict=True))
-        listed = set(message.buckets)
-        ours: dict[SessionId, int] = {}
-        for bucket in message.buckets:
-            ours.update(self._core.table.in_bucket(message.home, bucket))
-        for key, digest in theirs.items():
-            session_id = SessionId(bytes(key)) if isinstance(key, bytes) else None
-            if session_id is None or home_of(session_id) != message.home:
-                raise RemoteProtocolError("lists a session of another home")
-            if bucket_of(session_id) not in listed:
-                raise RemoteProtocolError("lists a session of another bucket")
-            if ours.get(session_id) != digest:
-                self._exchange(comparison, outbound.peer, session_id, ask=True)
-        if outbound.peer in self._core.view.targets(message.home):
-            for session_id in ours:
-                if session_id not in theirs:
-                    self._exchange(comparison, outbound.peer, session_id, ask=False)
-
-    def on_compared(self, outbound: Outbound, message: Compared, now: float) -> bool:
-        """Note that an answer is complete; return whether the comparison is finished with it."""
-        comparison = self._current(message.home, outbound.peer, message.round)
-        if comparison is None:
-            return False
-        comparison.progress_at = now
-        comparison.listed = True
-        return self._maybe_finish(message.home, outbound.peer, comparison)
-
-    def on_held(self, peer: str, session_ids: list[SessionId], now: float) -> bool:
-        """Note what a member holds; return whether a comparison is finished with it."""
-        finished = False
-        for home, running in list(self._running.items()):
-            comparison = self._comparisons[home, running]
-            if running == peer and comparison.outstanding:
-                comparison.outstanding.difference_update(session_ids)
-                comparison.progress_at = now
-                finished |= self._maybe_finish(home, peer, comparison)
-        return finished
-
-    def give_up_stalled(self, now: float) -> bool:
-        """Give up comparisons without progress; return whether there were any."""
-        stalled = [
-            (home, peer)
-            for home, peer in self._running.items()
-            if now - self._comparisons[home, peer].progress_at
-            > self._core.settings.settle_timeout_s
-        ]
-        for home, peer in stalled:
-            comparison = self._comparisons[home, peer]
-            comparison.finished = comparison.given_up = True
-            comparison.outstanding.clear()
-            del self._running[home]
-            self._core.alarm("comparison_given_up", home=home, peer=peer)
-        return bool(stalled)
-
     # --- What follows ---
 
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         self._note_holders()
+        self._note_claimants()
         self._start_comparisons(now)
         changed = self._maybe_become_ready(now)
         changed |= self._update_claims(now)
         if changed:
             self._status_version += 1
+            self._start_comparisons(now)
         for name, outbound in self._links.outbound.items():
             synced = self._is_synced(name)
             if changed or synced != outbound.synced:
@@ -205,8 +136,20 @@ class Settling:
             before = self._held.get(home)
             gained = view.peers.keys() if before is None else holders - before - {view.name}
             for name in gained:
-                self._forget(home, name)
+                self._comparing.forget(home, name)
             self._held[home] = holders
+
+    def _note_claimants(self) -> None:
+        """Note who acts, and compare again with whoever has done so beside this node."""
+        view = self._core.view
+        for home in self._core.ring.names:
+            claimants = frozenset(peer.name for peer in view.peers.values() if home in peer.claims)
+            for name in self._rivals.get(home, frozenset()) - claimants:
+                self._comparing.forget(home, name)
+            self._rivals[home] = claimants if home in view.claims else frozenset()
+            heard = any(self._comparing.is_heard(home, name) for name in claimants)
+            if heard and home in self._held:
+                self._covered.add(home)
 
     def _homes(self) -> list[str]:
         """Return the homes that this node has to compare."""
@@ -218,14 +161,15 @@ class Settling:
         ]
 
     def _start_comparisons(self, now: float) -> None:
+        view = self._core.view
         for home in self._homes():
-            if home in self._running:
+            if self._comparing.is_listening(home):
                 continue
             for name in self._core.ring.preference_list(home):
-                if name == self._core.name or self._is_finished(home, name):
+                if name == self._core.name or self._comparing.is_heard(home, name):
                     continue
-                if name in self._links.outbound and self._is_its_turn(name, now):
-                    self._start(home, name, now)
+                if view.peers[name].liveness is Liveness.UP and self._is_its_turn(name, now):
+                    self._comparing.start(home, name, now)
                     break
 
     def _is_its_turn(self, name: str, now: float) -> bool:
@@ -233,30 +177,8 @@ class Settling:
         core, peer = self._core, self._core.view.peers[name]
         order = core.ring.names
         comes_first = core.ready or order.index(name) < order.index(core.name)
-        waited = now - self._linked_at[name] > core.settings.settle_timeout_s
+        waited = now - self._up_since[name] > core.settings.settle_timeout_s
         return peer.ready or peer.synced or waited or not comes_first
-
-    def _start(self, home: str, name: str, now: float) -> None:
-        self._round += 1
-        self._comparisons[home, name] = Comparison(self._round, now)
-        self._running[home] = name
-        buckets = self._core.table.buckets(home)
-        self._links.tell(self._links.outbound[name], Compare(home, self._round, buckets))
-
-    def _exchange(
-        self, comparison: Comparison, peer: str, session_id: SessionId, *, ask: bool
-    ) -> None:
-        comparison.outstanding.add(session_id)
-        self._replication.mark(peer, session_id, () if ask else None)
-
-    def _maybe_finish(self, home: str, peer: str, comparison: Comparison) -> bool:
-        if not comparison.listed or comparison.outstanding:
-            return False
-        comparison.finished = True
-        del self._running[home]
-        if home in self._core.view.claims_of(peer):
-            self._covered.add(home)
-        return True
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
@@ -278,11 +200,11 @@ class Settling:
 
     def _has_synced(self, peer: Peer, now: float) -> bool:
         """Return whether ``peer`` has compared with this node, or cannot be waited for."""
-        waited = now - self._linked_at[peer.name] > self._core.settings.join_timeout_s
+        waited = now - self._up_since[peer.name] > self._core.settings.join_timeout_s
         return peer.synced or (peer.inbound is None and waited)
 
     def _is_synced(self, name: str) -> bool:
-        return all(self._is_finished(home, name) for home in self._homes())
+        return all(self._comparing.is_finished(home, name) for home in self._homes())
 
     def _update_claims(self, now: float) -> bool:
         core, view = self._core, self._core.view
@@ -291,7 +213,7 @@ class Settling:
         for home in core.ring.names:
             if not (core.ready and view.is_first_in_line(home)):
                 continue
-            if home in view.claims or not (undetermined or self.uncompared(home)):
+            if home in view.claims or not (undetermined or self._unheard(home)):
                 claims.add(home)
         if claims == view.claims:
             return False
@@ -303,22 +225,19 @@ class Settling:
         for home in sorted(view.claims - claims):
             core.notice("handed_back", home=home)
         view.claims = frozenset(claims)
+        self._note_claimants()
         return True
 
     # --- Bookkeeping ---
 
-    def _is_finished(self, home: str, name: str) -> bool:
-        comparison = self._comparisons.get((home, name))
-        return comparison is not None and comparison.finished
+    def _unheard(self, home: str) -> set[str]:
+        return {
+            name
+            for name, peer in self._core.view.peers.items()
+            if peer.returning
+            or (peer.liveness is Liveness.UP and not self._comparing.is_heard(home, name))
+        }
 
-    def _forget(self, home: str, name: str) -> None:
-        self._comparisons.pop((home, name), None)
-        if self._running.get(home) == name:
-            del self._running[home]
-
-    def _current(self, home: str, peer: str, round_number: int) -> Comparison | None:
-        """Return the running comparison that an answer belongs to; None: it was dropped."""
-        comparison = self._comparisons.get((home, peer))
-        if comparison is None or comparison.round != round_number or comparison.finished:
-            return None
-        return comparison
+    def _forget_all(self, peer: str) -> None:
+        for home in self._core.ring.names:
+            self._comparing.forget(home, peer)

@@ -21,6 +21,8 @@ from attrs import frozen
 from ring.identity import RANDOM_CHARS, SessionId, home_of
 from ring.record import (
     BUCKETS,
+    EMPTY_FRAGMENT,
+    SENDABLE_BYTES_MAX,
     Record,
     held_digest,
     held_due,
@@ -111,6 +113,14 @@ class Table:
         if keys is None:
             return held_portable(held, now)
         return Record.from_held(held).portable(now, keys)
+
+    def sayable(self, session_id: SessionId, now: float) -> bytes:
+        """Return a record that answers a peer; empty bytes for none.
+
+        One that has outgrown every frame is answered by a fragment without an entry.
+        """
+        portable = self.portable(session_id, now)
+        return portable if len(portable) <= SENDABLE_BYTES_MAX else EMPTY_FRAGMENT
 
     def put(self, session_id: SessionId, record: Record) -> None:
         """Hold ``record`` under this id in place of what was there."""

@@ -100,7 +100,9 @@ def _check_changes(record: Record, request: Save, settings: Settings) -> None:
             f"the limit is {ENTRIES_WRITTEN_MAX}",
         )
     total = sum(len(key) + size for key, size in after.items())
-    if total > settings.session_bytes_max:
+    before = sum(len(key) + len(entry) for key, entry in record.entries.items())
+    # What two sides of a cut have made too large may still be made smaller.
+    if total > before and total > settings.session_bytes_max:
         raise RefusedChange(
             Failure.TOO_LARGE,
             f"the session would have {total} bytes packed; "

@@ -1,39 +1,26 @@
-"""Comparing one home with one member: what each side keeps of it, and the answering side's part.
+"""Answering a comparison: what a peer lacks or has otherwise, frame by frame.
 
 The dialler sends the digests of its buckets. The acceptor sends what lies in buckets where the
-dialler has nothing, lists ids and digests where both have something and it differs, and says when
-that was all. The dialler asks, by a fragment without an entry, for each listed record that differs
-or that it lacks, and sends what the other lacks and should have.
+dialler has nothing, lists ids and digests where it differs, and says when that was all.
 
-Rule: the answering side decides nothing and keeps nothing but its place in the answer.
+Rules:
+- The answering side decides nothing and keeps nothing but its place in the answer.
+- A listing that names no bucket is continued by the next one: ids are chosen by whoever creates
+  sessions, so a bucket may hold more of them than a frame.
 
 Source: hash trees for anti-entropy after DeCandia et al., "Dynamo", SOSP 2007, section 4.7; one
 level of buckets does at this size.
 """
 
 from collections import deque
-
-from attrs import define, field
+from typing import Final
 
 from ring.core import Core
 from ring.identity import SessionId
 from ring.messages import Compared, Listing, Records
+from ring.record import is_sendable
 
-LISTED_PER_FRAME = 4096
-
-
-@define
-class Comparison:
-    """The dialler's side: one home, one member, one connection."""
-
-    round: int
-    progress_at: float
-    listed: bool = False
-    """The acceptor has said that this was all."""
-    outstanding: set[SessionId] = field(factory=set)
-    """Records that differed, and that the peer does not hold as this node has them yet."""
-    finished: bool = False
-    given_up: bool = False
+LISTED_PER_FRAME: Final = 4096
 
 
 class Answering:
@@ -47,13 +34,16 @@ class Answering:
         self._missing = deque(missing)
         self._apart = deque(apart)
         self._ids: deque[SessionId] = deque()
+        self._listed: deque[tuple[SessionId, int]] = deque()
+        """The rest of the first bucket in ``_apart``."""
+        self._complete: list[int] = []
         self._said_all = False
 
     def next_message(self, now: float) -> Records | Listing | Compared | None:
         """Return the next frame of the answer; None: it is complete."""
         if self._ids or self._missing:
             return self._records(now)
-        if self._apart:
+        if self._apart or self._listed:
             return self._listing()
         if self._said_all:
             return None
@@ -71,19 +61,29 @@ class Answering:
                 self._ids.extend(each for each, _ in table.in_bucket(self.home, bucket))
                 continue
             portable = table.portable(self._ids[0], now)
-            size += len(portable)
-            if flat and size > settings.frame_fill_bytes:
+            if flat and size + len(portable) > settings.frame_fill_bytes:
                 break
             session_id = self._ids.popleft()
-            if portable:
+            if is_sendable(portable):
+                size += len(portable)
                 flat += (session_id, table.digest(session_id), portable)
         return Records(self.home, self._round, flat)
 
     def _listing(self) -> Listing:
-        flat, buckets = list[bytes | int](), list[int]()
-        while self._apart and len(flat) < 2 * LISTED_PER_FRAME:
-            bucket = self._apart.popleft()
-            buckets.append(bucket)
-            for session_id, digest in self._core.table.in_bucket(self.home, bucket):
-                flat += (session_id, digest)
-        return Listing(self.home, self._round, tuple(buckets), flat)
+        flat = list[bytes | int]()
+        buckets = list[int]()
+        while self._apart or self._listed:
+            if not self._listed:
+                content = self._core.table.in_bucket(self.home, self._apart[0])
+                self._listed.extend(content)
+            while self._listed and len(flat) < 2 * LISTED_PER_FRAME:
+                flat += self._listed.popleft()
+            if self._listed:
+                # The buckets that are complete go with what comes next, under one name.
+                self._complete += buckets
+                return Listing(self.home, self._round, (), flat)
+            buckets.append(self._apart.popleft())
+            if len(flat) >= 2 * LISTED_PER_FRAME:
+                break
+        complete, self._complete = (*self._complete, *buckets), []
+        return Listing(self.home, self._round, complete, flat)
