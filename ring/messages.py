@@ -116,7 +116,8 @@ class Records:
 class Listing:
     """Acceptor: all it has in buckets where both have something and it differs.
 
-    ``flat`` repeats ``id: bytes, digest: int``. A bucket is never split over two listings.
+    ``flat`` repeats ``id: bytes, digest: int``. Without buckets, it is a part: its ids belong to
+    the next listing that names some.
     """
 
     home: str
