@@ -94,18 +94,19 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
     Raises:
         ConfigError: the directory to keep cannot be used. Definite: nothing was started.
         NodeFailedError: a node ended by itself or did not become ready.
+        BrokenPipeError: nobody reads any more what the watcher says.
     """
     with open_place(options.keep) as place:
         try:
             return trio.run(_play_unless_told, options, place, watcher)
         except BaseExceptionGroup as group:
-            failures = group.subgroup(NodeFailedError)
-            if failures is None:
+            expected = group.subgroup((NodeFailedError, BrokenPipeError))
+            if expected is None:
                 raise
-            raise _first(failures) from None
+            raise _first(expected) from None
 
 
-def _first(group: BaseExceptionGroup[NodeFailedError]) -> NodeFailedError:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
@@ -172,7 +173,7 @@ class _Script:
         async with trio.open_nursery() as loading:
             loading.start_soon(self._scene.clients.run)
             async with self._phase(STEADY):
-                pass
+                await self._scene.clients.wait_created()
             if self._alone:
                 phase = self._tally.begin(TAKEOVER)
                 phase.skipped = "needs 2 members or more: nobody else holds the sessions"
@@ -188,11 +189,11 @@ class _Script:
 
     @asynccontextmanager
     async def _phase(self, name: str) -> AsyncIterator[Phase]:
-        """Play a phase for its share of the time, or longer if the block needs it."""
+        """Play a phase: what the block does, and then load for its share of the time."""
         phase = self._tally.begin(name)
         began = trio.current_time()
         yield phase
-        await trio.sleep_until(began + SHARES[name] * self._unit_s)
+        await trio.sleep(SHARES[name] * self._unit_s)
         phase.seconds = trio.current_time() - began
         self._watcher.on_phase(self._scene, phase)
 
@@ -201,6 +202,7 @@ class _Script:
             pass
         if self._scene.options.nodes > COPIES:
             self._tally.close_window(self._scene.clients.now())
+        self._nodes.look()
         successor = self._nodes.acting.get(victim, "nobody")
         phase.remark = f"{victim} killed, {successor} answers for it"
 

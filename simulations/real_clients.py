@@ -34,8 +34,11 @@ ENDED: Final = 0.4
 THINK_S: Final = (0.0, 0.005)
 """A pause after each operation, so that the clients leave the nodes some of the machine."""
 
-SAVES: Final = (1, 3)
+SAVES: Final = (1, 6)
 """How often a session that was found is changed, one after the other."""
+
+CHANGING: Final = 0.75
+"""The share of the sessions that are found in order to change them."""
 
 REFUSED_PAUSE_S: Final = 0.02
 CHECK_AT_ONCE: Final = 32
@@ -79,6 +82,7 @@ class Clients:
         self._sessions: list[str] = []
         self._ended: list[str] = []
         self._creations = 0
+        self._created = trio.Event()
         self._ends = 0
         self._loaded_s = 0.0
         self._stopped = False
@@ -128,6 +132,10 @@ class Clients:
         """Have the clients end the load; each finishes what it is about."""
         self._stopped = True
 
+    async def wait_created(self) -> None:
+        """Return once the clients have created as many sessions as shall exist at once."""
+        await self._created.wait()
+
     async def _keep_time(self) -> None:
         before = trio.current_time()
         while not self._stopped:
@@ -157,7 +165,7 @@ class Clients:
             return operation
         if not self.alive:
             return None
-        saves = random.randint(*SAVES) if random.random() < 0.65 else 0
+        saves = random.randint(*SAVES) if random.random() < CHANGING else 0
         return await self._use(client, random.choice(self.alive), saves)
 
     async def _create(self, client: RecordedClient) -> Operation | None:
@@ -167,6 +175,8 @@ class Clients:
             self._creations -= 1
         elif operation.outcome is Outcome.OK:
             self.alive.append(operation.session)
+        if self._creations >= self.load.sessions * CREATED_AT_ONCE:
+            self._created.set()
         return operation
 
     def _note_session(self, session_id: str) -> None:

@@ -86,7 +86,10 @@ class Run:
     def close(self) -> None:
         self._limit.cancel()
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
     def processes(self) -> list[int]:
         """Return the processes that belong to this run."""
@@ -220,6 +223,18 @@ def test_a_signal_under_load_leaves_no_process_and_no_directory(
         assert len(list(run.temporary.iterdir())) == 1
         run.process.send_signal(number)
         assert run.finish()[0] == status
+        assert run.wait_gone() == ([], [])
+
+
+def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
+    """As `| head -1` does."""
+    with running(tmp_path, "--seconds", "1", "--nodes", "1") as run:
+        run.read_until("local ring: 1 node (a)")
+        assert run.process.stdout is not None
+        run.process.stdout.close()
+        assert run.process.wait(RUN_LIMIT_S) == 128 + signal.SIGPIPE
+        assert run.process.stderr is not None
+        assert run.process.stderr.read() == ""
         assert run.wait_gone() == ([], [])
 
 
