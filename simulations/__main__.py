@@ -148,6 +148,8 @@ def _ring(parsed: argparse.Namespace) -> int:
         print(f"local ring: {error}", file=sys.stderr)
         return BROKEN_STATUS
     if isinstance(outcome, int):
+        name = signal.Signals(outcome).name
+        print(f"local ring: stopped by {name}, and cleaned up", file=sys.stderr)
         return SIGNAL_STATUS + outcome
     if options.json:
         print(json.dumps(outcome.as_json(options.nodes, options.seed)), flush=True)
