@@ -12,68 +12,18 @@ from functools import partial
 from random import Random
 from typing import assert_never
 
-from attrs import define, field, frozen
+from replica_parts import Asked, Connection, Disk, Sent
 from samples import NOW, WALL_MS, ring_of
 
 from ring.clock import Clock
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.identity import LinkId, SessionId
-from ring.messages import Durability, End, Find, Message, Reply, Request, Save
+from ring.messages import Durability, End, Find, Message, Request, Save
 from ring.replica import Replica
 from ring.settings import Settings
 
 ACTIONS_MAX = 200_000
 """More than any test needs: so many mean that two replicas never come to an end."""
-
-
-@define(eq=False)
-class Connection:
-    """What one replica dialled and another accepted."""
-
-    dialler: str
-    acceptor: str
-    dialled: LinkId
-    accepted: LinkId
-    alive: bool = True
-
-    def link_at(self, name: str) -> LinkId:
-        """Return the connection as ``name`` calls it."""
-        return self.dialled if name == self.dialler else self.accepted
-
-    def far(self, name: str) -> str:
-        """Return who is at the other end."""
-        return self.acceptor if name == self.dialler else self.dialler
-
-
-@frozen
-class Sent:
-    """A message that was delivered."""
-
-    sender: str
-    receiver: str
-    message: Message
-
-
-@define
-class Asked:
-    """A request of an application, and the answer once it has come."""
-
-    number: int
-    reply: Reply | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is no answer yet."""
-        return self.reply is None
-
-
-@define
-class Disk:
-    """What a node has stored; it answers at once, or never, or with a failure."""
-
-    content: dict[SessionId, tuple[bytes, float]] = field(factory=dict)
-    stuck: bool = False
-    fails: bool = False
 
 
 class Rig:
@@ -98,6 +48,8 @@ class Rig:
         """(dialler, acceptor) of connections that fail."""
         self.stalled: set[tuple[str, str]] = set()
         """(dialler, acceptor) of connections that neither come about nor fail."""
+        self.backs_off = False
+        """Whoever loses a member dials it again only when time passes."""
         self.held_back: set[tuple[str, str]] = set()
         """(sender, receiver) of messages that wait."""
         self.sent: list[Sent] = []
@@ -115,9 +67,9 @@ class Rig:
 
     # --- Nodes ---
 
-    def begin(self, name: str, *, disk: bool = True) -> Replica:
-        """Start a process; its effects wait for ``run``."""
-        clock = Clock(WALL_MS + int(self.now * 1000), self.now)
+    def begin(self, name: str, *, disk: bool = True, ahead_s: float = 0.0) -> Replica:
+        """Start a process, its clock ahead of the others'; its effects wait for ``run``."""
+        clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
         replica = Replica(self.ring, name, self.settings, clock, Random(name), self.stores)
         self.replicas[name] = replica
         if not disk:
@@ -127,7 +79,7 @@ class Rig:
         self.perform(name, replica.start(self.now))
         for other in self.replicas:
             if other != name:
-                self.perform(other, [Dial(name)])
+                self._actions.append(partial(self._dial, other, name))
         return replica
 
     def start(self, name: str, *, disk: bool = True) -> Replica:
@@ -160,7 +112,7 @@ class Rig:
         """Let one member reach another again, and do so."""
         self.refused.discard((dialler, acceptor))
         self.stalled.discard((dialler, acceptor))
-        self.perform(dialler, [Dial(acceptor)])
+        self._actions.append(partial(self._dial, dialler, acceptor))
         self.run()
 
     def reset(self, one: str, other: str) -> None:
@@ -267,12 +219,15 @@ class Rig:
             self.effects.append((name, effect))
             self._actions.append(partial(self._perform, name, effect))
 
-    def run(self) -> None:
-        """Do everything that is to be done now."""
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        """Do everything that is to be done now, or as much until a condition is met."""
         for _ in range(ACTIONS_MAX):
             if not self._actions:
+                assert until is None, "it never comes to that"
                 return
             self._actions.popleft()()
+            if until is not None and until():
+                return
         raise AssertionError("the replicas do not come to an end")
 
     def _perform(self, name: str, effect: Effect) -> None:
@@ -284,7 +239,8 @@ class Rig:
                 if connection is not None:
                     self._pump(connection, name)
             case Dial(peer):
-                self._dial(name, peer)
+                if not self.backs_off:
+                    self._dial(name, peer)
             case Close(link, _):
                 connection = self._connections.get((name, link))
                 if connection is not None:
@@ -334,7 +290,7 @@ class Rig:
             for name in self.replicas:
                 for other in self.ring.names:
                     if other != name and (other, name) not in self._dialled_by(name):
-                        self.perform(name, [Dial(other)])
+                        self._actions.append(partial(self._dial, name, other))
             self.run()
 
     def _dialled_by(self, name: str) -> set[tuple[str, str]]:

@@ -7,7 +7,8 @@ replica can judge. Source: the project's promise 8, isolation.
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replicas import Connection, Rig
+from replica_parts import Connection
+from replicas import Rig
 from samples import IDS, NOW, session
 from strategies_ring import ids, records
 
@@ -183,35 +184,50 @@ def test_a_clock_may_be_a_day_ahead_and_no_more(ahead_ms: int) -> None:
 # --- Listings ---
 
 
-def listing_refused(listing: Listing) -> bool:
-    """Return whether a listing ends the link of the member that answers a comparison."""
+def listing_refused(*listings: tuple[tuple[int, ...], list[bytes | int]]) -> bool:
+    """Return whether these listings of home a end the link of the member that sends them."""
     rig = a_ring()
     rig.hold_back("b", "a", Compared)
     rig.reset("a", "b")
-    settling = rig.replicas["a"]._settling
-    current = settling._comparisons["a", "b"]
-    assert not current.finished
+    current = rig.replicas["a"]._comparing._comparisons["a", "b"]
+    assert not current.heard
     rig.effects.clear()
-    buckets, flat = listing.buckets, listing.flat
-    rig.deliver(rig.link("a", "b"), "b", Listing("a", current.round, buckets, flat))
+    for buckets, flat in listings:
+        rig.deliver(rig.link("a", "b"), "b", Listing("a", current.round, buckets, flat))
     return any(isinstance(each, Close) for _, each in rig.effects)
 
 
 def test_a_listing_of_what_was_compared_is_taken() -> None:
-    assert not listing_refused(Listing("a", 0, (0, 1), [IDS[0], 7, IDS[1], 8, IDS[2], 9]))
+    assert not listing_refused(((0, 1), [IDS[0], 7, IDS[1], 8, IDS[2], 9]))
+
+
+def test_a_listing_without_buckets_is_continued_by_the_next() -> None:
+    """A bucket may hold more sessions than a frame."""
+    assert not listing_refused(((), [IDS[0], 7]), ((), [IDS[2], 9]), ((0, 1), [IDS[1], 8]))
 
 
 @pytest.mark.parametrize(
-    "listing",
+    "listings",
     [
-        Listing("a", 0, (0,), [session("b", 0), 7]),
-        Listing("a", 0, (0,), [STRANGER, 7]),
-        Listing("a", 0, (1,), [IDS[0], 7]),
-        Listing("a", 0, (), [IDS[0], 7]),
+        [((0,), [session("b", 0), 7])],
+        [((0,), [STRANGER, 7])],
+        [((1,), [IDS[0], 7])],
+        [((), [session("b", 0), 7])],
+        [((), [IDS[0], 7]), ((1,), [IDS[2], 9])],
     ],
 )
-def test_a_listing_of_foreign_sessions_ends_the_link(listing: Listing) -> None:
-    assert listing_refused(listing)
+def test_a_listing_of_foreign_sessions_ends_the_link(
+    listings: list[tuple[tuple[int, ...], list[bytes | int]]],
+) -> None:
+    assert listing_refused(*listings)
+
+
+def test_a_listing_that_never_ends_ends_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be remembered until it does."""
+    monkeypatch.setattr("ring.comparing.LISTED_MAX", 3)
+    pieces: list[tuple[tuple[int, ...], list[bytes | int]]] = [((), [each, 7]) for each in IDS[:5]]
+    assert not listing_refused(*pieces[:3])
+    assert listing_refused(*pieces)
 
 
 def test_a_listing_of_a_comparison_that_is_over_is_passed_over() -> None:

@@ -11,8 +11,8 @@ from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import Acks, Changes
-from ring.pending import EMPTY_FRAGMENT, Acknowledged, Stream
-from ring.record import Record, make_entry
+from ring.pending import Acknowledged, Stream
+from ring.record import EMPTY_FRAGMENT, Record, make_entry
 from ring.settings import Settings
 from ring.table import Table
 

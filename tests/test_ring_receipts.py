@@ -1,7 +1,8 @@
 """What a write returns: who has it, by their own word, and whether that is less than was asked."""
 
 import pytest
-from replicas import Asked, Rig
+from replica_parts import Asked
+from replicas import Rig
 from samples import IDS, session
 
 from ring.identity import SessionId

@@ -6,8 +6,7 @@ from samples import IDS, NOW, session
 from ring.clock import Stamp
 from ring.effects import Persist
 from ring.messages import Absent, Acks, Changes, Durability, Failed, Failure, Found, Saved
-from ring.pending import EMPTY_FRAGMENT
-from ring.record import ACCESSED, ENDED, MAX_IDLE, Record, make_entry
+from ring.record import ACCESSED, EMPTY_FRAGMENT, ENDED, MAX_IDLE, Record, make_entry
 
 ID = IDS[0]
 TEN: dict[bytes, bytes | None] = {b"key-%d" % number: b"\x01" for number in range(10)}

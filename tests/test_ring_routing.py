@@ -7,7 +7,9 @@ from samples import IDS, NOW, session
 from ring.identity import LinkId
 from ring.liveness import Liveness
 from ring.messages import (
+    Answer,
     Ask,
+    Compared,
     Durability,
     End,
     Failed,
@@ -224,7 +226,9 @@ def test_an_owner_that_another_acted_for_does_not_answer_before_it_has_asked(
 def test_an_owner_whose_link_breaks_while_it_asks_still_does_not_answer_what_is_older() -> None:
     """Who may know more may know it still; only when it is down there is nobody to wait for."""
     rig = part_and_meet_again(a_saw_b=Liveness.DOWN)
-    rig.hold_back("b", "a")
+    rig.hold_back("b", "a", Compared)
+    rig.hold_back("b", "a", Answer)
+    rig.hold_back("b", "a", Listing)
     rig.heal("a", "b")
     asked = rig.find("a", ID)
     assert asked.waits
