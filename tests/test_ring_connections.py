@@ -95,6 +95,26 @@ def test_what_comes_on_a_connection_that_is_over_no_longer_counts() -> None:
     assert rig.replicas["a"].take(LinkId(99), NOW) is None
 
 
+def test_a_caller_that_this_node_has_reached_is_not_dialled_again() -> None:
+    """Both dial at once at every start: one connection for each direction is enough."""
+    replica = a_replica("ab")
+    replica.start(NOW)
+    replica.on_linked("b", LinkId(1), NOW)
+    replica.on_accepted(LinkId(2), "b", NOW)
+    effects = replica.on_message(LinkId(2), Status(Stamp(1), False, False, 0, (), False), NOW)
+    assert Dial("b") not in effects
+
+
+def test_a_caller_that_this_node_has_not_reached_is_dialled_at_once() -> None:
+    replica = a_replica("ab")
+    replica.start(NOW)
+    replica.on_unreachable("b", NOW)
+    assert Dial("b") not in replica.on_accepted(LinkId(2), "b", NOW)
+    effects = replica.on_message(LinkId(2), Status(Stamp(1), False, False, 0, (), False), NOW)
+    assert Dial("b") in effects
+    assert replica.liveness == {"b": Liveness.UNDETERMINED}
+
+
 # --- Whose word cannot be used ---
 
 
