@@ -129,11 +129,6 @@ class Links:
         self.inbound: dict[LinkId, Inbound] = {}
         self._dialled: dict[LinkId, Outbound] = {}
 
-    @property
-    def all_acknowledged(self) -> bool:
-        """Whether every change was acknowledged by every member that it is meant for."""
-        return not any(len(outbound.stream) for outbound in self.outbound.values())
-
     def add_outbound(self, link: LinkId, peer: str, now: float) -> Outbound:
         """Note a connection that this node dialled."""
         outbound = Outbound(link, peer, Stream(self._core.settings), now)

@@ -81,7 +81,8 @@ class Status:
     synced: bool
     """Dialler only: its comparisons at this connection are done, nothing of them is pending."""
     version: int
-    """Rises whenever the claims change; an older one that arrives late changes nothing."""
+    """Rises whenever the claims change, and from one life of a member to the next; an older one
+    that arrives late changes nothing."""
     claims: tuple[str, ...]
     """The homes the sender acts for."""
     echo: bool

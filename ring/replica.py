@@ -96,8 +96,11 @@ class Replica:
 
     @property
     def settled(self) -> bool:
-        """Whether it is ready, has compared with every member that is up, and owes nobody."""
-        return self._core.ready and self._settling.all_synced and self._links.all_acknowledged
+        """Whether it is ready, and has compared all it keeps with every member that is up.
+
+        So another member may be lost now.
+        """
+        return self._core.ready and self._settling.all_synced
 
     @property
     def claims(self) -> frozenset[str]:
@@ -150,7 +153,7 @@ class Replica:
 
     def start(self, now: float) -> list[Effect]:
         """Begin: dial every other member, the successor first."""
-        self._settling.started_at = now
+        self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
         for name in self._core.ring.preference_list(self._core.name)[1:]:

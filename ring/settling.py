@@ -69,6 +69,11 @@ class Settling:
 
     # --- Inputs ---
 
+    def start(self, now: float) -> None:
+        """Begin this life; its claims count above those of an earlier one of the same member."""
+        self.started_at = now
+        self._status_version = self._core.clock.tick(now)
+
     def on_up(self, peer: str, now: float) -> None:
         """Begin anew with a member: what was known ended with the last connection."""
         self._up_since[peer] = now
@@ -79,8 +84,10 @@ class Settling:
         view = self._core.view
         member = view.peers[peer]
         if member.liveness is Liveness.UNDETERMINED:
-            acting = [home for home in self._homes() if home in view.claims]
-            member.returning |= any(not self._comparing.is_heard(home, peer) for home in acting)
+            member.returning |= any(
+                peer in self._rivals[home] or not self._comparing.is_heard(home, peer)
+                for home in view.claims
+            )
         self._forget_all(peer)
 
     def on_down(self) -> None:

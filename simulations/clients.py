@@ -48,6 +48,9 @@ class Clients:
         self._wander = wander
         self.counts: dict[str, int] = {}
         self.stopped = False
+        self.hot: SessionId | None = None
+        """The session that everybody looks at: that of the latest receipt, once it is asked for."""
+        self.hot_owner = ""
         self.sessions: list[SessionId] = []
         self._retired: set[tuple[int, SessionId]] = set()
         self._versions = count(1)
@@ -55,6 +58,10 @@ class Clients:
         self._ids = Random(f"{seed}/ids".encode())
         for client in range(number):
             self._think(client)
+
+    def look_away(self) -> None:
+        """Look at no session in particular, until the next receipt."""
+        self.hot = None
 
     def read_everything(self) -> None:
         """Have client 0 look every session up once, at its home."""
@@ -85,6 +92,9 @@ class Clients:
         session_id = random.choice(self.sessions[-40:])
         wanders = self._wander and random.random() < 0.1
         node = random.choice(running) if wanders else self._route(session_id)
+        if self.hot is not None and random.random() < 0.5:
+            self._operate(client, Kind.FIND, self.hot, self._route(self.hot), then=True)
+            return
         kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END), (50, 46, 4))[0]
         if kind is Kind.SAVE and (client, session_id) in self._retired:
             kind = Kind.FIND
@@ -130,6 +140,8 @@ class Clients:
         self.counts[key] = self.counts.get(key, 0) + 1
         self.checker.on_returned(operation)
         if isinstance(reply, Saved):
+            if self.hot is None and not reply.degraded and reply.holders:
+                self.hot, self.hot_owner = session_id, reply.holders[0]
             self._check_honest(operation, session_id)
         if then:
             self._think(operation.client)

@@ -75,6 +75,8 @@ class End:
     take: Callable[[], Message | None]
     receive: Callable[[Message], None]
     closed: Callable[[], None]
+    delays_s: tuple[float, float]
+    """How long a message from here takes, at least and at most."""
     under_way: int = 0
     last_arrival: float = 0.0
 
@@ -85,7 +87,6 @@ class Connection:
 
     scheduler: Scheduler
     random: Random
-    delays_s: tuple[float, float]
     dialler: End
     acceptor: End
     alive: bool = True
@@ -101,7 +102,7 @@ class Connection:
             if message is None:
                 return
             end.under_way += 1
-            arrival = self.scheduler.now + self.random.uniform(*self.delays_s)
+            arrival = self.scheduler.now + self.random.uniform(*end.delays_s)
             end.last_arrival = max(end.last_arrival, arrival)
             delay = end.last_arrival - self.scheduler.now
             self.scheduler.after(delay, partial(self._arrive, end, message))
@@ -118,4 +119,5 @@ class Connection:
         if self.alive:
             self.alive = False
             for end in noticed_by:
-                self.scheduler.after(self.random.uniform(*self.delays_s), end.closed)
+                delay = self.random.uniform(*self.other(end).delays_s)
+                self.scheduler.after(delay, end.closed)

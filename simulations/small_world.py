@@ -3,6 +3,8 @@
 Rules:
 - A plan is data: what happens, and when at the earliest. A crash waits until every live node
   says that it is settled, since only then is the memory of another one free to be lost.
+- Hot: the crash hits whoever has just given a receipt, and everybody reads that session next; every
+  second way between members is slow. Uniform faults on uniform links find next to nothing.
 - Resets and cuts wait for nothing: they lose no memory.
 - In the end everything is healed and restarted; then every session is read once more, and all
   holders of a home must hold the same.
@@ -37,6 +39,8 @@ class Fault:
     """crash, crash_again (while it recovers), crash_all, reset, cut."""
     nodes: tuple[str, ...] = ()
     for_s: float = 1.0
+    hot: bool = False
+    """Instead of ``nodes``, the acting owner of the next receipt, up to 60 ms after it."""
     disk: str = "kept"
     """What a crashed node finds when it comes back: kept, lost, or old."""
 
@@ -69,7 +73,8 @@ def draw_plan(seed: int) -> Plan:
     members = random.choice((1, 2, 3, 3, 3, 4, 5))
     copies = random.choice((2, 2, 3)) if members > 2 else 2
     delays_s = random.choice(((0.001, 0.004), (0.005, 0.18)))
-    shape = Shape(members, copies, delays_s, SMALL_WORLD_SETTINGS)
+    slow_factor = random.choice((1, 20, 100)) if delays_s[1] < 0.1 else 1
+    shape = Shape(members, copies, delays_s, slow_factor, SMALL_WORLD_SETTINGS)
     names = "abcdefghi"[:members]
     faults, at = list[Fault](), 1.0
     while at < 28:
@@ -82,7 +87,8 @@ def draw_plan(seed: int) -> Plan:
             disk = random.choice(("kept", "lost", "old"))
             # All copies but one may be lost at the same time.
             nodes = tuple(random.sample(names, random.randint(1, min(copies, members) - 1)))
-            faults.append(Fault(at, kind, nodes, random.uniform(0.05, 4), disk))
+            hot = len(nodes) == 1 and random.random() < 0.6
+            faults.append(Fault(at, kind, nodes, random.uniform(0.05, 4), hot, disk))
         else:
             pair = tuple(random.sample(names, 2))
             faults.append(Fault(at, kind, pair, random.uniform(0.1, 3)))
@@ -98,7 +104,7 @@ def run(plan: Plan) -> Report:
     durability = Durability.DISK if plan.shape.members == 1 else Durability.BACKUP_AND_DISK
     whole = not any(fault.kind == "cut" for fault in plan.faults)
     clients = Clients(world, checker, plan.seed, plan.clients, durability, wander=whole)
-    _run_faults(world, plan)
+    _run_faults(world, clients, plan)
     world.scheduler.run_until(max(world.now, plan.duration_s))
     clients.stopped = True
     world.heal()
@@ -121,7 +127,7 @@ def _settle(world: World) -> bool:
     return world.scheduler.run_while(lambda: not world.all_settled(), SETTLE_LIMIT_S)
 
 
-def _run_faults(world: World, plan: Plan) -> None:
+def _run_faults(world: World, clients: Clients, plan: Plan) -> None:
     old = {name: dict(disk) for name, disk in world.disks.items()}
     for fault in plan.faults:
         if fault.at > world.now:
@@ -138,7 +144,10 @@ def _run_faults(world: World, plan: Plan) -> None:
             continue
         if not _settle(world):
             return
-        for name in fault.nodes:
+        if fault.kind == "crash_all":
+            world.scheduler.run_while(lambda: not world.all_stored(), SETTLE_LIMIT_S)
+        nodes = _wait_for_receipt(world, clients, plan) if fault.hot else fault.nodes
+        for name in nodes:
             if name in world.processes:
                 world.crash(name)
             if fault.disk != "kept":
@@ -147,13 +156,24 @@ def _run_faults(world: World, plan: Plan) -> None:
         if fault.kind == "crash_all":
             old = {name: dict(disk) for name, disk in world.disks.items()}
         world.scheduler.run_until(world.now + fault.for_s)
-        for name in fault.nodes:
+        for name in nodes:
             world.start(name)
         if fault.kind == "crash_again":
             world.scheduler.run_until(world.now + fault.for_s / 8)
-            for name in fault.nodes:
+            for name in nodes:
                 world.crash(name)
                 world.start(name)
+
+
+def _wait_for_receipt(world: World, clients: Clients, plan: Plan) -> tuple[str, ...]:
+    """Let time pass until shortly after an undegraded receipt; return the name that gave it."""
+    clients.look_away()
+    world.scheduler.run_while(lambda: clients.hot is None, 5.0)
+    if clients.hot is None or not world.all_settled():
+        return ()
+    pause = Random(f"{plan.seed}/{world.now}".encode()).uniform(0, 0.06)
+    world.scheduler.run_until(world.now + pause)
+    return (clients.hot_owner,) if world.all_settled() else ()
 
 
 def _check_convergence(world: World, checker: Checker) -> None:

@@ -32,6 +32,8 @@ class Shape:
     members: int = 3
     copies: int = 2
     delays_s: tuple[float, float] = (0.001, 0.004)
+    slow_factor: float = 1.0
+    """How many times longer every second way between two members takes, drawn for each way."""
     settings: Settings = Settings()
     stores: bool = True
 
@@ -73,6 +75,12 @@ class World:
         self._random = {
             key: Random(f"{seed}/{key}".encode()) for key in ("network", "disk", "node", "dial")
         }
+        ways = Random(f"{seed}/ways".encode())
+        self._slowness = {
+            (one, other): ways.choice((1.0, shape.slow_factor))
+            for one in self.ring.names
+            for other in self.ring.names
+        }
         self._links = 0
         self._numbers = 0
 
@@ -111,8 +119,12 @@ class World:
         return [self.processes[name] for name in self.ring.names if name in self.processes]
 
     def all_settled(self) -> bool:
-        """Return whether every live node says that it is ready, owes nobody, and has stored all."""
-        return all(p.replica.settled and not (p.dirty or p.writing) for p in self.running())
+        """Return whether every live node says that another one may be lost."""
+        return all(process.replica.settled for process in self.running())
+
+    def all_stored(self) -> bool:
+        """Return whether every live node's disk has all that it was given."""
+        return not any(process.dirty or process.writing for process in self.running())
 
     # --- The network ---
 
@@ -156,14 +168,14 @@ class World:
                 network.uniform(*self.shape.delays_s), partial(self._refused, process, peer)
             )
             return
-        dialler, acceptor = self._end(process), self._end(there)
-        connection = Connection(self.scheduler, network, self.shape.delays_s, dialler, acceptor)
+        dialler, acceptor = self._end(process, peer), self._end(there, process.name)
+        connection = Connection(self.scheduler, network, dialler, acceptor)
         there.connections[acceptor.link] = (connection, acceptor)
         process.connections[dialler.link] = (connection, dialler)
         self.scheduler.note("accepted", process.name, peer)
         self._perform(there, there.replica.on_accepted(acceptor.link, process.name, self.now))
         self.scheduler.after(
-            network.uniform(*self.shape.delays_s),
+            network.uniform(*acceptor.delays_s),
             partial(self._linked, process, peer, connection, dialler),
         )
 
@@ -183,7 +195,7 @@ class World:
             self._dial(process, peer, self._random["dial"].uniform(*REDIAL_S))
             self._perform(process, process.replica.on_unreachable(peer, self.now))
 
-    def _end(self, process: Process) -> End:
+    def _end(self, process: Process, far: str) -> End:
         self._links += 1
         link = LinkId(self._links)
 
@@ -199,7 +211,9 @@ class World:
             if process.alive and process.connections.pop(link, None) is not None:
                 self._perform(process, process.replica.on_closed(link, self.now))
 
-        return End(link, take, receive, closed)
+        slowness = self._slowness[process.name, far]
+        shortest, longest = self.shape.delays_s
+        return End(link, take, receive, closed, (shortest * slowness, longest * slowness))
 
     # --- What a driver does ---
 
