@@ -36,6 +36,8 @@ class Peer:
     liveness: Liveness = Liveness.UNDETERMINED
     returning: bool = False
     """Undetermined, and it may have acted meanwhile: nothing is answered without its word."""
+    unusable: bool = False
+    """It lives, but its words break the protocol, as with a clock that is far ahead."""
     ready: bool = False
     claims: frozenset[str] = frozenset()
     claims_version: int = -1

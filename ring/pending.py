@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import Acks, Changes
-from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX
+from ring.record import EMPTY_FRAGMENT, is_sendable
 from ring.settings import Settings
 from ring.table import Table
 
@@ -63,7 +63,7 @@ class Stream:
         while self._pending and room > 0:
             session_id = next(iter(self._pending))
             portable = table.portable(session_id, now, self._pending[session_id])
-            if len(portable) > SENDABLE_BYTES_MAX:
+            if portable and not is_sendable(portable):
                 del self._pending[session_id]
                 continue
             size += len(session_id) + len(portable)

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from ring.core import Core
 from ring.identity import LinkId, SessionId, home_of
+from ring.liveness import Liveness
 from ring.messages import End, Failed, Failure, Reply, Save, Saved
 
 Origin: TypeAlias = LinkId | None
@@ -38,10 +39,6 @@ class Waiter:
     def lacks_disk(self) -> bool:
         """Whether this node's disk is asked for and does not have the change."""
         return self.request.durability.wants_disk and not self.on_disk
-
-    def lacks_backup(self) -> bool:
-        """Whether a backup is asked for and none holds the change."""
-        return self.request.durability.wants_backup and not self.held_by
 
 
 class Receipts:
@@ -114,26 +111,35 @@ class Receipts:
         waiters = self._waiting.get(session_id)
         if not waiters:
             return
-        backups = self._core.view.targets(home_of(session_id))
+        # One whose link was lost a moment ago may be back in another.
+        alone = not (
+            self._core.view.targets(home_of(session_id))
+            or self._core.view.peers_in(Liveness.UNDETERMINED)
+        )
         left = []
         for waiter in waiters:
-            waits = (waiter.lacks_backup() and backups) or (
+            waits = (self._lacks_backup(waiter) and not alone) or (
                 waiter.lacks_disk() and not waiter.disk_failed
             )
             if waits and (now is None or waiter.deadline > now):
                 left.append(waiter)
             else:
                 waiter.answered = True
-                self._respond(waiter.origin, self._reply(waiter, alone=not backups))
+                self._respond(waiter.origin, self._reply(waiter, alone=alone))
         if left:
             self._waiting[session_id] = left
         else:
             del self._waiting[session_id]
 
+    def _lacks_backup(self, waiter: Waiter) -> bool:
+        """Return whether a backup is asked for, and configured, and none holds the change."""
+        kept = min(self._core.ring.copies, len(self._core.ring.names))
+        return waiter.request.durability.wants_backup and kept > 1 and not waiter.held_by
+
     def _reply(self, waiter: Waiter, *, alone: bool) -> Saved | Failed:
         """Return the answer to a write as it stands now, complete or not."""
         request, name = waiter.request, self._core.name
-        lacks_backup = waiter.lacks_backup() and len(self._core.ring.names) > 1
+        lacks_backup = self._lacks_backup(waiter)
         if request.refuse and (waiter.lacks_disk() or (lacks_backup and not alone)):
             return Failed(
                 request.number,

@@ -334,7 +334,7 @@ def is_sendable(portable: bytes) -> bool:
     Two sides of a cut may together make of a session more than either of them would let a client
     write. Such a record stays where it is, until its client makes it smaller.
     """
-    return 0 < len(portable) <= SENDABLE_BYTES_MAX
+    return 0 < len(portable) <= SENDABLE_BYTES_MAX and _count(portable) <= ENTRIES_MAX
 
 
 def held_digest(held: bytes) -> int:
@@ -383,6 +383,16 @@ def aged(portable: bytes, absence_s: float) -> bytes:
     accessed, idle_ms = _ACCESS.unpack_from(portable, 1)
     older = min(IDLE_MS_MAX, idle_ms + max(0, round(absence_s * 1000)))
     return portable[:1] + _ACCESS.pack(accessed, older) + portable[1 + _ACCESS.size :]
+
+
+def _count(portable: bytes) -> int:
+    """Return how many entries a portable form made here has, by its array's header."""
+    start = 1 + _ACCESS.size if portable[0] & _HAS_ACCESSED else 1
+    head = portable[start]
+    if head < 0xDC:
+        return (head & 15) // 2
+    length = 2 if head == 0xDC else 4
+    return int.from_bytes(portable[start + 1 : start + 1 + length], "big") // 2
 
 
 def _portable(flags: int, accessed: Stamp, accessed_at: float, now: float, body: bytes) -> bytes:

@@ -177,6 +177,7 @@ class Replica:
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         """A connection to ``peer`` was refused, or its handshake was not done in time."""
         member = self._core.view.peers[peer]
+        member.unusable = False
         if member.liveness is Liveness.UNDETERMINED:
             self._note_down(member)
             self._review(now)
@@ -210,15 +211,17 @@ class Replica:
         """Forget a connection; ``unusable``: nothing that its member says can be relied on."""
         connection = self._links.remove(link)
         peers = self._core.view.peers
+        if unusable and connection is not None and connection.peer is not None:
+            peers[connection.peer].unusable = True
         if isinstance(connection, Inbound):
             if connection.peer is not None and peers[connection.peer].inbound == link:
                 peers[connection.peer].inbound = None
                 peers[connection.peer].synced = False
         elif connection is not None:
             member = peers[connection.peer]
-            if unusable or member.liveness is not Liveness.UP:
+            if unusable:
                 self._note_down(member)
-            else:
+            elif member.liveness is Liveness.UP:
                 self._core.view.set_liveness(member, Liveness.UNDETERMINED)
             self._receipts.on_link_lost(member.name)
             self._settling.on_link_lost(member.name)
@@ -230,6 +233,7 @@ class Replica:
 
     def _note_up(self, member: Peer, now: float) -> None:
         """``member`` has said what it is, on this node's own link to it."""
+        member.unusable = False
         self._core.view.set_liveness(member, Liveness.UP)
         self._core.notice("member_up", peer=member.name)
         self._settling.on_up(member.name, now)
@@ -248,7 +252,8 @@ class Replica:
         """
         self._core.view.set_liveness(member, Liveness.UNDETERMINED)
         member.returning = True
-        self._core.emit(Dial(member.name))
+        if member.name not in self._links.outbound:
+            self._core.emit(Dial(member.name))
 
     # --- Messages ---
 
@@ -417,13 +422,14 @@ class Replica:
         connections += [each for each in self._links.inbound.values() if each.peer is not None]
         for connection in connections:
             if connection.heard_at < silent_before:
+                never_spoke = connection.peer not in self._core.view.up
                 self._links.close(connection.link, "silent for too long")
-                self._lose(connection.link, now)
+                self._lose(connection.link, now, unusable=never_spoke)
         for outbound in self._links.outbound.values():
             status = self._settling.status(now, synced=outbound.synced)
             self._links.show_status(outbound, status)
-        if self._comparing.give_up_stalled(now) or not self._core.ready:
-            self._review(now)
+        self._comparing.give_up_stalled(now)
+        self._review(now)
 
     # --- Conclusions ---
 

@@ -301,7 +301,7 @@ class Serving:
                 self._deny(errand, now)
             else:
                 self._park(errand, "members that may hold it are missing", now)
-        elif held is not None and not held_is_whole(held):
+        elif held is not None and not held_is_whole(held) and not isinstance(request, End):
             self._park(errand, "only a part of it has arrived", now)
         elif isinstance(request, Find):
             assert held is not None

@@ -1,4 +1,4 @@
-"""The replica's numbers: every interval, time-out and limit, with what larger and smaller do.
+"""The replica's numbers that an operator or a simulation changes, with what larger and smaller do.
 
 Rule: all durations are seconds, all sizes bytes, both inclusive. The defaults suit a local
 network; simulations draw others for each seed.

@@ -147,12 +147,14 @@ class Settling:
             self._held[home] = holders
 
     def _note_claimants(self) -> None:
-        """Note who acts, and compare again with whoever has done so beside this node."""
+        """Note who acts, and compare again when somebody beside this node has stopped."""
         view = self._core.view
         for home in self._core.ring.names:
             claimants = frozenset(peer.name for peer in view.peers.values() if home in peer.claims)
-            for name in self._rivals.get(home, frozenset()) - claimants:
-                self._comparing.forget(home, name)
+            if self._rivals.get(home, frozenset()) - claimants:
+                # Its last writes may be with any holder that it named in a receipt.
+                for name in view.peers:
+                    self._comparing.forget(home, name)
             self._rivals[home] = claimants if home in view.claims else frozenset()
             heard = any(self._comparing.is_heard(home, name) for name in claimants)
             if heard and home in self._held:
@@ -169,13 +171,20 @@ class Settling:
 
     def _start_comparisons(self, now: float) -> None:
         view = self._core.view
+        # Nobody acts for these until this node does: their members are heard at once.
+        awaited = {
+            home
+            for home in self._core.ring.names
+            if self._core.ready and home not in view.claims and view.is_first_in_line(home)
+        }
         for home in self._homes():
             if self._comparing.is_listening(home):
                 continue
             for name in self._core.ring.preference_list(home):
                 if name == self._core.name or self._comparing.is_heard(home, name):
                     continue
-                if view.peers[name].liveness is Liveness.UP and self._is_its_turn(name, now):
+                up = view.peers[name].liveness is Liveness.UP
+                if up and (home in awaited or self._is_its_turn(name, now)):
                     self._comparing.start(home, name, now)
                     break
 
@@ -196,9 +205,12 @@ class Settling:
         if not all(self._is_synced(peer.name) and self._has_synced(peer, now) for peer in up):
             return False
         someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
-        if not someone_was_ready and now < self.started_at + core.settings.join_timeout_s:
-            return False
         if not someone_was_ready:
+            # Who lives and cannot be understood may know more, and will: its clock or ours is off.
+            if any(peer.unusable for peer in peers):
+                return False
+            if now < self.started_at + core.settings.join_timeout_s:
+                return False
             core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True
         self._covered.update(core.ring.names)

@@ -22,12 +22,12 @@ from ring.identity import RANDOM_CHARS, SessionId, home_of
 from ring.record import (
     BUCKETS,
     EMPTY_FRAGMENT,
-    SENDABLE_BYTES_MAX,
     Record,
     held_digest,
     held_due,
     held_is_whole,
     held_portable,
+    is_sendable,
 )
 
 SHARDS: Final = 64
@@ -120,7 +120,7 @@ class Table:
         One that has outgrown every frame is answered by a fragment without an entry.
         """
         portable = self.portable(session_id, now)
-        return portable if len(portable) <= SENDABLE_BYTES_MAX else EMPTY_FRAGMENT
+        return portable if not portable or is_sendable(portable) else EMPTY_FRAGMENT
 
     def put(self, session_id: SessionId, record: Record) -> None:
         """Hold ``record`` under this id in place of what was there."""

@@ -48,6 +48,8 @@ class Process:
     alive: bool = True
     connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
     redialling: set[str] = field(factory=set)
+    linked: dict[str, LinkId] = field(factory=dict)
+    """By member: the latest connection that this process dialled."""
     replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
     writing: set[SessionId] = field(factory=set)
     dirty: dict[SessionId, None] = field(factory=dict)
@@ -152,7 +154,8 @@ class World:
         return next((p.name for p in self.running() if far.link in p.connections), "")
 
     def _dial(self, process: Process, peer: str, delay_s: float) -> None:
-        if peer not in process.redialling:
+        linked = peer in process.linked and process.linked[peer] in process.connections
+        if peer not in process.redialling and not linked:
             process.redialling.add(peer)
             self.scheduler.after(delay_s, partial(self._reach, process, peer))
 
@@ -186,6 +189,7 @@ class World:
         if not connection.alive:
             self._refused(process, peer)
             return
+        process.linked[peer] = end.link
         self._perform(process, process.replica.on_linked(peer, end.link, self.now))
         connection.pump(end)
 
@@ -210,6 +214,8 @@ class World:
         def closed() -> None:
             if process.alive and process.connections.pop(link, None) is not None:
                 self._perform(process, process.replica.on_closed(link, self.now))
+                if process.linked.get(far) == link:
+                    self._dial(process, far, self._random["dial"].uniform(0, 0.001))
 
         slowness = self._slowness[process.name, far]
         shortest, longest = self.shape.delays_s
