@@ -14,7 +14,7 @@ from typing import assert_never
 
 from attrs import define, field, frozen
 
-from ring import Clock, LinkId, Member, Replica, Ring, SessionId, Settings
+from ring import Clock, LinkId, Liveness, Member, Replica, Ring, SessionId, Settings
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.messages import Message, Reply, Request
 from simulations.network import Connection, End, Scheduler
@@ -121,8 +121,16 @@ class World:
         return [self.processes[name] for name in self.ring.names if name in self.processes]
 
     def all_settled(self) -> bool:
-        """Return whether every live node says that another one may be lost."""
-        return all(process.replica.settled for process in self.running())
+        """Return whether every live node says that another one may be lost, and sees the others.
+
+        A crash of one side of a cut is a second fault before the first is over.
+        """
+        names = self.processes.keys()
+        for process in self.running():
+            down = {n for n, it in process.replica.liveness.items() if it is not Liveness.UP}
+            if not process.replica.settled or down & names:
+                return False
+        return True
 
     def all_stored(self) -> bool:
         """Return whether every live node's disk has all that it was given."""
