@@ -69,13 +69,30 @@ def test_a_member_is_up_with_its_first_word_and_not_before() -> None:
     assert replica.liveness == {"b": Liveness.UP}
 
 
-def test_a_member_that_hangs_up_before_its_first_word_is_down() -> None:
+def test_a_member_that_hangs_up_before_its_first_word_is_as_it_was() -> None:
+    """Nothing was learned of it."""
     replica = a_replica("ab")
     replica.start(NOW)
     replica.on_linked("b", LinkId(1), NOW)
-    effects = replica.on_closed(LinkId(1), NOW)
-    assert Dial("b") in effects
+    assert Dial("b") in replica.on_closed(LinkId(1), NOW)
+    assert replica.liveness == {"b": Liveness.UNDETERMINED}
+    replica.on_unreachable("b", NOW)
+    replica.on_linked("b", LinkId(2), NOW)
+    replica.on_closed(LinkId(2), NOW)
     assert replica.liveness == {"b": Liveness.DOWN}
+
+
+def test_a_member_that_never_says_a_word_is_down_after_a_while() -> None:
+    """It accepts connections, and nothing more: a stopped process does."""
+    rig = Rig(start="ab")
+    rig.backs_off = True
+    for name in "ab":
+        rig.hold_back("c", name)
+    rig.begin("c")
+    rig.pass_time(5)
+    assert rig.replicas["a"].liveness["c"] is Liveness.DOWN
+    rig.pass_time(10)
+    assert rig.replicas["b"].liveness["c"] is Liveness.DOWN
 
 
 def test_a_newer_connection_of_a_member_closes_its_older_one() -> None:
@@ -152,10 +169,10 @@ def test_a_member_that_refuses_everybody_serves_nothing_of_its_own() -> None:
     rig.begin("a", ahead_s=-DAY_S - 3600)
     rig.pass_time(30)
     assert not rig.is_ready("a")
-    asked = rig.find("a", ID)
+    asked, elsewhere = rig.find("a", ID), rig.find("b", ID)
     rig.pass_time(6)
     assert not isinstance(asked.reply, Found)
-    assert value_of(rig.find("b", ID).reply) == b"\x02"
+    assert value_of(elsewhere.reply) == b"\x02"
 
 
 def test_a_member_that_always_sends_garbage_stops_nobody() -> None:

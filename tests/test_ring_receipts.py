@@ -117,10 +117,10 @@ def test_a_ring_of_one_is_never_degraded_for_lack_of_a_backup(durability: Durabi
     assert receipt(rig.save("a", ID, CHANGE, durability=durability)) == kept("a")
 
 
-def test_a_ring_of_one_copy_waits_for_nobody() -> None:
-    """Nobody else is to hold it: asked for a backup all the same, it says that there is none."""
+def test_a_ring_of_one_copy_is_never_degraded_for_lack_of_a_backup() -> None:
+    """None was asked to hold it."""
     rig = a_ring(copies=1)
-    assert receipt(rig.save("a", ID, CHANGE)) == kept("a", degraded=True)
+    assert receipt(rig.save("a", ID, CHANGE)) == kept("a")
     assert rig.replicas["b"].record(ID) is None
 
 
@@ -181,6 +181,20 @@ def test_a_backup_whose_link_was_renewed_is_asked_again() -> None:
     assert asked.waits
     rig.held_back = {("c", "a")}
     rig.reset("a", "b")
+    assert receipt(asked) == kept("a", "b")
+
+
+def test_a_receipt_waits_for_a_backup_whose_link_was_lost_a_moment_ago() -> None:
+    """It may be back in another moment."""
+    rig = Rig("ab", stores=False)
+    rig.create("a", ID, cart=b"\x01")
+    rig.hold_back("b", "a")
+    asked = rig.save("a", ID, CHANGE)
+    rig.stalled |= {("a", "b"), ("b", "a")}
+    rig.reset("a", "b")
+    assert asked.waits
+    rig.held_back.clear()
+    rig.heal("a", "b")
     assert receipt(asked) == kept("a", "b")
 
 
