@@ -22,6 +22,7 @@ from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Links, Outbound
 from ring.messages import Compare, Compared, Listing, Records
+from ring.record import is_sendable
 from ring.replication import Replication
 from ring.table import bucket_of
 
@@ -145,7 +146,7 @@ class Comparing:
         listed = set(message.buckets)
         if not listed.issuperset(map(bucket_of, theirs)):
             raise RemoteProtocolError("lists a session of another bucket")
-        self._exchange(comparison, theirs, message.buckets)
+        self._exchange(comparison, theirs, message.buckets, now)
 
     def on_compared(self, outbound: Outbound, message: Compared, now: float) -> bool:
         """Note that an answer is complete; return whether the member is heard with it."""
@@ -183,7 +184,11 @@ class Comparing:
         return theirs
 
     def _exchange(
-        self, comparison: Comparison, theirs: dict[SessionId, int], buckets: Iterable[int]
+        self,
+        comparison: Comparison,
+        theirs: dict[SessionId, int],
+        buckets: Iterable[int],
+        now: float,
     ) -> None:
         """Ask for what differs or is lacking here, and send what the member lacks."""
         home, peer = comparison.home, comparison.peer
@@ -196,8 +201,9 @@ class Comparing:
                 self._replication.mark(peer, session_id, ())
         if peer in self._core.view.targets(home):
             for session_id in [each for each in ours if each not in theirs]:
-                comparison.owed.add(session_id)
-                self._replication.mark(peer, session_id, None)
+                if is_sendable(self._core.table.portable(session_id, now)):
+                    comparison.owed.add(session_id)
+                    self._replication.mark(peer, session_id, None)
 
     def _maybe_finish(self, comparison: Comparison) -> None:
         if comparison.finished:

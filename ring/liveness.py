@@ -36,6 +36,8 @@ class Peer:
     liveness: Liveness = Liveness.UNDETERMINED
     returning: bool = False
     """Undetermined, and it may have acted meanwhile: nothing is answered without its word."""
+    returning_since: float | None = None
+    """When that began; it may come and go for a while before it is heard or down."""
     unusable: bool = False
     """It lives, but its words break the protocol, as with a clock that is far ahead."""
     ready: bool = False
@@ -92,6 +94,8 @@ class View:
         """Note how ``peer`` is; whoever is not up has said nothing that counts."""
         was_away = peer.returning or peer.liveness is Liveness.DOWN
         peer.returning = was_away and liveness is Liveness.UNDETERMINED
+        if liveness is Liveness.DOWN:
+            peer.returning_since = None
         peer.liveness = liveness
         if liveness is not Liveness.UP:
             peer.forget_status()

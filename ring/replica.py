@@ -224,7 +224,7 @@ class Replica:
             elif member.liveness is Liveness.UP:
                 self._core.view.set_liveness(member, Liveness.UNDETERMINED)
             self._receipts.on_link_lost(member.name)
-            self._settling.on_link_lost(member.name)
+            self._settling.on_link_lost(member.name, now)
             self._serving.on_link_lost(connection, now)
             self._replication.resend_waiting(self._links.outbound)
             if redial:
@@ -245,13 +245,14 @@ class Replica:
             self._core.alarm("member_down", peer=member.name)
             self._settling.on_down()
 
-    def _note_caller(self, member: Peer) -> None:
+    def _note_caller(self, member: Peer, now: float) -> None:
         """``member``, which is not up, has said what it is on a new link of its own.
 
         That it dials anew shows that it had lost its link: it may have called this node down.
         """
         self._core.view.set_liveness(member, Liveness.UNDETERMINED)
         member.returning = True
+        self._settling.note_returning(member, now)
         if member.name not in self._links.outbound:
             self._core.emit(Dial(member.name))
 
@@ -337,7 +338,7 @@ class Replica:
                 news = True
         else:
             if not inbound.greeted and peer.liveness is not Liveness.UP:
-                self._note_caller(peer)
+                self._note_caller(peer, now)
                 news = True
             inbound.greeted = True
             news |= peer.synced != status.synced

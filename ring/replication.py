@@ -20,7 +20,7 @@ from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
-from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, Record
+from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, Record, is_sendable
 from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400
@@ -156,30 +156,41 @@ class Replication:
         self._links.wake(inbound)
 
     def on_acks(self, outbound: Outbound, acks: Acks, now: float) -> list[SessionId]:
-        """Take acknowledgements of this node's stream; return the sessions that the peer holds."""
-        held = []
+        """Take acknowledgements of this node's stream.
+
+        Returns:
+            The sessions that need nothing more: the peer holds them, or cannot be helped.
+        """
+        done = []
         for acknowledged in outbound.stream.acknowledge(acks):
             if acknowledged.theirs is None:
-                held.append(acknowledged.session_id)
+                done.append(acknowledged.session_id)
                 self._receipts.on_held(acknowledged.session_id, outbound.peer, acknowledged.version)
-            else:
-                self._answer_different(outbound, acknowledged, acknowledged.theirs, now)
+            elif not self._answer_different(outbound, acknowledged, acknowledged.theirs, now):
+                done.append(acknowledged.session_id)
         self._links.wake(outbound)
-        return held
+        return done
 
     def _answer_different(
         self, outbound: Outbound, acknowledged: Acknowledged, theirs: bytes, now: float
-    ) -> None:
-        """Merge the peer's own record, then send what it lacks; equal by then, it says so."""
+    ) -> bool:
+        """Merge the peer's own record, then send what it lacks; equal by then, it says so.
+
+        Returns:
+            Whether there is something to send: False if a record has outgrown every frame.
+        """
         if theirs == EMPTY_FRAGMENT:
-            return  # It has outgrown every frame there: neither side can help the other.
+            return False
         session_id = acknowledged.session_id
         other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:
             self.merge(session_id, other, 0, (outbound.peer,))
         ours = self._core.table.get(session_id)
-        if ours is None:
-            self.mark(outbound.peer, session_id, None)
-            return
-        missing = ours.keys_unlike(other) if other.whole and not ours.ended else None
+        missing = None
+        if ours is not None and other.whole and not ours.ended:
+            missing = ours.keys_unlike(other)
+        portable = self._core.table.portable(session_id, now, missing)
+        if portable and not is_sendable(portable):
+            return False
         self.mark(outbound.peer, session_id, missing)
+        return True

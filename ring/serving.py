@@ -159,7 +159,7 @@ class Serving:
     def on_view_changed(self, now: float) -> None:
         """Try again what could not be placed before."""
         self._complete = frozenset(
-            home for home in self._core.view.claims if not self._settling.uncompared(home)
+            home for home in self._core.view.claims if not self._settling.uncompared(home, now)
         )
         for _ in range(min(len(self._parked), RETRIED_MAX)):
             self._attempt(self._parked.popleft(), now)
@@ -247,7 +247,7 @@ class Serving:
     def _look_up(self, errand: Errand, home: str, asked: Set[str], now: float) -> None:
         """Ask for the session whoever may know more of it, then carry out the request."""
         session_id = errand.request.session_id
-        whom = self._whom_to_ask(errand.request, home) - asked
+        whom = self._whom_to_ask(errand.request, home, now) - asked
         if not whom:
             self._carry_out(errand, now)
             return
@@ -265,9 +265,9 @@ class Serving:
             asking.waiting_for.add(peer)
         asking.errands.append(errand)
 
-    def _whom_to_ask(self, request: Request, home: str) -> set[str]:
+    def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""
-        whom = set() if home in self._complete else self._settling.uncompared(home)
+        whom = set() if home in self._complete else self._settling.uncompared(home, now)
         held = self._core.table.held(request.session_id)
         if held is not None and held_is_whole(held):
             return whom

@@ -40,13 +40,14 @@ class Settling:
 
     # --- What the others ask of it ---
 
-    def uncompared(self, home: str) -> set[str]:
+    def uncompared(self, home: str, now: float) -> set[str]:
         """Return the members that may know more of ``home`` than this node, which acts for it.
 
-        They are up and were not heard, act for it as well, or come back and may have acted.
+        They are up and were not heard, act for it as well, or come back and may have acted. Whoever
+        comes and goes without being heard is waited for as long as for a comparison.
         """
         peers = self._core.view.peers.values()
-        return self._unheard(home) | {peer.name for peer in peers if home in peer.claims}
+        return self._unheard(home, now) | {peer.name for peer in peers if home in peer.claims}
 
     @property
     def all_synced(self) -> bool:
@@ -79,7 +80,7 @@ class Settling:
         self._up_since[peer] = now
         self._forget_all(peer)
 
-    def on_link_lost(self, peer: str) -> None:
+    def on_link_lost(self, peer: str, now: float) -> None:
         """Forget the comparisons with a member; what it had to tell, it still has to tell."""
         view = self._core.view
         member = view.peers[peer]
@@ -88,7 +89,13 @@ class Settling:
                 peer in self._rivals[home] or not self._comparing.is_heard(home, peer)
                 for home in view.claims
             )
+            self.note_returning(member, now)
         self._forget_all(peer)
+
+    def note_returning(self, member: Peer, now: float) -> None:
+        """Begin to wait for a member that comes back, unless that has begun already."""
+        if member.returning and member.returning_since is None:
+            member.returning_since = now
 
     def on_down(self) -> None:
         """Compare again what this node does not act for, since the one who acted may be gone.
@@ -116,6 +123,9 @@ class Settling:
 
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
+        for peer in self._core.view.peers.values():
+            if peer.returning_since is not None and self._is_synced(peer.name):
+                peer.returning_since = None
         self._note_holders()
         self._note_claimants()
         self._start_comparisons(now)
@@ -232,7 +242,7 @@ class Settling:
         for home in core.ring.names:
             if not (core.ready and view.is_first_in_line(home)):
                 continue
-            if home in view.claims or not (undetermined or self._unheard(home)):
+            if home in view.claims or not (undetermined or self._unheard(home, now)):
                 claims.add(home)
         if claims == view.claims:
             return False
@@ -249,13 +259,17 @@ class Settling:
 
     # --- Bookkeeping ---
 
-    def _unheard(self, home: str) -> set[str]:
-        return {
-            name
-            for name, peer in self._core.view.peers.items()
-            if peer.returning
-            or (peer.liveness is Liveness.UP and not self._comparing.is_heard(home, name))
-        }
+    def _unheard(self, home: str, now: float) -> set[str]:
+        since = now - self._core.settings.settle_timeout_s
+        unheard = set()
+        for name, peer in self._core.view.peers.items():
+            if peer.liveness is Liveness.UP:
+                awaited = not self._comparing.is_heard(home, name)
+            else:
+                awaited = peer.returning and (peer.returning_since or now) > since
+            if awaited:
+                unheard.add(name)
+        return unheard
 
     def _forget_all(self, peer: str) -> None:
         for home in self._core.ring.names:
