@@ -232,3 +232,13 @@ def test_a_session_that_grew_old_on_a_disk_is_not_served_after_a_restart() -> No
     rig.start("a")
     assert isinstance(rig.find("a", ID).reply, Absent)
     assert isinstance(rig.find("a", IDS[1]).reply, Found)
+
+
+def test_near_the_end_of_a_lifetime_a_read_touches_no_more_often() -> None:
+    """The due time comes near, but what is kept back stays what max idle says."""
+    rig = a_ring()
+    rig.save("a", ID, {LIFETIME: b"\x3c"})
+    rig.now += 9
+    rig.sent.clear()
+    assert isinstance(rig.find("a", ID, touch=True).reply, Found)
+    assert rig.sent == []

@@ -239,6 +239,19 @@ def test_a_listing_of_a_comparison_that_is_over_is_passed_over() -> None:
     assert not [each for _, each in rig.effects if isinstance(each, Close)]
 
 
+def test_what_is_meant_for_clients_is_passed_over_by_a_member() -> None:
+    rig = a_ring()
+    rig.deliver(rig.link("a", "b"), "b", Members("rig", ("a",), ("a:1",)))
+    assert rig.effects == []
+
+
+def test_an_echo_is_not_echoed() -> None:
+    """Two members would talk for ever."""
+    rig = a_ring()
+    rig.deliver(rig.link("b", "a"), "b", Status(Stamp(1), True, True, 2**63, ("b",), True))
+    assert not [each for each in rig.effects if each[0] == "a"]
+
+
 # --- Answers that belong to another ---
 
 

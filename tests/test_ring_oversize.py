@@ -151,3 +151,15 @@ def test_a_crowded_bucket_is_compared_in_frames_that_fit() -> None:
     assert len(listings) == 6
     tables = [rig.replicas[name]._core.table for name in "ab"]
     assert tables[0].buckets("a") == tables[1].buckets("a")
+
+
+def test_a_receipt_does_not_wait_for_a_stand_in_that_cannot_be_sent_it() -> None:
+    rig = a_ring()
+    rig.hold_back("b", "a")
+    asked = rig.save("a", ID, {b"large-0": None})
+    assert asked.waits
+    rig.kill("b")
+    rig.pass_time(1.1)
+    assert isinstance(asked.reply, Saved)
+    assert asked.reply.degraded
+    assert_sendable([each.message for each in rig.sent])

@@ -208,6 +208,19 @@ def test_when_the_only_backup_is_lost_the_receipt_is_degraded_at_once() -> None:
     assert receipt(asked) == kept("a", degraded=True)
 
 
+def test_a_backup_that_was_lost_before_the_receipt_is_complete_is_not_named() -> None:
+    """What it said ended with its connection: it may come back without its memory."""
+    rig = a_ring()
+    rig.disks["a"].stuck = True
+    asked = rig.save("a", ID, CHANGE, durability=Durability.BACKUP_AND_DISK)
+    rig.kill("b")
+    assert asked.waits
+    version, _ = rig.replicas["a"].persistent(ID, rig.now)
+    rig.perform("a", rig.replicas["a"].on_persisted({ID: version}, rig.now))
+    rig.run()
+    assert receipt(asked) == kept("a", "c", disk="a")
+
+
 def test_local_durability_waits_for_nobody() -> None:
     rig = a_ring()
     rig.hold_back("b", "a")

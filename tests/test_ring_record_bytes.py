@@ -218,6 +218,7 @@ NOT_RECORDS = {
     "a number": bytes([FULL]) + b"\x01",
     "text": portable_of(FULL, "k", ENTRY),
     "a text value": portable_of(FULL, b"k", "value of eight"),
+    "a number for a value": portable_of(FULL, b"k", 12345678),
     "half a row": portable_of(FULL, b"k"),
     "trailing bytes": portable_of(FULL, b"k", ENTRY) + b"\x00",
     "a cut": portable_of(FULL, b"k", ENTRY)[:-1],

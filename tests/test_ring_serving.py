@@ -1,5 +1,6 @@
 """Requests at the acting owner: found, not found, or not known yet; nothing in between."""
 
+import pytest
 from replicas import Rig
 from samples import IDS, NOW, session
 
@@ -254,3 +255,41 @@ def test_a_save_that_is_refused_names_the_failure() -> None:
     rig = a_ring(settings=Settings(attribute_bytes_max=10))
     assert why(rig.save("b", ID, {b"cart": bytes(11)}).reply) is Failure.TOO_LARGE
     assert why(rig.save("b", ID, {b"\x00x": b"\x01"}).reply) is Failure.INVALID
+
+
+def test_a_member_that_is_lost_after_the_request_was_over_is_nobodys_loss() -> None:
+    rig = a_ring(settings=Settings(suspect_after_s=20))
+    rig.hold_back("c", "a")
+    asked = rig.find("a", UNKNOWN)
+    rig.pass_time(5.2)
+    assert why(asked.reply) is Failure.UNAVAILABLE
+    rig.kill("c")
+    assert isinstance(rig.find("a", UNKNOWN).reply, Absent)
+
+
+def test_only_so_many_denials_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers can invent ids; beyond the limit each is asked for again."""
+    monkeypatch.setattr("ring.serving.ABSENT_CACHED_MAX", 1)
+    rig = a_ring()
+    for session_id in (UNKNOWN, session("a", 78), UNKNOWN, session("a", 78)):
+        assert isinstance(rig.find("a", session_id).reply, Absent)
+    assert len(kinds(rig, Ask)) == 3 * 2
+
+
+def test_only_so_many_requests_are_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ring.serving.PARKED_MAX", 1)
+    rig = Rig(start="a")
+    first, second = rig.find("a", ID), rig.find("a", ID)
+    assert first.waits
+    assert why(second.reply) is Failure.UNAVAILABLE
+
+
+def test_an_end_works_on_a_part_of_a_session() -> None:
+    """Whatever the rest is, it is over."""
+    rig = a_ring()
+    part = Record()
+    part.put(b"cart", make_entry(rig.replicas["a"]._core.clock.last, b"\x07"))
+    for name in "ab":
+        rig.replicas[name]._core.table.put(ID, part)
+    assert isinstance(rig.end("a", ID).reply, Saved)
+    assert isinstance(rig.find("c", ID).reply, Absent)
