@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add = ring.add_argument
     add("--nodes", type=_whole(1, 9), default=3, metavar="1..9", help="how many members")
     add(
-        *("--sessions", "-s"),
+        "--sessions",
         type=_whole(1, 100_000),
         default=400,
         metavar="N",
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--seconds",
         type=_seconds(1, 3600),
-        default=30.0,
+        default="30",
         metavar="N",
         help="how long the load lasts in all, 1 to 3,600",
     )
@@ -118,7 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keep configuration, logs, histories and stores there; by default nothing is kept",
     )
-    add("--json", action="store_true", help="print the result as one JSON object, and only that")
+    add(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print the result as one JSON object, and only that",
+    )
     return parser
 
 
@@ -137,7 +142,7 @@ def _ring(parsed: argparse.Namespace) -> int:
         seconds=parsed.seconds,
         seed=getattr(parsed, "seed", SystemRandom().getrandbits(SEED_BITS)),
         keep=getattr(parsed, "keep", None),
-        json=parsed.json,
+        json=getattr(parsed, "json", False),
     )
     try:
         outcome = run(options, _watcher(options))

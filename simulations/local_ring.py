@@ -8,6 +8,7 @@ Rules:
 - In the end every session is read once more by a client that knows nothing yet.
 """
 
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -32,6 +33,8 @@ RESTART: Final = "whole ring from disk"
 
 SHARES: Final = {STEADY: 0.4, TAKEOVER: 0.2, RECOVERY: 0.2, RESTART: 0.2}
 """How the time of the load is divided."""
+
+FILES_BESIDE_CONNECTIONS: Final = 256
 
 STOP_PATIENCE_S: Final = 5.0
 """What nodes whose files are kept get to stop by themselves."""
@@ -96,6 +99,7 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
         NodeFailedError: a node ended by itself or did not become ready.
         BrokenPipeError: nobody reads any more what the watcher says.
     """
+    _allow_open_files(FILES_BESIDE_CONNECTIONS + options.clients * options.nodes)
     with open_place(options.keep) as place:
         try:
             return trio.run(_play_unless_told, options, place, watcher)
@@ -104,6 +108,14 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
             if expected is None:
                 raise
             raise _first(expected) from None
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the process's limit to ``count``, as far as it may: each connection is a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -199,12 +211,10 @@ class _Script:
 
     async def _take_over(self, phase: Phase, victim: str) -> None:
         async with self._killed(phase, victim):
-            pass
+            await self._nodes.wait_acting(victim)
         if self._scene.options.nodes > COPIES:
             self._tally.close_window(self._scene.clients.now())
-        self._nodes.look()
-        successor = self._nodes.acting.get(victim, "nobody")
-        phase.remark = f"{victim} killed, {successor} answers for it"
+        phase.remark = f"{victim} killed, {self._nodes.acting[victim]} answers for it"
 
     async def _recover(self, phase: Phase, victim: str) -> None:
         self._tally.open_window()

@@ -34,6 +34,9 @@ LOOK_S: Final = 0.02
 READY_S: Final = 60.0
 """What nodes get to become ready, in seconds; more than the longest they wait for each other."""
 
+ACTING_S: Final = 30.0
+"""What the others get to take over; more than the longest that an acting owner settles."""
+
 PORT_TRIES: Final = 5
 
 _EVENT: Final = re.compile(r" INFO (acting|handed_back) home=(\w+)")
@@ -200,6 +203,19 @@ class RealNodes:
                 node.log.close()
         if self._ports is not None:
             self._ports.close()
+
+    async def wait_acting(self, home: str) -> None:
+        """Return once a member has said that it acts for ``home``.
+
+        Raises:
+            NodeFailedError: none did in time, or a member ended meanwhile.
+        """
+        with trio.move_on_after(ACTING_S) as limit:
+            while home not in self.acting:
+                self.look()
+                await trio.sleep(LOOK_S)
+        if limit.cancelled_caught:
+            raise NodeFailedError(f"nobody acts for node {home} after {ACTING_S:g} s")
 
     # --- What they say ------------------------------------------------------------------------
 

@@ -226,6 +226,44 @@ def test_a_signal_under_load_leaves_no_process_and_no_directory(
         assert run.wait_gone() == ([], [])
 
 
+def test_a_node_that_ends_by_itself_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+    failing = """
+import os, sys
+if "serve" in sys.orig_argv:
+    print("no node today", file=sys.stderr, flush=True)
+    os._exit(3)
+"""
+    (tmp_path / "sitecustomize.py").write_text(failing)
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    with running(tmp_path / "run", "--nodes", "2", "--json", path=path) as run:
+        status, out, err = run.finish()
+        assert (status, out) == (1, "")
+        assert "ended with status 3; its log ends:\n  no node today\n" in err
+        assert "Traceback" not in err
+        assert run.wait_gone() == ([], [])
+
+
+def test_a_port_that_another_process_took_is_replaced(tmp_path: Path) -> None:
+    """The first node that starts finds its port taken, as another run might take it."""
+    taking = f"""
+import os, sys
+if "serve" in sys.orig_argv and not os.path.exists({str(tmp_path / "taken")!r}):
+    open({str(tmp_path / "taken")!r}, "w").close()
+    print("sessionring: cannot listen at 127.0.0.1:1", file=sys.stderr, flush=True)
+    os._exit(2)
+"""
+    (tmp_path / "sitecustomize.py").write_text(taking)
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    arguments = ("--nodes", "1", "--seconds", "60")
+    with running(tmp_path / "run", *arguments, path=path) as run:
+        run.read_until("all ready")
+        assert (tmp_path / "taken").exists()
+        run.process.send_signal(signal.SIGINT)
+        status, _, err = run.finish()
+        assert (status, err) == (130, "local ring: stopped by SIGINT, and cleaned up\n")
+        assert run.wait_gone() == ([], [])
+
+
 def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
     """As `| head -1` does."""
     with running(tmp_path, "--seconds", "1", "--nodes", "1") as run:
