@@ -14,7 +14,7 @@ from attrs import define, field
 
 from ring.answering import Answering
 from ring.core import Core
-from ring.effects import Close, Wake
+from ring.effects import Wake
 from ring.identity import LinkId, SessionId
 from ring.messages import (
     UNANSWERED_MAX,
@@ -184,10 +184,6 @@ class Links:
         if not connection.awake:
             connection.awake = True
             self._core.emit(Wake(connection.link))
-
-    def close(self, link: LinkId, reason: str) -> None:
-        """Have the driver close a connection; it is forgotten when the driver says it is over."""
-        self._core.emit(Close(link, reason))
 
     def take(self, link: LinkId, now: float) -> Message | None:
         """Return the next message for ``link``; None: wait for the next Wake."""

@@ -22,7 +22,8 @@ from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Inbound, Links, Outbound
-from ring.liveness import Liveness, Peer
+from ring.liveness import Liveness
+from ring.membership import Membership
 from ring.messages import (
     UNANSWERED_MAX,
     Absent,
@@ -84,6 +85,15 @@ class Replica:
         self._comparing = Comparing(core, links, self._replication)
         self._settling = Settling(core, links, self._comparing)
         self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
+        self._membership = Membership(
+            core,
+            links,
+            self._receipts,
+            self._replication,
+            self._settling,
+            self._serving,
+            self._review,
+        )
         self._expiry = Expiry(core, self._replication)
         self._heartbeat_due = 0.0
 
@@ -165,96 +175,23 @@ class Replica:
 
     def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
         """This node's own connection to ``peer`` is authenticated."""
-        core = self._core
-        old = self._links.outbound.get(peer)
-        if old is not None:
-            self._links.close(old.link, "replaced by a newer connection")
-            self._lose(old.link, now, redial=False)
-        outbound = self._links.add_outbound(link, peer, now)
-        self._links.show_status(outbound, self._settling.status(now))
-        return core.collect()
+        self._membership.on_linked(peer, link, now)
+        return self._core.collect()
 
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         """A connection to ``peer`` was refused, or its handshake was not done in time."""
-        member = self._core.view.peers[peer]
-        member.unusable = False
-        if member.liveness is Liveness.UNDETERMINED:
-            self._note_down(member)
-            self._review(now)
+        self._membership.on_unreachable(peer, now)
         return self._core.collect()
 
     def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:
         """``peer``, or a client for None, has dialled this node and is authenticated."""
-        core = self._core
-        inbound = self._links.add_inbound(link, peer, now)
-        if peer is None:
-            ring = core.ring
-            addresses = tuple(member.address for member in ring.members)
-            self._links.answer(link, Members(ring.name, ring.names, addresses))
-            return core.collect()
-        member = core.view.peers[peer]
-        if member.inbound is not None:
-            self._links.close(member.inbound, "replaced by a newer connection")
-            self._lose(member.inbound, now)
-        member.inbound = link
-        self._links.show_status(inbound, self._settling.status(now))
-        return core.collect()
+        self._membership.on_accepted(link, peer, now)
+        return self._core.collect()
 
     def on_closed(self, link: LinkId, now: float) -> list[Effect]:
         """A connection is over, whoever closed it and why."""
-        self._lose(link, now)
+        self._membership.lose(link, now)
         return self._core.collect()
-
-    def _lose(
-        self, link: LinkId, now: float, *, redial: bool = True, unusable: bool = False
-    ) -> None:
-        """Forget a connection; ``unusable``: nothing that its member says can be relied on."""
-        connection = self._links.remove(link)
-        peers = self._core.view.peers
-        if unusable and connection is not None and connection.peer is not None:
-            peers[connection.peer].unusable = True
-        if isinstance(connection, Inbound):
-            if connection.peer is not None and peers[connection.peer].inbound == link:
-                peers[connection.peer].inbound = None
-                peers[connection.peer].synced = False
-        elif connection is not None:
-            member = peers[connection.peer]
-            if unusable:
-                self._note_down(member)
-            elif member.liveness is Liveness.UP:
-                self._core.view.set_liveness(member, Liveness.UNDETERMINED)
-            self._receipts.on_link_lost(member.name)
-            self._settling.on_link_lost(member.name, now)
-            self._serving.on_link_lost(connection, now)
-            self._replication.resend_waiting(self._links.outbound)
-            if redial:
-                self._core.emit(Dial(member.name))
-            self._review(now)
-
-    def _note_up(self, member: Peer, now: float) -> None:
-        """``member`` has said what it is, on this node's own link to it."""
-        member.unusable = False
-        self._core.view.set_liveness(member, Liveness.UP)
-        self._core.notice("member_up", peer=member.name)
-        self._settling.on_up(member.name, now)
-        self._replication.resend_waiting([member.name])
-
-    def _note_down(self, member: Peer) -> None:
-        if member.liveness is not Liveness.DOWN:
-            self._core.view.set_liveness(member, Liveness.DOWN)
-            self._core.alarm("member_down", peer=member.name)
-            self._settling.on_down()
-
-    def _note_caller(self, member: Peer, now: float) -> None:
-        """``member``, which is not up, has said what it is on a new link of its own.
-
-        That it dials anew shows that it had lost its link: it may have called this node down.
-        """
-        self._core.view.set_liveness(member, Liveness.UNDETERMINED)
-        member.returning = True
-        self._settling.note_returning(member, now)
-        if member.name not in self._links.outbound:
-            self._core.emit(Dial(member.name))
 
     # --- Messages ---
 
@@ -270,8 +207,7 @@ class Replica:
             else:
                 self._on_dialled(connection, message, now)
         except RemoteProtocolError as error:
-            self._links.close(link, str(error))
-            self._lose(link, now, unusable=True)
+            self._membership.hang_up(link, str(error), now, unusable=True)
         return self._core.collect()
 
     def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
@@ -286,7 +222,7 @@ class Replica:
             case Changes():
                 self._replication.on_changes(inbound, peer, message, now)
             case Status():
-                self._on_status(peer, message, now, inbound)
+                self._membership.on_status(peer, message, now, inbound)
             case Compare():
                 self._settling.on_compare(inbound, message)
             case Ask():
@@ -306,7 +242,7 @@ class Replica:
                 if self._comparing.on_held(outbound.peer, held, now):
                     self._review(now)
             case Status():
-                self._on_status(outbound.peer, message, now, None)
+                self._membership.on_status(outbound.peer, message, now, None)
             case Records():
                 self._comparing.on_records(outbound, message, now)
             case Listing():
@@ -326,28 +262,6 @@ class Replica:
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case _:
                 assert_never(message)
-
-    def _on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
-        """Take what a member says of itself; the first on a link tells that it can be heard."""
-        peer = self._core.view.peers[name]
-        self._replication.observe(status.clock, now)
-        news = False
-        if inbound is None:
-            if peer.liveness is not Liveness.UP:
-                self._note_up(peer, now)
-                news = True
-        else:
-            if not inbound.greeted and peer.liveness is not Liveness.UP:
-                self._note_caller(peer, now)
-                news = True
-            inbound.greeted = True
-            news |= peer.synced != status.synced
-            peer.synced = status.synced
-            if not status.echo:
-                self._links.show_status(inbound, self._settling.status(now, echo=True))
-        news |= self._core.view.note_status(peer, status)
-        if news:
-            self._review(now)
 
     def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
         client = inbound.peer is None
@@ -418,14 +332,7 @@ class Replica:
     def _beat(self, now: float) -> None:
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now)
-        silent_before = now - self._core.settings.suspect_after_s
-        connections: list[Outbound | Inbound] = list(self._links.outbound.values())
-        connections += [each for each in self._links.inbound.values() if each.peer is not None]
-        for connection in connections:
-            if connection.heard_at < silent_before:
-                never_spoke = connection.peer not in self._core.view.up
-                self._links.close(connection.link, "silent for too long")
-                self._lose(connection.link, now, unusable=never_spoke)
+        self._membership.hang_up_on_the_silent(now)
         for outbound in self._links.outbound.values():
             status = self._settling.status(now, synced=outbound.synced)
             self._links.show_status(outbound, status)

@@ -1,0 +1,170 @@
+"""Which members are there: their connections come, say what they are, fall silent and end.
+
+Rules:
+- A member is up from its first accepted status on this node's own link to it, not before.
+- Losing that link leaves it undetermined; being refused a fresh one, or breaking the protocol,
+  makes it down.
+- After every change of the view all conclusions are drawn anew (``review``).
+"""
+
+from collections.abc import Callable
+
+from ring.core import Core
+from ring.effects import Close, Dial
+from ring.identity import LinkId
+from ring.links import Inbound, Links, Outbound
+from ring.liveness import Liveness, Peer
+from ring.messages import Members, Status
+from ring.receipts import Receipts
+from ring.replication import Replication
+from ring.serving import Serving
+from ring.settling import Settling
+
+
+class Membership:
+    """The members as this node's connections show them."""
+
+    def __init__(
+        self,
+        core: Core,
+        links: Links,
+        receipts: Receipts,
+        replication: Replication,
+        settling: Settling,
+        serving: Serving,
+        review: Callable[[float], None],
+    ) -> None:
+        self._core = core
+        self._links = links
+        self._receipts = receipts
+        self._replication = replication
+        self._settling = settling
+        self._serving = serving
+        self._review = review
+
+    def on_linked(self, peer: str, link: LinkId, now: float) -> None:
+        """This node's own connection to ``peer`` is authenticated."""
+        old = self._links.outbound.get(peer)
+        if old is not None:
+            self.hang_up(old.link, "replaced by a newer connection", now, redial=False)
+        outbound = self._links.add_outbound(link, peer, now)
+        self._links.show_status(outbound, self._settling.status(now))
+
+    def on_unreachable(self, peer: str, now: float) -> None:
+        """A connection to ``peer`` was refused, or its handshake was not done in time."""
+        member = self._core.view.peers[peer]
+        member.unusable = False
+        if member.liveness is Liveness.UNDETERMINED:
+            self._note_down(member)
+            self._review(now)
+
+    def on_accepted(self, link: LinkId, peer: str | None, now: float) -> None:
+        """``peer``, or a client for None, has dialled this node and is authenticated."""
+        core = self._core
+        inbound = self._links.add_inbound(link, peer, now)
+        if peer is None:
+            ring = core.ring
+            addresses = tuple(member.address for member in ring.members)
+            self._links.answer(link, Members(ring.name, ring.names, addresses))
+            return
+        member = core.view.peers[peer]
+        if member.inbound is not None:
+            self.hang_up(member.inbound, "replaced by a newer connection", now)
+        member.inbound = link
+        self._links.show_status(inbound, self._settling.status(now))
+
+    def on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
+        """Take what a member says of itself; the first on a link tells that it can be heard."""
+        peer = self._core.view.peers[name]
+        self._replication.observe(status.clock, now)
+        news = False
+        if inbound is None:
+            if peer.liveness is not Liveness.UP:
+                self._note_up(peer, now)
+                news = True
+        else:
+            if not inbound.greeted and peer.liveness is not Liveness.UP:
+                self._note_caller(peer, now)
+                news = True
+            inbound.greeted = True
+            news |= peer.synced != status.synced
+            peer.synced = status.synced
+            if not status.echo:
+                self._links.show_status(inbound, self._settling.status(now, echo=True))
+        news |= self._core.view.note_status(peer, status)
+        if news:
+            self._review(now)
+
+    def hang_up(
+        self,
+        link: LinkId,
+        reason: str,
+        now: float,
+        *,
+        redial: bool = True,
+        unusable: bool = False,
+    ) -> None:
+        """Close a connection, and forget it at once: what is under way no longer counts."""
+        self._core.emit(Close(link, reason))
+        self.lose(link, now, redial=redial, unusable=unusable)
+
+    def hang_up_on_the_silent(self, now: float) -> None:
+        """End the connections of members that have said nothing for too long."""
+        silent_before = now - self._core.settings.suspect_after_s
+        connections: list[Outbound | Inbound] = list(self._links.outbound.values())
+        connections += [each for each in self._links.inbound.values() if each.peer is not None]
+        for connection in connections:
+            if connection.heard_at < silent_before:
+                never_spoke = connection.peer not in self._core.view.up
+                self.hang_up(connection.link, "silent for too long", now, unusable=never_spoke)
+
+    def lose(
+        self, link: LinkId, now: float, *, redial: bool = True, unusable: bool = False
+    ) -> None:
+        """Forget a connection; ``unusable``: nothing that its member says can be relied on."""
+        connection = self._links.remove(link)
+        peers = self._core.view.peers
+        if unusable and connection is not None and connection.peer is not None:
+            peers[connection.peer].unusable = True
+        if isinstance(connection, Inbound):
+            if connection.peer is not None and peers[connection.peer].inbound == link:
+                peers[connection.peer].inbound = None
+                peers[connection.peer].synced = False
+        elif connection is not None:
+            member = peers[connection.peer]
+            if unusable:
+                self._note_down(member)
+            elif member.liveness is Liveness.UP:
+                self._core.view.set_liveness(member, Liveness.UNDETERMINED)
+            self._receipts.on_link_lost(member.name)
+            self._settling.on_link_lost(member.name, now)
+            self._serving.on_link_lost(connection, now)
+            self._replication.resend_waiting(self._links.outbound)
+            if redial:
+                self._core.emit(Dial(member.name))
+            self._review(now)
+
+    def _note_up(self, member: Peer, now: float) -> None:
+        """``member`` has said what it is, on this node's own link to it."""
+        member.unusable = False
+        self._core.view.set_liveness(member, Liveness.UP)
+        self._core.notice("member_up", peer=member.name)
+        self._settling.on_up(member.name, now)
+        self._replication.resend_waiting([member.name])
+
+    def _note_down(self, member: Peer) -> None:
+        if member.liveness is not Liveness.DOWN:
+            self._core.view.set_liveness(member, Liveness.DOWN)
+            self._core.alarm("member_down", peer=member.name)
+            self._settling.on_down()
+
+    def _note_caller(self, member: Peer, now: float) -> None:
+        """``member``, which is not up, has said what it is on a new link of its own.
+
+        That it dials anew shows that it had lost its link: it may have called this node down.
+        """
+        self._core.view.set_liveness(member, Liveness.UNDETERMINED)
+        member.returning = True
+        self._settling.note_returning(member, now)
+        if member.name not in self._links.outbound:
+            self._core.emit(Dial(member.name))
