@@ -331,7 +331,7 @@ def test_a_held_record_never_hides_that_a_touch_is_due(
 ) -> None:
     """It may only say too early that one may be: then the record itself is asked."""
     now = record.accessed_at + idle_s
-    if record.touch_due(now - 0.001):
+    if record.accessed and record.touch_due(now - 0.001):
         assert held_touch_may_be_due(record.held(epoch), now)
 
 
