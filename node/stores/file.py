@@ -5,6 +5,8 @@ Rules:
   name, synced, renamed, and the directory is synced. Only then is the change not a failure.
 - After a failed fsync nothing is known of that file, and the system may call it clean: it is
   dropped and written anew, never synced again.
+- A removal whose directory sync failed may come back after a loss of power, even if it is repeated:
+  the file is gone for the system, and nothing is left to sync. A session that comes back has aged.
 - What cannot be read is moved to ``set-aside`` under a name of its own and reported; where it
   cannot be moved it is left and reported. It is never deleted, and never stops the start.
 
