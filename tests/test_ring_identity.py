@@ -20,10 +20,10 @@ names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 TAIL = "x" * RANDOM_CHARS
 
 
-@given(names, st.randoms(use_true_random=False))
-def test_a_new_id_names_its_home_and_is_read_back(home: str, random: Random) -> None:
+@given(names, st.integers(0, 1000))
+def test_a_new_id_names_its_home_and_is_read_back(home: str, seed: int) -> None:
     """Any load balancer can route by the id alone."""
-    session_id = new_session_id(home, random)
+    session_id = new_session_id(home, Random(seed))
     assert home_of(session_id) == home
     assert parse_session_id(session_id) == session_id
     assert parse_session_id(session_id.decode()) == session_id
