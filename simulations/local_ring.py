@@ -176,6 +176,7 @@ class _Script:
         self._nodes = scene.nodes
         self._tally = scene.tally
         self._random = Random(f"{scene.options.seed}/kills".encode())
+        self._progress = 0.0
         self._alone = scene.options.nodes == 1
         played = 1 - SHARES[TAKEOVER] if self._alone else 1.0
         self._unit_s = scene.options.seconds / played
@@ -204,6 +205,8 @@ class _Script:
         """Play a phase: what the block does, and then load for its share of the time."""
         phase = self._tally.begin(name)
         began = trio.current_time()
+        self._progress += SHARES[name] * self._unit_s / self._scene.options.seconds
+        self._scene.clients.progress_max = min(1.0, self._progress)
         yield phase
         await trio.sleep(SHARES[name] * self._unit_s)
         phase.seconds = trio.current_time() - began

@@ -2,8 +2,9 @@
 
 Rules:
 - Sessions are shared: any client may change any of them, each under its own key.
-- How many sessions have been created and ended follows the time of the load, not its speed: so
-  every phase sees all kinds of operations, and a run has the sessions that it was asked for.
+- How many sessions have been created and ended follows the time of the load, not its speed, and
+  no phase uses up the share of the next: so every phase sees all kinds of operations, and a run
+  has the sessions that it was asked for.
 - Sessions that a probe watches are not ended meanwhile, and only the probe writes to them for its
   client.
 """
@@ -72,6 +73,8 @@ class Clients:
         self.clients: list[RecordedClient] = []
         self.alive: list[str] = []
         """Sessions whose creation was acknowledged, and that nobody has tried to end."""
+        self.progress_max = 1.0
+        """Which share (0 to 1) of the creations and ends may be done by now, at most."""
         self.probed: dict[tuple[RecordedClient, str], None] = {}
         """Which client's probe watches which session."""
         self._addresses: tuple[str, ...] = ()
@@ -152,11 +155,11 @@ class Clients:
             await trio.sleep(random.uniform(*THINK_S))
 
     async def _do_one(self, client: RecordedClient, random: Random) -> Operation | None:
-        passed = self._loaded_s / self.load.seconds
-        wanted = CREATED_AT_ONCE + (1 - CREATED_AT_ONCE) * min(1.0, passed)
+        passed = min(self._loaded_s / self.load.seconds, self.progress_max)
+        wanted = CREATED_AT_ONCE + (1 - CREATED_AT_ONCE) * passed
         if self._creations < self.load.sessions * wanted:
             return await self._create(client)
-        if self.alive and self._ends < int(self.load.sessions * ENDED * min(1.0, passed)):
+        if self.alive and self._ends < int(self.load.sessions * ENDED * passed):
             session_id = random.choice(self.alive)
             if len(self.alive) > 1 and not self._is_probed(session_id):
                 return await self._end(client, session_id)
