@@ -14,6 +14,7 @@ Rules:
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from random import Random
 from typing import Final
 
@@ -24,7 +25,7 @@ from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
 from node.randomness import checked_random
-from node.sections import check_secret
+from node.sections import check_secret, to_secrets
 from node.sessions import SessionRepository
 from node.station import Loss, Station
 from node.tables import SECRET_VARIABLE
@@ -197,6 +198,7 @@ class Client:
         """Ask one member after the other, until one has answered or ``deadline`` (trio's)."""
         may_have_happened = False
         reason = ""
+        silent = dict[str, None]()
         rounds = BackOff(self._random, first_s=_ROUND_FIRST_S, max_s=_ROUND_MAX_S)
         tried: set[Station] = set()
         while (remaining_s := deadline - trio.current_time()) > 0:
@@ -220,7 +222,8 @@ class Client:
                     if station.is_silent and trio.current_time() >= deadline:
                         station.hang_up("it answers nothing")
                     may_have_happened = not isinstance(request, Find)
-                    reason = f"member {station.name} did not answer"
+                    silent[station.name or "a node"] = None
+                    reason = f"no answer from {', '.join(silent)}"
                     if not _is_repeatable(request):
                         break
                 case _:
@@ -253,11 +256,11 @@ def _is_repeatable(request: Request) -> bool:
 @asynccontextmanager
 async def open_client(
     *addresses: str,
-    secrets: Sequence[str | bytes] = (),
+    secrets: Sequence[str | bytes] | str | bytes = (),
     ring_name: str = "",
     sessions: SessionsConfig | None = None,
     durability: Durability | str | None = None,
-    request_timeout_s: float = 5.0,
+    request_timeout_s: float = 8.0,
     connect_timeout_s: float = 0.4,
     transport: Transport | None = None,
     random: Random | None = None,
@@ -291,6 +294,8 @@ async def open_client(
     for address in addresses:
         parse_address(address)
     random = checked_random(random, simulated=simulated)
+    _check_seconds("request_timeout_s", request_timeout_s)
+    _check_seconds("connect_timeout_s", connect_timeout_s)
     secret_bytes = _secret_bytes(secrets)
     client = Client(
         identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
@@ -311,17 +316,22 @@ async def open_client(
         yield client
 
 
-def _secret_bytes(secrets: Sequence[str | bytes]) -> tuple[bytes, ...]:
+def _secret_bytes(secrets: Sequence[str | bytes] | str | bytes) -> tuple[bytes, ...]:
     """Return ``secrets``, or the one of the environment if none are given, checked."""
     of_environment = os.environ.get(SECRET_VARIABLE)
     if not secrets and of_environment is not None:
         secret = os.fsencode(of_environment)
         check_secret(SECRET_VARIABLE, secret)
         return (secret,)
-    as_bytes = tuple(s.encode() if isinstance(s, str) else s for s in secrets)
+    as_bytes = to_secrets(secrets)
     for number, secret in enumerate(as_bytes):
         check_secret(f"secrets[{number}]", secret)
     return as_bytes
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if not isinstance(value, float | int) or isinstance(value, bool) or not 0 < value < inf:
+        raise ConfigError(f"{name} is {value!r}; use a number of seconds above 0")
 
 
 def _durability(durability: Durability | str | None) -> Durability | None:

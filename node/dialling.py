@@ -153,4 +153,6 @@ def _sentence(error: OSError) -> str:
         cause = cause.exceptions[0]
     if isinstance(cause, OSError):
         error = cause
-    return os.strerror(error.errno) if error.errno else str(error)
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # The number of a failed name look-up is below 0.

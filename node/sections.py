@@ -38,7 +38,8 @@ def _durability(value: Durability | str | None) -> Durability | None:
         return cast(Durability, value)
 
 
-def _secrets(value: Iterable[bytes | str] | bytes | str) -> tuple[bytes, ...]:
+def to_secrets(value: Iterable[bytes | str] | bytes | str) -> tuple[bytes, ...]:
+    """Return one secret or several, texts or bytes, as bytes."""
     each = [value] if isinstance(value, bytes | str) else value
     return tuple(one.encode() if isinstance(one, str) else one for one in each)
 
@@ -159,7 +160,7 @@ class SecurityConfig:
     SECTION: ClassVar = "security"
 
     secrets: tuple[bytes, ...] = field(
-        default=(), converter=_secrets, validator=_check_secrets, repr=False
+        default=(), converter=to_secrets, validator=_check_secrets, repr=False
     )
     """Shared secrets of 16 to 1,024 bytes. The first one proves, all of them are accepted.
 
@@ -207,8 +208,12 @@ class NodeSection:
 
     Larger: fewer degraded receipts. Smaller: a hanging member holds writers up for less.
     """
-    request_timeout: float = field(default=5.0, converter=_seconds, validator=_check_positive)
-    """Seconds for a whole request, wherever it is forwarded; more than ``ack_timeout``."""
+    request_timeout: float = field(default=8.0, converter=_seconds, validator=_check_positive)
+    """Seconds for a whole request, wherever it is forwarded; more than ``ack_timeout``.
+
+    Above ``suspect`` and ``handshake`` together, a request outlasts a member that hangs. Larger:
+    fewer requests fail while members are lost. Smaller: they fail sooner.
+    """
     sweep: float = field(default=60.0, converter=_seconds, validator=_check_positive)
     """Seconds between two searches for expired sessions. Larger: they linger in memory."""
     reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_positive)

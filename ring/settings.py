@@ -21,8 +21,8 @@ class Settings:
     """A comparison without progress for this long is given up; more than suspect + handshake."""
     join_timeout_s: float = 10.0
     """How long a starting node waits for members that may know more than its own disk."""
-    request_timeout_s: float = 5.0
-    """The one deadline of a request, wherever it is forwarded."""
+    request_timeout_s: float = 8.0
+    """The one deadline of a request, wherever it is forwarded; more than suspect + handshake."""
     sweep_interval_s: float = 60.0
     """Between two looks for expired sessions, with 10 % jitter. Larger: they linger in memory."""
     expired_kept_s: float = 300.0

@@ -20,7 +20,7 @@ from simulations.checkers import Checker
 from simulations.history import Kind, Operation, Outcome
 from simulations.world import World
 
-OPERATION_LIMIT_S = 8.0
+OPERATION_LIMIT_S = 10.0
 THINK_S = (0.005, 0.15)
 
 

@@ -48,7 +48,7 @@ async def test_a_save_whose_answer_was_lost_is_never_repeated(
         await session.save()
         home.answer = lambda request: HANG_UP
         session["x"] = 1
-        with pytest.raises(OutcomeUnknownError, match=f"{home.name} did not answer"):
+        with pytest.raises(OutcomeUnknownError, match=f"no answer from {home.name}"):
             await session.save()
         assert site.asked == {home.name: ["Save", "Save"]}
     nursery.cancel_scope.cancel()
@@ -128,7 +128,7 @@ async def test_a_save_waits_for_a_silent_node_until_its_deadline_and_then_dials_
         began = trio.current_time()
         with pytest.raises(OutcomeUnknownError):
             await session.save()
-        assert trio.current_time() - began == pytest.approx(5)
+        assert trio.current_time() - began == pytest.approx(8)
         await trio.sleep(1)
         assert len(home.streams) == 2
     nursery.cancel_scope.cancel()

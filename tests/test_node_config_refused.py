@@ -63,7 +63,7 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
         ("[node]\nsuspect = 1", "node.suspect is 1 s; use at least 4 times node.heartbeat, 2 s"),
         ("[node]\nsettle = '5s'", "node.settle is 5 s; use more than node.suspect and"),
         ("[node]\njoin = 1", "node.join is 1 s; use at least node.handshake, 2 s"),
-        ("[node]\nack_timeout = 5", "node.request_timeout is 5 s; use more than node.ack_timeout"),
+        ("[node]\nack_timeout = 8", "node.request_timeout is 8 s; use more than node.ack_timeout"),
         ("[node]\nunauthenticated_max = 2000", "node.unauthenticated_max is 2000; use at most"),
         (
             "[node]\nconnections_max = 4\nunauthenticated_max = 1",
