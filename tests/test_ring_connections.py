@@ -170,7 +170,7 @@ def test_a_member_that_refuses_everybody_serves_nothing_of_its_own() -> None:
     rig.pass_time(30)
     assert not rig.is_ready("a")
     asked, elsewhere = rig.find("a", ID), rig.find("b", ID)
-    rig.pass_time(6)
+    rig.pass_time(rig.settings.request_timeout_s + 1)
     assert not isinstance(asked.reply, Found)
     assert value_of(elsewhere.reply) == b"\x02"
 

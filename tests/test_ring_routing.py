@@ -31,7 +31,7 @@ UNKNOWN = session("a", 77)
 
 def a_ring(names: str = "abc", copies: int = 2, settings: Settings | None = None) -> Rig:
     """Return a ring with one session of a, and nothing sent yet."""
-    rig = Rig(names, copies, settings or Settings(), stores=False)
+    rig = Rig(names, copies, settings or Settings(request_timeout_s=5), stores=False)
     rig.create("a", ID, cart=b"\x01")
     rig.sent.clear()
     return rig
@@ -138,10 +138,10 @@ def test_a_save_or_end_whose_answer_is_lost_has_an_unknown_outcome() -> None:
 
 
 def test_a_forwarded_request_that_is_not_answered_is_over_at_its_deadline() -> None:
-    rig = a_ring(settings=Settings(suspect_after_s=20))
+    rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("a", "c")
     found, saved = rig.find("c", ID), rig.save("c", ID, {b"cart": b"\x02"})
-    rig.pass_time(4.9)
+    rig.pass_time(7.9)
     assert found.waits
     assert saved.waits
     rig.pass_time(0.2)

@@ -25,7 +25,7 @@ UNKNOWN = session("a", 77)
 
 def a_ring(names: str = "abc", copies: int = 2, settings: Settings | None = None) -> Rig:
     """Return a ring with one session of a, and nothing sent yet."""
-    rig = Rig(names, copies, settings or Settings(), stores=False)
+    rig = Rig(names, copies, settings or Settings(request_timeout_s=5), stores=False)
     rig.create("a", ID, cart=b"\x01")
     rig.sent.clear()
     return rig
@@ -119,10 +119,10 @@ def test_two_requests_for_one_unknown_id_ask_once() -> None:
 
 
 def test_a_member_that_does_not_say_what_it_has_makes_it_not_known() -> None:
-    rig = a_ring(settings=Settings(suspect_after_s=20))
+    rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("c", "a")
     asked = rig.find("a", UNKNOWN)
-    rig.pass_time(4.9)
+    rig.pass_time(7.9)
     assert asked.waits
     rig.pass_time(0.2)
     assert why(asked.reply) is Failure.UNAVAILABLE
@@ -159,7 +159,7 @@ def test_a_part_of_a_session_is_never_served() -> None:
     asked = [rig.find("a", ID), rig.save("a", ID, {b"cart": b"\x08"}), rig.find("c", ID)]
     asked.append(rig.save("a", ID, {}, create=True))
     assert rig.replicas["a"].read(ID, False, rig.now) == (None, [])
-    rig.pass_time(6)
+    rig.pass_time(9)
     assert [why(each.reply) for each in asked] == [Failure.UNAVAILABLE] * 4
 
 
@@ -182,9 +182,9 @@ def test_while_the_copies_of_a_home_are_missing_nothing_of_it_is_denied() -> Non
     assert "a" in rig.replicas["c"].claims
     asked = rig.find("c", ID)
     assert asked.waits
-    rig.pass_time(6)
+    rig.pass_time(9)
     assert why(asked.reply) is Failure.UNAVAILABLE
-    rig.pass_time(6)
+    rig.pass_time(9)
     assert isinstance(rig.find("c", ID).reply, Absent)
 
 
@@ -258,10 +258,10 @@ def test_a_save_that_is_refused_names_the_failure() -> None:
 
 
 def test_a_member_that_is_lost_after_the_request_was_over_is_nobodys_loss() -> None:
-    rig = a_ring(settings=Settings(suspect_after_s=20))
+    rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("c", "a")
     asked = rig.find("a", UNKNOWN)
-    rig.pass_time(5.2)
+    rig.pass_time(8.2)
     assert why(asked.reply) is Failure.UNAVAILABLE
     rig.kill("c")
     assert isinstance(rig.find("a", UNKNOWN).reply, Absent)
