@@ -10,7 +10,7 @@ Rules:
 from collections import deque
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ring.answering import Answering
 from ring.core import Core
@@ -18,11 +18,15 @@ from ring.effects import Wake
 from ring.identity import LinkId, SessionId
 from ring.messages import (
     UNANSWERED_MAX,
+    Absent,
     Acks,
     Answer,
     Ask,
     Changes,
     Compare,
+    Failed,
+    Failure,
+    Found,
     Members,
     Message,
     Reply,
@@ -30,8 +34,35 @@ from ring.messages import (
     Status,
 )
 from ring.pending import Stream
+from ring.record import held_portable, held_serves, is_sendable
+
+PASSING_BYTES_MAX: Final = 16 << 20
+"""Answers of other members that wait on one link. What this node has itself waits as an id."""
 
 _DIFFERENT_MAX: Final = 512
+
+
+@frozen
+class Look:
+    """An answer that is read from the table when it leaves, so that what waits stays small."""
+
+    number: int
+    session_id: SessionId
+    serves: bool
+    """To a find, which gets live sessions only; else to an ask, which gets whatever there is."""
+
+    def answer(self, core: Core, now: float) -> Answer | Reply:
+        """Return the answer as it is now."""
+        if not self.serves:
+            return Answer(self.number, core.table.sayable(self.session_id, now))
+        held = core.table.held(self.session_id)
+        if held is None or not held_serves(held, now):
+            return Absent(self.number)
+        portable = held_portable(held, now)
+        if is_sendable(portable):
+            return Found(self.number, portable)
+        reason = f"the session has grown to {len(portable)} bytes; remove some at its owner"
+        return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
 @define
@@ -73,7 +104,9 @@ class Inbound:
     greeted: bool = False
     """The member has said what it is."""
     status: Status | None = None
-    control: deque[Answer | Reply | Members] = field(factory=deque)
+    control: deque[Look | Reply | Members] = field(factory=deque)
+    passing_bytes: int = 0
+    """Records among ``control`` that another member has sent for whoever asked here."""
     answers: deque[Answering] = field(factory=deque)
     """Comparisons being answered, one after the other."""
     merged: int = 0
@@ -92,14 +125,23 @@ class Inbound:
             status, self.status = self.status, None
             return status
         if self.control:
-            self.owed -= not isinstance(self.control[0], Members)
-            return self.control.popleft()
+            return self._answer(self.control.popleft(), core, now)
         while self.answers:
             message = self.answers[0].next_message(now)
             if message is not None:
                 return message
             self.answers.popleft()
         return None
+
+    def _answer(self, waiting: Look | Reply | Members, core: Core, now: float) -> Message:
+        if isinstance(waiting, Members):
+            return waiting
+        self.owed -= 1
+        if isinstance(waiting, Look):
+            return waiting.answer(core, now)
+        if isinstance(waiting, Found):
+            self.passing_bytes -= len(waiting.portable)
+        return waiting
 
     def _acks(self, core: Core, now: float) -> Acks:
         """Acknowledge all, or as much as this node's different records fit into one frame."""
@@ -167,10 +209,16 @@ class Links:
         self.wake(outbound)
         return True
 
-    def answer(self, link: LinkId, message: Answer | Reply | Members) -> None:
+    def answer(self, link: LinkId, message: Look | Reply | Members) -> None:
         """Queue an answer on a link that was dialled by another, if it still lives."""
         inbound = self.inbound.get(link)
         if inbound is not None:
+            if isinstance(message, Found):
+                inbound.passing_bytes += len(message.portable)
+                if inbound.passing_bytes > PASSING_BYTES_MAX:
+                    inbound.passing_bytes -= len(message.portable)
+                    reason = "too many answers wait to be read; read them, then ask again"
+                    message = Failed(message.number, Failure.UNAVAILABLE, reason)
             inbound.control.append(message)
             self.wake(inbound)
 

@@ -21,7 +21,7 @@ from ring.effects import Dial, Effect
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
-from ring.links import Inbound, Links, Outbound
+from ring.links import Inbound, Links, Look, Outbound
 from ring.liveness import Liveness
 from ring.membership import Membership
 from ring.messages import (
@@ -229,8 +229,8 @@ class Replica:
                 self._owe(inbound, UNANSWERED_MAX)
                 if home_of(message.session_id) not in self._core.ring:
                     raise RemoteProtocolError("asks for a session whose home is not in this ring")
-                portable = self._core.table.sayable(message.session_id, now)
-                self._links.answer(inbound.link, Answer(message.number, portable))
+                look = Look(message.number, message.session_id, serves=False)
+                self._links.answer(inbound.link, look)
             case _:
                 raise RemoteProtocolError("a dialler sent what only an acceptor may send")
 

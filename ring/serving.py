@@ -21,7 +21,7 @@ from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
-from ring.links import Links, Outbound
+from ring.links import Links, Look, Outbound
 from ring.messages import (
     Absent,
     Answer,
@@ -41,10 +41,8 @@ from ring.record import (
     ACCESSED,
     Record,
     held_is_whole,
-    held_portable,
     held_serves,
     held_touch_may_be_due,
-    is_sendable,
 )
 from ring.replication import Replication
 from ring.settling import Settling
@@ -114,7 +112,11 @@ class Serving:
         held = self._core.table.held(session_id)
         if held is None or not held_is_whole(held):
             return None
-        return self._answer_find(0, session_id, held, touch, now)
+        if not held_serves(held, now):
+            return Absent(0)
+        if touch:
+            self._touch(session_id, held, now)
+        return Found(0, self._core.table.portable(session_id, now))
 
     def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
         """Take what a member has of a session that it was asked for."""
@@ -305,8 +307,9 @@ class Serving:
             self._park(errand, "only a part of it has arrived", now)
         elif isinstance(request, Find):
             assert held is not None
-            reply = self._answer_find(request.number, session_id, held, request.touch, now)
-            self._respond(errand.origin, reply)
+            if request.touch and held_serves(held, now):
+                self._touch(session_id, held, now)
+            self._answer(errand.origin, Look(request.number, session_id, serves=True), now)
         else:
             self._write(errand, request, now)
 
@@ -322,18 +325,13 @@ class Serving:
         else:
             self._carry_out_unknown(errand)
 
-    def _answer_find(
-        self, number: int, session_id: SessionId, held: bytes, touch: bool, now: float
-    ) -> Found | Absent:
-        if not held_serves(held, now):
-            return Absent(number)
-        if touch and held_touch_may_be_due(held, now):
+    def _touch(self, session_id: SessionId, held: bytes, now: float) -> None:
+        """Write an access down, if the last one is long enough ago."""
+        if held_touch_may_be_due(held, now):
             record = Record.from_held(held)
             if record.touch_due(now):
                 record.touch(self._core.clock.tick(now), now)
                 self._replication.write(session_id, record, {ACCESSED})
-                return Found(number, record.portable(now))
-        return Found(number, held_portable(held, now))
 
     def _write(self, errand: Errand, request: Save | End, now: float) -> None:
         core, session_id = self._core, request.session_id
@@ -360,6 +358,16 @@ class Serving:
     def _fail(self, errand: Errand, failure: Failure, reason: str) -> None:
         self._respond(errand.origin, Failed(errand.request.number, failure, reason))
 
+    def _answer(self, origin: Origin, look: Look, now: float) -> None:
+        """Answer a find; in this process no frame limits what it gets."""
+        if origin is None:
+            held = self._core.table.held(look.session_id)
+            serves = held is not None and held_serves(held, now)
+            portable = self._core.table.portable(look.session_id, now)
+            self._respond(None, Found(look.number, portable) if serves else Absent(look.number))
+        else:
+            self._links.answer(origin, look)
+
     def _respond(self, origin: Origin, reply: Reply) -> None:
         respond(self._core, self._links, origin, reply)
 
@@ -369,12 +377,4 @@ def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
     if origin is None:
         core.emit(Respond(reply.number, reply))
         return
-    if isinstance(reply, Found) and not is_sendable(reply.portable):
-        reply = Failed(
-            reply.number,
-            Failure.TOO_LARGE,
-            f"the session has grown to {len(reply.portable)} bytes; remove some at its owner",
-        )
-    inbound = links.inbound.get(origin)
-    if inbound is not None:
-        links.answer(origin, reply)
+    links.answer(origin, reply)

@@ -141,7 +141,7 @@ def test_a_forwarded_request_that_is_not_answered_is_over_at_its_deadline() -> N
     rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("a", "c")
     found, saved = rig.find("c", ID), rig.save("c", ID, {b"cart": b"\x02"})
-    rig.pass_time(7.9)
+    rig.pass_time(4.9)
     assert found.waits
     assert saved.waits
     rig.pass_time(0.2)

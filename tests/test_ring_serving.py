@@ -122,7 +122,7 @@ def test_a_member_that_does_not_say_what_it_has_makes_it_not_known() -> None:
     rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("c", "a")
     asked = rig.find("a", UNKNOWN)
-    rig.pass_time(7.9)
+    rig.pass_time(4.9)
     assert asked.waits
     rig.pass_time(0.2)
     assert why(asked.reply) is Failure.UNAVAILABLE
@@ -261,7 +261,7 @@ def test_a_member_that_is_lost_after_the_request_was_over_is_nobodys_loss() -> N
     rig = a_ring(settings=Settings(suspect_after_s=20, request_timeout_s=5))
     rig.hold_back("c", "a")
     asked = rig.find("a", UNKNOWN)
-    rig.pass_time(8.2)
+    rig.pass_time(5.2)
     assert why(asked.reply) is Failure.UNAVAILABLE
     rig.kill("c")
     assert isinstance(rig.find("a", UNKNOWN).reply, Absent)
