@@ -1,7 +1,8 @@
 """What waits on a link, in which order it leaves, and that each wake brings all of it."""
 
+import pytest
 from replicas import Rig
-from samples import IDS, session
+from samples import IDS, NOW, session
 
 from ring.effects import Wake
 from ring.identity import LinkId
@@ -11,13 +12,14 @@ from ring.messages import (
     Changes,
     Compare,
     Compared,
+    Failed,
     Find,
     Found,
     Members,
     Message,
     Status,
 )
-from ring.record import EXPIRED, NIL, make_entry
+from ring.record import EXPIRED, NIL, Record, make_entry
 from ring.settings import Settings
 
 ID = IDS[0]
@@ -157,3 +159,43 @@ def test_a_record_that_is_gone_before_its_frame_goes_as_nothing_and_is_brought_b
     assert kept is not None
     assert kept == rig.replicas["a"].record(ID)
     assert EXPIRED not in kept.entries
+
+
+def test_answers_of_other_members_wait_on_a_link_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that asks and does not read costs no more than that."""
+    monkeypatch.setattr("ring.links.PASSING_BYTES_MAX", 500)
+    rig = Rig("ab", stores=False)
+    rig.create("b", session("b", 1), cart=bytes(150))
+    replica, link = rig.replicas["a"], LinkId(900)
+    replica.on_accepted(link, None, rig.now)
+    replica.take(link, rig.now)
+
+    def ask(number: int) -> None:
+        find = Find(number, session("b", 1), False, False)
+        rig.perform("a", replica.on_message(link, find, rig.now))
+        rig.run()
+
+    for number in range(4):
+        ask(number)
+    kinds = [type(each) for each in drain(rig, "a", link)]
+    assert kinds == [Found, Found, Failed, Failed]
+    ask(4)
+    assert [type(each) for each in drain(rig, "a", link)] == [Found]
+
+
+def test_an_answer_is_as_fresh_as_the_frame() -> None:
+    """What waits on a link is an id; the record is read when there is room."""
+    rig = Rig("ab", stores=False)
+    rig.create("a", ID, cart=b"\x01")
+    replica, link = rig.replicas["a"], LinkId(900)
+    replica.on_accepted(link, None, rig.now)
+    replica.on_message(link, Find(1, ID, False, False), rig.now)
+    replica.on_message(link, Find(2, ID, False, False), rig.now)
+    rig.save("a", ID, {b"cart": b"\x02"})
+    _, found = (replica.take(link, rig.now) for _ in range(2))
+    assert isinstance(found, Found)
+    assert Record.from_portable(found.portable, NOW).value(b"cart") == b"\x02"
+    rig.end("a", ID)
+    assert drain(rig, "a", link) == [Absent(2)]
