@@ -31,7 +31,7 @@ from node.station import Loss, Station
 from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
 from node.transport import SocketTransport, Transport, parse_address
-from node.turns import Turns
+from node.turns import Turns, turn_never_came
 from ring.errors import ConfigError, SessionUnavailableError
 from ring.identity import SessionId, home_of, new_incarnation, new_session_id
 from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
@@ -184,15 +184,10 @@ class Client:
         deadline = trio.current_time() + self._request_timeout_s
         if isinstance(request, Find):
             return await self._ask_around(request, deadline)
-        with trio.move_on_at(deadline) as scope:
-            await self._writes.enter(request.session_id)
-        if scope.cancelled_caught:
-            reason = "an earlier change of the session is still under way"
-            return Failed(request.number, Failure.UNAVAILABLE, reason)
-        try:
-            return await self._ask_around(request, deadline)
-        finally:
-            self._writes.leave(request.session_id)
+        async with self._writes.within(request.session_id, deadline) as mine:
+            if mine:
+                return await self._ask_around(request, deadline)
+            return turn_never_came(request)
 
     async def _ask_around(self, request: Request, deadline: float) -> Reply:
         """Ask one member after the other, until one has answered or ``deadline`` (trio's)."""

@@ -22,7 +22,7 @@ from node.log import log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
 from ring.errors import RemoteProtocolError
-from wire import Connection
+from wire import Connection, HandshakeError
 
 FIRST_WAIT_S: Final = 0.1
 _FLAPPING_S: Final = 1.0
@@ -37,7 +37,9 @@ class Dialling:
         transport: dials.
         new_connection: returns the dialler's protocol side of a new connection to it.
         run_link: runs an authenticated connection until it is over, and closes its stream.
-        on_unreachable: called when a dial has failed.
+        on_unreachable: called when a dial has failed, but for a refusal.
+        on_refused: called when somebody who speaks the protocol there has refused us, or we them:
+            it lives; by default as ``on_unreachable``.
         timekeeper: the node's clock.
         random: for the jitter.
         timeout_s: for a connection and its handshake, in seconds, above 0.
@@ -54,6 +56,7 @@ class Dialling:
         new_connection: Callable[[], Connection],
         run_link: Callable[[Stream, Connection], Awaitable[object]],
         on_unreachable: Callable[[], None],
+        on_refused: Callable[[], None] | None = None,
         timekeeper: Timekeeper,
         random: Random,
         timeout_s: float,
@@ -66,6 +69,7 @@ class Dialling:
         self._new_connection = new_connection
         self._run_link = run_link
         self._on_unreachable = on_unreachable
+        self._on_refused = on_refused or on_unreachable
         self._timekeeper = timekeeper
         self._timeout_s = timeout_s
         self._connect_timeout_s = timeout_s if connect_timeout_s is None else connect_timeout_s
@@ -95,7 +99,11 @@ class Dialling:
                 await self._now.wait()
 
     async def _dial_once(self) -> None:
-        connected = await self._connect()
+        try:
+            connected = await self._connect()
+        except HandshakeError:
+            self._on_refused()
+            return
         if connected is None:
             self._on_unreachable()
             return
@@ -106,7 +114,11 @@ class Dialling:
             self._back_off.reset()
 
     async def _connect(self) -> tuple[Stream, Connection] | None:
-        """Return an authenticated connection, or None, having logged why there is none."""
+        """Return an authenticated connection, or None, having logged why there is none.
+
+        Raises:
+            HandshakeError: it was refused, by whoever lives there or by us. It was logged.
+        """
         stream: Stream | None = None
         try:
             with trio.fail_after(self._timeout_s):
@@ -126,6 +138,8 @@ class Dialling:
         except RemoteProtocolError as error:
             # Unlike a node that is away, this does not mend itself.
             self._note_outage(str(error), logging.WARNING)
+            if isinstance(error, HandshakeError):
+                raise
         finally:
             if stream is not None:
                 with trio.CancelScope(shield=True):

@@ -32,7 +32,7 @@ from node.stores.disk import OsDisk
 from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
 from node.transport import Listener, SocketTransport, Transport
-from node.turns import Turns
+from node.turns import Turns, turn_never_came
 from ring.clock import Clock
 from ring.effects import Notice
 from ring.errors import ConfigError
@@ -178,15 +178,16 @@ class Node:
         """
         if isinstance(request, Find):
             return await self._driver.request(request)
-        with trio.move_on_after(self._config.node.request_timeout) as scope:
-            await self._turns.enter(request.session_id)
-        if scope.cancelled_caught:
-            reason = "an earlier change of the session is still under way"
-            return Failed(request.number, Failure.UNAVAILABLE, reason)
-        try:
-            return await self._driver.request(request)
-        finally:
-            self._turns.leave(request.session_id)
+        began = trio.current_time()
+        deadline = began + self._config.node.request_timeout
+        async with self._turns.within(request.session_id, deadline) as mine:
+            if not mine:
+                return turn_never_came(request)
+            if trio.current_time() == began:
+                return await self._driver.request(request)  # The replica keeps the same deadline.
+            with trio.move_on_at(deadline):
+                return await self._driver.request(request)
+            return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
 
     # --- its life -----------------------------------------------------------------------------
 
@@ -249,6 +250,7 @@ class Node:
             new_connection=lambda: self._new_connection(name),
             run_link=lambda stream, link: self._driver.run_link(stream, link, dialled=name),
             on_unreachable=lambda: self._driver.feed(self._driver.replica.on_unreachable, name),
+            on_refused=lambda: self._driver.feed(self._driver.replica.on_refused, name),
             timekeeper=self._timekeeper,
             random=self._random,
             timeout_s=self._config.node.handshake,

@@ -30,13 +30,14 @@ class Sessions(Protocol):
             ValueError: a duration is out of range, or not a number.
         """
 
-    async def find(self, session_id: str, *, touch: bool = True) -> Session | None:
+    async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
         """Return the session; None if it was ended, has expired, or never existed.
 
         It does not wait, and is no checkpoint, if this process can answer.
 
         Args:
-            session_id: what stood in the cookie; whatever is no id is nobody's session.
+            session_id: what stood in the cookie, None if there was none; whatever is no id is
+                nobody's session.
             touch: whether this counts as an access, which puts expiry off.
 
         Raises:
@@ -91,9 +92,9 @@ class SessionRepository:
         session.lifetime = self._config.lifetime if lifetime is None else lifetime
         return session
 
-    async def find(self, session_id: str, *, touch: bool = True) -> Session | None:
+    async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
         """Return the session, if there is one; see ``Sessions.find``."""
-        parsed = parse_session_id(session_id)
+        parsed = parse_session_id(session_id) if isinstance(session_id, str) else None
         if parsed is None:
             return None
         found = await self._find(parsed, touch)

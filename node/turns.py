@@ -4,10 +4,19 @@ Rule: sessions do not wait for each other, and one that nobody waits for costs a
 """
 
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
 from ring.identity import SessionId
+from ring.messages import Failed, Failure, Request
+
+
+def turn_never_came(request: Request) -> Failed:
+    """Return the answer to a request that had to wait for others until its deadline. Definite."""
+    reason = "an earlier change of the session is still under way"
+    return Failed(request.number, Failure.UNAVAILABLE, reason)
 
 
 class Turns:
@@ -43,6 +52,23 @@ class Turns:
             queue.popleft().set()
         else:
             del self._queues[session_id]
+
+    @asynccontextmanager
+    async def within(self, session_id: SessionId, deadline: float) -> AsyncIterator[bool]:
+        """Have a turn for the block, if it comes by ``deadline`` (trio's clock).
+
+        Yields:
+            Whether it is this caller's turn; False: the deadline has passed before.
+        """
+        with trio.move_on_at(deadline) as scope:
+            await self.enter(session_id)
+        if scope.cancelled_caught:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.leave(session_id)
 
     def __len__(self) -> int:
         return len(self._queues)

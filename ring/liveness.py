@@ -39,7 +39,7 @@ class Peer:
     returning_since: float | None = None
     """When that began; it may come and go for a while before it is heard or down."""
     unusable: bool = False
-    """It lives, but its words break the protocol, as with a clock that is far ahead."""
+    """It lives, but one side refuses the other: another secret, another ring, an absurd clock."""
     ready: bool = False
     claims: frozenset[str] = frozenset()
     claims_version: int = -1

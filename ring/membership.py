@@ -50,10 +50,10 @@ class Membership:
         outbound = self._links.add_outbound(link, peer, now)
         self._links.show_status(outbound, self._settling.status(now))
 
-    def on_unreachable(self, peer: str, now: float) -> None:
-        """A connection to ``peer`` was refused, or its handshake was not done in time."""
+    def on_unreachable(self, peer: str, now: float, *, alive: bool) -> None:
+        """A dial of ``peer`` has failed; ``alive``: somebody is there, and will not talk."""
         member = self._core.view.peers[peer]
-        member.unusable = False
+        member.unusable = alive
         if member.liveness is Liveness.UNDETERMINED:
             self._note_down(member)
             self._review(now)

@@ -180,7 +180,12 @@ class Replica:
 
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         """A connection to ``peer`` was refused, or its handshake was not done in time."""
-        self._membership.on_unreachable(peer, now)
+        self._membership.on_unreachable(peer, now, alive=False)
+        return self._core.collect()
+
+    def on_refused(self, peer: str, now: float) -> list[Effect]:
+        """``peer`` lives, and one side has refused the other at the handshake."""
+        self._membership.on_unreachable(peer, now, alive=True)
         return self._core.collect()
 
     def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:

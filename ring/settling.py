@@ -36,6 +36,8 @@ class Settling:
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
         self.started_at = 0.0
+        self._is_kept_out = False
+        """Members live that refuse this node, or that it refuses, and people were told."""
         self._up_since: dict[str, float] = {}
 
     # --- What the others ask of it ---
@@ -59,8 +61,13 @@ class Settling:
         )
 
     def may_deny(self, home: str, now: float) -> bool:
-        """Return whether "no such session" is known, once every member that is up was asked."""
-        return self._unknown_until.get(home, 0.0) <= now
+        """Return whether "no such session" is known, once every member that is up was asked.
+
+        Never while the home itself lives and cannot be asked.
+        """
+        peer = self._core.view.peers.get(home)
+        apart = peer is not None and peer.unusable
+        return not apart and self._unknown_until.get(home, 0.0) <= now
 
     def status(self, now: float, *, synced: bool = False, echo: bool = False) -> Status:
         """Return what this node says of itself."""
@@ -217,9 +224,13 @@ class Settling:
         someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
         if not someone_was_ready:
             # Who lives and cannot be understood may know more, and will: its clock or ours is off.
-            if any(peer.unusable for peer in peers):
-                return False
             if now < self.started_at + core.settings.join_timeout_s:
+                return False
+            apart = [peer.name for peer in peers if peer.unusable]
+            if apart and not self._is_kept_out:
+                self._is_kept_out = True
+                core.alarm("kept_out", members=", ".join(apart))
+            if apart:
                 return False
             core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True

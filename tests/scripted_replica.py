@@ -48,6 +48,9 @@ class ScriptedReplica:
     def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
         return self._note("on_linked", peer, link)
 
+    def on_refused(self, peer: str, now: float) -> list[Effect]:
+        return self._note("on_refused", peer)
+
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         return self._note("on_unreachable", peer)
 

@@ -239,3 +239,9 @@ class SessionIsADict(RuleBasedStateMachine):
 
 
 TestSessionIsADict = SessionIsADict.TestCase
+
+
+@pytest.mark.parametrize("cookie", [None, "", 5, b"a.AAAAAAAAAAAAAAAAAAAAAA"])
+async def test_what_is_no_text_is_nobodys_session(cookie: Any) -> None:
+    """A missing cookie is the commonest input."""
+    assert await SessionRepository(Shelf()).find(cookie) is None

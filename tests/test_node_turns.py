@@ -59,3 +59,16 @@ async def test_a_turn_that_comes_in_the_moment_of_giving_up_is_passed_on() -> No
     if len(turns):
         turns.leave(ONE)
     assert len(turns) == 0
+
+
+async def test_a_turn_that_does_not_come_in_time_is_not_taken(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    turns = Turns()
+    async with turns.within(ONE, trio.current_time() + 1) as mine:
+        assert mine
+        async with turns.within(ONE, trio.current_time() + 1) as second:
+            assert not second
+        async with turns.within(OTHER, trio.current_time() + 1) as other:
+            assert other
+    assert len(turns) == 0

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import node
 from node import NodeConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,3 +48,17 @@ def test_every_file_that_the_readme_points_to_is_there() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert len(targets) > 4
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_interface_page_names_everything_that_node_exports() -> None:
+    page = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
+    sections = {
+        "NodeStatus",
+        "Client",
+        "Durability",
+        "SecurityConfig",
+        "SessionsConfig",
+        "StoreConfig",
+    }
+    missing = [name for name in node.__all__ if name not in page and name not in sections]
+    assert missing == []

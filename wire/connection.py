@@ -83,7 +83,7 @@ class Connection:
         dialler: whether this side opened the connection.
         peer: the member that the dialler means to reach; None for a client that does not know,
             and for an acceptor.
-        clock_ms: our clock reading, in milliseconds since 1970, for the peer to compare.
+        clock_ms: our clock reading, in milliseconds since 1970; the peer is told.
         random: the source of the nonce; the system's randomness outside simulations.
 
     Raises:
