@@ -85,9 +85,9 @@ def draw_plan(seed: int) -> Plan:
             faults.append(Fault(at, "crash_all", tuple(names), random.uniform(0.1, 1)))
         elif kind in ("crash", "crash_again"):
             disk = random.choice(("kept", "lost", "old"))
-            # All copies but one may be lost at the same time.
-            nodes = tuple(random.sample(names, random.randint(1, min(copies, members) - 1)))
-            hot = len(nodes) == 1 and random.random() < 0.6
+            # One at a time, however many copies are kept: a receipt waits for one backup only.
+            nodes = (random.choice(names),)
+            hot = random.random() < 0.6
             faults.append(Fault(at, kind, nodes, random.uniform(0.05, 4), hot, disk))
         else:
             pair = tuple(random.sample(names, 2))
