@@ -106,25 +106,27 @@ class Promises:
     def __init__(self) -> None:
         self._possible: dict[SessionId, set[bytes | None]] = {}
         self._doubtful_removals: set[SessionId] = set()
+        self._doubtful_writes: set[SessionId] = set()
 
     def tried(self, changes: Sequence[tuple[SessionId, bytes | None]]) -> None:
         for session_id, portable in changes:
             self._possible.setdefault(session_id, {None}).add(portable)
 
     def durable(self, session_id: SessionId, portable: bytes | None) -> None:
+        self._doubtful_writes.discard(session_id)
         if portable is not None:
             self._doubtful_removals.discard(session_id)
         if session_id not in self._doubtful_removals:
             self._possible[session_id] = {portable}
 
     def failed(self, session_id: SessionId, portable: bytes | None) -> None:
-        if portable is None:
-            self._doubtful_removals.add(session_id)
+        doubtful = self._doubtful_removals if portable is None else self._doubtful_writes
+        doubtful.add(session_id)
 
     def check(self, found: dict[SessionId, bytes | None], *, lost_power: bool) -> None:
         """Compare with what a restart found, and take that as the truth from now on.
 
-        Only a loss of power settles what became of a removal whose directory sync failed: until
+        Only a loss of power settles what became of a change whose directory sync failed: until
         then the system shows it as done, and may have forgotten to do it.
         """
         for session_id, possible in self._possible.items():
@@ -132,7 +134,9 @@ class Promises:
         assert set(found) <= set(self._possible)
         if lost_power:
             self._doubtful_removals.clear()
-        for session_id in self._possible.keys() - self._doubtful_removals:
+            self._doubtful_writes.clear()
+        doubtful = self._doubtful_removals | self._doubtful_writes
+        for session_id in self._possible.keys() - doubtful:
             self._possible[session_id] = {found.get(session_id)}
 
 
