@@ -39,6 +39,7 @@ class Settling:
         self._is_kept_out = False
         """Members live that refuse this node, or that it refuses, and people were told."""
         self._up_since: dict[str, float] = {}
+        self._was_settled = False
 
     # --- What the others ask of it ---
 
@@ -146,6 +147,14 @@ class Settling:
             if changed or synced != outbound.synced:
                 outbound.synced = synced
                 self._links.show_status(outbound, self.status(now, synced=synced))
+        self._note_settled()
+
+    def _note_settled(self) -> None:
+        """Say once, whenever it becomes true, that another member may be lost."""
+        settled = self._core.ready and self.all_synced
+        if settled and not self._was_settled:
+            self._core.notice("settled", members_up=len(self._core.view.up))
+        self._was_settled = settled
 
     def _note_holders(self) -> None:
         """Compare again where this node, or another, has become a holder: it missed the stream."""

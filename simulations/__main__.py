@@ -27,6 +27,7 @@ USAGE_STATUS: Final = 2
 SIGNAL_STATUS: Final = 128
 
 SEED_BITS: Final = 32
+PARTS: Final = ("kill", "freeze", "rolling", "full-disk", "restart")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,16 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def _parts(text: str) -> frozenset[str]:
+    """Return the parts by name; the script knows them by the same names."""
+    parts = frozenset(text.split(","))
+    for part in sorted(parts - set(PARTS)):
+        raise argparse.ArgumentTypeError(
+            f"{part!r} cannot be used; give one or more of {', '.join(PARTS)}, with commas between"
+        )
+    return parts
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulations", description="Shows that the ring keeps what it promises."
@@ -81,9 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         "ring",
         help="run a ring of real processes on this machine, and kill them under load",
         description=(
-            "Runs a ring of real node processes on loopback under load: kills one, brings it "
-            "back, kills all and starts them from disk. Then checks that every acknowledged "
-            "change is there. Nothing stays behind."
+            "Runs a ring of real node processes on loopback under load: kills one and then its "
+            "successor, brings them back, stops and thaws one, restarts all one after the other, "
+            "fills a disk, kills all and starts them from disk. Then checks that every "
+            "acknowledged change is there. Nothing stays behind."
         ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -112,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
         help="what the clients do and who is killed; by default another one each time",
     )
     add(
+        "--parts",
+        type=_parts,
+        default=argparse.SUPPRESS,
+        metavar="PART,...",
+        help="what is done to the ring: some of kill, freeze, rolling, full-disk, restart; "
+        "by default all",
+    )
+    add(
         "--keep",
         type=Path,
         default=argparse.SUPPRESS,
@@ -134,6 +154,7 @@ def _ring(parsed: argparse.Namespace) -> int:
     from simulations.local_ring import Options, run
     from simulations.real_nodes import NodeFailedError
     from simulations.ring_lines import verdict_lines
+    from simulations.ring_script import Part
 
     options = Options(
         nodes=parsed.nodes,
@@ -143,6 +164,7 @@ def _ring(parsed: argparse.Namespace) -> int:
         seed=getattr(parsed, "seed", SystemRandom().getrandbits(SEED_BITS)),
         keep=getattr(parsed, "keep", None),
         json=getattr(parsed, "json", False),
+        parts=frozenset(Part(part) for part in getattr(parsed, "parts", PARTS)),
     )
     try:
         outcome = run(options, _watcher(options))

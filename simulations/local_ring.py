@@ -1,38 +1,26 @@
-"""The local ring: real nodes under load, one killed and brought back, then all of them at once.
+"""The local ring: real nodes under load, to which a script does what happens to nodes.
 
 Rules:
-- Kills happen under load, and without warning.
-- A fault window is open from the kill until the ring is expected to be as good as before: until
-  every probe has succeeded, if enough members live to hold every copy; else until the killed
-  node is ready again.
+- Whatever ends the run, no process stays behind, and no directory but the one to keep.
 - In the end every session is read once more by a client that knows nothing yet.
 """
 
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from random import Random
 from typing import IO, Final
 
 import trio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ring.messages import Durability
 from simulations.real_clients import Clients, Load
-from simulations.real_nodes import COPIES, NodeFailedError, RealNodes, open_nodes
+from simulations.real_nodes import NodeFailedError, RealNodes, open_nodes
 from simulations.ring_place import Place, open_place
-from simulations.ring_probes import Probes
+from simulations.ring_script import Part, Script
 from simulations.ring_tally import Phase, Tally
-
-STEADY: Final = "steady load"
-TAKEOVER: Final = "kill and takeover"
-RECOVERY: Final = "restart and recovery"
-RESTART: Final = "whole ring from disk"
-
-SHARES: Final = {STEADY: 0.4, TAKEOVER: 0.2, RECOVERY: 0.2, RESTART: 0.2}
-"""How the time of the load is divided."""
 
 FILES_BESIDE_CONNECTIONS: Final = 256
 
@@ -51,6 +39,8 @@ class Options:
     seed: int
     keep: Path | None
     json: bool
+    parts: frozenset[Part] = frozenset(Part)
+    """What is played, beside the steady load."""
 
     @property
     def durability(self) -> Durability:
@@ -68,6 +58,8 @@ class Scene:
     tally: Tally
     began: float
     """By trio's clock."""
+    phases: list[str] = field(factory=list)
+    """All that will be played or skipped, in order."""
 
 
 class Watcher:
@@ -150,12 +142,15 @@ async def _play(options: Options, place: Place, watcher: Watcher) -> Tally:
         with _history_file(place) as history_file:
             clients = Clients(load, tally, history_file)
             scene = Scene(options, nodes, clients, tally, trio.current_time())
+            on_phase = partial(watcher.on_phase, scene)
+            script = Script(scene, options.parts, options.seconds, options.seed, on_phase)
+            scene.phases = script.names
             async with trio.open_nursery() as nursery:
                 await nursery.start(watcher.follow, scene)
                 watcher.on_started(scene, await nodes.start_ring())
                 nursery.start_soon(nodes.watch)
                 async with clients.connected(nodes.addresses, nodes.secret):
-                    await _Script(scene, watcher).play()
+                    await script.play()
                     watcher.on_checked(scene, await clients.check())
                 nursery.cancel_scope.cancel()
         if place.kept:
@@ -165,84 +160,3 @@ async def _play(options: Options, place: Place, watcher: Watcher) -> Tally:
 
 def _history_file(place: Place) -> AbstractContextManager[IO[str] | None]:
     return open(place.logs / "history.jsonl", "w") if place.kept else nullcontext()
-
-
-class _Script:
-    """The phases, one after the other, while the clients go on and on."""
-
-    def __init__(self, scene: Scene, watcher: Watcher) -> None:
-        self._scene = scene
-        self._watcher = watcher
-        self._nodes = scene.nodes
-        self._tally = scene.tally
-        self._random = Random(f"{scene.options.seed}/kills".encode())
-        self._progress = 0.0
-        self._alone = scene.options.nodes == 1
-        played = 1 - SHARES[TAKEOVER] if self._alone else 1.0
-        self._unit_s = scene.options.seconds / played
-
-    async def play(self) -> None:
-        victim = self._random.choice(self._nodes.names)
-        async with trio.open_nursery() as loading:
-            loading.start_soon(self._scene.clients.run)
-            async with self._phase(STEADY):
-                await self._scene.clients.wait_created()
-            if self._alone:
-                phase = self._tally.begin(TAKEOVER)
-                phase.skipped = "needs 2 members or more: nobody else holds the sessions"
-                self._watcher.on_phase(self._scene, phase)
-            else:
-                async with self._phase(TAKEOVER) as phase:
-                    await self._take_over(phase, victim)
-            async with self._phase(RECOVERY) as phase:
-                await self._recover(phase, victim)
-            async with self._phase(RESTART) as phase:
-                await self._restart(phase)
-            self._scene.clients.stop()
-
-    @asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[Phase]:
-        """Play a phase: what the block does, and then load for its share of the time."""
-        phase = self._tally.begin(name)
-        began = trio.current_time()
-        self._progress += SHARES[name] * self._unit_s / self._scene.options.seconds
-        self._scene.clients.progress_max = min(1.0, self._progress)
-        yield phase
-        await trio.sleep(SHARES[name] * self._unit_s)
-        phase.seconds = trio.current_time() - began
-        self._watcher.on_phase(self._scene, phase)
-
-    async def _take_over(self, phase: Phase, victim: str) -> None:
-        async with self._killed(phase, victim):
-            await self._nodes.wait_acting(victim)
-        if self._scene.options.nodes > COPIES:
-            self._tally.close_window(self._scene.clients.now())
-        phase.remark = f"{victim} killed, {self._nodes.acting[victim]} answers for it"
-
-    async def _recover(self, phase: Phase, victim: str) -> None:
-        self._tally.open_window()
-        if self._alone:
-            async with self._killed(phase, victim):
-                phase.recovery_s = await self._nodes.start(victim)
-            phase.remark = f"{victim} killed, and ready again from its own disk"
-        else:
-            phase.recovery_s = await self._nodes.start(victim)
-            phase.remark = f"{victim} ready again"
-        self._tally.close_window(self._scene.clients.now())
-
-    async def _restart(self, phase: Phase) -> None:
-        async with self._killed(phase, *self._nodes.names):
-            phase.recovery_s = await self._nodes.start(*self._nodes.names)
-        self._tally.close_window(self._scene.clients.now())
-        phase.remark = "all killed, and ready again from disk"
-
-    @asynccontextmanager
-    async def _killed(self, phase: Phase, *names: str) -> AsyncIterator[None]:
-        """Kill members, and stay until clients have again what these were the homes of."""
-        probes = Probes(self._scene.clients, frozenset(names), self._random)
-        self._tally.open_window()
-        killed_at = self._nodes.kill(*names)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(probes.run, killed_at)
-            yield
-        phase.readable_ms, phase.unavailable_ms = probes.readable_ms, probes.unavailable_ms

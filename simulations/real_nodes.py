@@ -11,19 +11,16 @@ import json
 import os
 import re
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from enum import StrEnum
-from io import BufferedReader
 from typing import Final
 
 import trio
-from attrs import define
 
 from ring.errors import SessionRingError
+from simulations.real_node import RealNode, State
 from simulations.ring_place import Place
 from simulations.ring_ports import ReservedPorts
 
@@ -37,10 +34,16 @@ READY_S: Final = 60.0
 ACTING_S: Final = 30.0
 """What the others get to take over; more than the longest that an acting owner settles."""
 
+SETTLED_S: Final = 60.0
+STOPPED_S: Final = 45.0
+"""What a node gets to stop when it is told to; more than it may drain."""
+
+SAID_S: Final = 30.0
+
 PORT_TRIES: Final = 5
 
 _EVENT: Final = re.compile(r" INFO (acting|handed_back) home=(\w+)")
-_LOG_TAIL_LINES: Final = 8
+_SAID: Final = re.compile(r" (settled|store_failing|store_healed)\b")
 
 
 class NodeFailedError(SessionRingError):
@@ -49,28 +52,6 @@ class NodeFailedError(SessionRingError):
 
 class _PortTakenError(NodeFailedError):
     """A node found another process at its port."""
-
-
-class State(StrEnum):
-    """What a node is, as its process and its log tell."""
-
-    DOWN = "down"
-    RECOVERING = "recovering"
-    READY = "ready"
-
-
-@define(eq=False)
-class RealNode:
-    """One member, through all its lives."""
-
-    name: str
-    state: State = State.DOWN
-    process: trio.Process | None = None
-    log: BufferedReader | None = None
-    started_at: float = 0.0
-    ready_after_s: float | None = None
-    """Seconds from the start of its last life until it said that it was ready."""
-    unfinished: bytes = b""
 
 
 class RealNodes:
@@ -83,7 +64,7 @@ class RealNodes:
 
     def __init__(self, place: Place, count: int) -> None:
         self.place = place
-        self.nodes = {name: RealNode(name) for name in NAMES[:count]}
+        self.nodes = {name: RealNode(name, place) for name in NAMES[:count]}
         self.addresses: tuple[str, ...] = ()
         self.secret = secrets.token_urlsafe(32)
         self.acting: dict[str, str] = {}
@@ -95,6 +76,11 @@ class RealNodes:
     def names(self) -> tuple[str, ...]:
         """The members, in ring order."""
         return tuple(self.nodes)
+
+    @property
+    def down(self) -> list[str]:
+        """The members that do not run, in ring order."""
+        return [node.name for node in self.nodes.values() if node.process is None]
 
     # --- Lives --------------------------------------------------------------------------------
 
@@ -123,9 +109,10 @@ class RealNodes:
         """
         await self.wait_gone()
         began = trio.current_time()
+        self._expect_settling()
         self._note(f"started {', '.join(names)}")
         for name in names:
-            await self._start(self.nodes[name])
+            await self.nodes[name].start()
         with trio.move_on_after(READY_S) as limit:
             while any(self.nodes[name].state is not State.READY for name in names):
                 self.look()
@@ -133,30 +120,13 @@ class RealNodes:
         if limit.cancelled_caught:
             late = next(name for name in names if self.nodes[name].state is not State.READY)
             raise NodeFailedError(
-                f"node {late} was not ready after {READY_S:g} s{self._log_tail(late)}"
+                f"node {late} was not ready after {READY_S:g} s{self.nodes[late].log_tail()}"
             )
         return trio.current_time() - began
 
-    async def _start(self, node: RealNode) -> None:
-        path = self.place.logs / f"{node.name}.log"
-        with open(path, "ab") as log:  # noqa: ASYNC230 - opening a file here waits for nothing
-            node.log = node.log or open(path, "rb")  # noqa: ASYNC230, SIM115 - closed in aclose
-            node.state, node.ready_after_s = State.RECOVERING, None
-            node.started_at = trio.current_time()
-            node.process = await trio.lowlevel.open_process(
-                [
-                    *(sys.executable, "-m", "node", "serve"),
-                    *("--config", os.fspath(self.place.config), "--name", node.name),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith("SESSIONRING_")},
-                process_group=self.place.process_group,
-            )
-
     def kill(self, *names: str) -> float:
         """Kill members at once, and return when that was, by trio's clock."""
+        self._expect_settling()
         at = trio.current_time()
         if running := [name for name in names if self.nodes[name].process is not None]:
             self._note(f"killed {', '.join(running)}")
@@ -170,16 +140,89 @@ class RealNodes:
             del self.acting[home]
         return at
 
+    async def drain(self, name: str) -> None:
+        """Tell a member to stop, as for an upgrade, and wait until it has.
+
+        Raises:
+            NodeFailedError: it did not stop in time, or not cleanly.
+        """
+        node = self.nodes[name]
+        assert node.process is not None
+        process, node.process = node.process, None
+        self._expect_settling()
+        self._note(f"told {name} to stop")
+        process.terminate()
+        with trio.move_on_after(STOPPED_S) as limit:
+            await process.wait()
+        node.state = State.DOWN
+        self._dying.append((node, process))
+        if limit.cancelled_caught:
+            process.kill()
+            raise NodeFailedError(f"node {name} has not stopped after {STOPPED_S:g} s")
+        if process.returncode:
+            tail = node.log_tail()
+            raise NodeFailedError(f"node {name} stopped with status {process.returncode}{tail}")
+        await self.wait_gone()
+
+    def freeze(self, name: str) -> None:
+        """Stop a member's process in its tracks: it keeps its connections, and says nothing."""
+        self._expect_settling()
+        self._note(f"stopped the process of {name}")
+        self.nodes[name].tell(signal.SIGSTOP)
+        self.nodes[name].state = State.STOPPED
+        for home in [home for home, actor in self.acting.items() if actor == name]:
+            del self.acting[home]
+
+    def thaw(self, name: str) -> None:
+        """Let a stopped process go on."""
+        self._expect_settling()
+        self._note(f"let the process of {name} go on")
+        self.nodes[name].tell(signal.SIGCONT)
+        self.nodes[name].state = State.READY
+
+    def fill_disk(self, name: str) -> None:
+        """Let no file that a member writes grow: to it, its disk is full."""
+        self._note(f"filled the disk of {name}")
+        self.nodes[name].said -= {"store_failing", "store_healed"}
+        self.nodes[name].limit_files(0)
+
+    def free_disk(self, name: str) -> None:
+        """Let a member write files again."""
+        self._note(f"freed the disk of {name}")
+        self.nodes[name].unlimit_files()
+
+    def _expect_settling(self) -> None:
+        """From now on only what is said later tells that a member has settled."""
+        for node in self.nodes.values():
+            node.settled = False
+
+    async def wait_settled(self) -> None:
+        """Return once every running member has settled since the last fault.
+
+        Raises:
+            NodeFailedError: one did not in time, or a member ended meanwhile.
+        """
+        await self._wait(
+            lambda: all(node.settled for node in self.nodes.values() if node.process is not None),
+            SETTLED_S,
+            "the ring has not settled",
+        )
+
+    async def wait_said(self, name: str, event: str) -> None:
+        """Return once a member's log has an event.
+
+        Raises:
+            NodeFailedError: it did not come in time, or a member ended meanwhile.
+        """
+        await self._wait(
+            lambda: event in self.nodes[name].said, SAID_S, f"node {name} has not said {event!r}"
+        )
+
     async def wait_gone(self) -> None:
         """Return once whatever was killed is gone, with its ports and its locks."""
         while self._dying:
             node, process = self._dying.pop()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-            # What it still said must not be taken for the words of its next life.
-            if node.log is not None:
-                node.log.read()
-            node.unfinished = b""
+            await node.forget(process)
 
     async def stop(self, patience_s: float) -> None:
         """Tell all members to stop, and kill those that have not after ``patience_s``."""
@@ -199,23 +242,29 @@ class RealNodes:
         self.kill(*self.names)
         await self.wait_gone()
         for node in self.nodes.values():
-            if node.log is not None:
-                node.log.close()
+            node.close()
         if self._ports is not None:
             self._ports.close()
 
-    async def wait_acting(self, home: str) -> None:
-        """Return once a member has said that it acts for ``home``.
+    async def wait_acting(self, home: str, *, by: str | None = None) -> None:
+        """Return once a member (``by``, if given) has said that it acts for ``home``.
 
         Raises:
             NodeFailedError: none did in time, or a member ended meanwhile.
         """
-        with trio.move_on_after(ACTING_S) as limit:
-            while home not in self.acting:
+        await self._wait(
+            lambda: home in self.acting and by in (None, self.acting[home]),
+            ACTING_S,
+            f"{'nobody acts' if by is None else f'{by} does not act'} for node {home}",
+        )
+
+    async def _wait(self, condition: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+        with trio.move_on_after(limit_s) as limit:
+            while not condition():
                 self.look()
                 await trio.sleep(LOOK_S)
         if limit.cancelled_caught:
-            raise NodeFailedError(f"nobody acts for node {home} after {ACTING_S:g} s")
+            raise NodeFailedError(f"{otherwise} after {limit_s:g} s")
 
     # --- What they say ------------------------------------------------------------------------
 
@@ -232,15 +281,12 @@ class RealNodes:
     def look(self) -> None:
         """Read what the members have said since, and see whether they still run."""
         for node in self.nodes.values():
-            if node.process is None or node.log is None:
-                continue
-            status = node.process.returncode
-            *lines, node.unfinished = (node.unfinished + node.log.read()).split(b"\n")
+            lines, status = node.new_lines()
             for line in lines:
-                self._take_line(node, line.decode(errors="replace"))
+                self._take_line(node, line)
             if status is not None:
                 node.process, node.state = None, State.DOWN
-                tail = self._log_tail(node.name)
+                tail = node.log_tail()
                 kind = _PortTakenError if "cannot listen at" in tail else NodeFailedError
                 raise kind(f"node {node.name} ended with status {status}{tail}")
 
@@ -254,11 +300,9 @@ class RealNodes:
                 self.acting[home] = node.name
             elif self.acting.get(home) == node.name:
                 del self.acting[home]
-
-    def _log_tail(self, name: str) -> str:
-        text = (self.place.logs / f"{name}.log").read_text(errors="replace")
-        lines = text.splitlines()[-_LOG_TAIL_LINES:]
-        return "; its log ends:\n  " + "\n  ".join(lines) if lines else ""
+        elif said := _SAID.search(line):
+            node.said.add(said[1])
+            node.settled |= said[1] == "settled"
 
     def _note(self, what: str) -> None:
         with open(self.place.logs / "events.log", "a") as log:

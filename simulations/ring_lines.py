@@ -11,12 +11,21 @@ from typing import Final
 
 import trio
 
-from simulations.local_ring import RECOVERY, RESTART, TAKEOVER, Scene, Watcher
+from simulations.local_ring import Scene, Watcher
+from simulations.ring_script import (
+    FREEZE,
+    FULL_DISK,
+    RECOVERY,
+    RESTART,
+    ROLLING,
+    SUCCESSOR,
+    TAKEOVER,
+)
 from simulations.ring_tally import Phase, Tally
 
 STORIES_MAX: Final = 10
 
-_HEADS: Final = ("seconds", "changes", "acknowledged", "degraded", "unknown", "broken")
+_HEADS: Final = ("s", "changes", "acknowledged", "degraded", "refused", "unknown", "broken")
 
 
 class Lines(Watcher):
@@ -65,19 +74,20 @@ def counted(number: int, what: str) -> str:
 
 
 def _row(name: str, *figures: str) -> str:
-    widths = (8, 10, 13, 10, 9, 8)
+    widths = (5, 10, 13, 9, 8, 8, 7)
     cells = (f"{figure:>{width}}" for figure, width in zip(figures, widths, strict=True))
-    return f"{name:<21}{''.join(cells)}"
+    return f"{name:<20}{''.join(cells)}"
 
 
 def phase_lines(phase: Phase) -> Iterator[str]:
     """Yield what was seen in a phase: its figures, then what happened."""
     if phase.skipped:
-        yield f"{phase.name:<21}skipped: {phase.skipped}"
+        yield f"{phase.name:<20} skipped: {phase.skipped}"
         return
     counts = phase.counts
-    figures = (counts.attempted, counts.acknowledged, counts.degraded, counts.unknown)
-    cells = (f"{figure:,}" for figure in (*figures, counts.harmed))
+    figures = (counts.attempted, counts.acknowledged, counts.degraded)
+    failures = (counts.refused, counts.unknown, counts.harmed)
+    cells = (f"{figure:,}" for figure in (*figures, *failures))
     yield _row(phase.name, f"{phase.seconds:.1f}", *cells)
     if phase.remark:
         recovery = "" if phase.recovery_s is None else f" after {phase.recovery_s:.2f} s"
@@ -119,18 +129,24 @@ def _figures(tally: Tally) -> Iterator[tuple[str, str]]:
     if percent is not None:
         yield "  undegraded outside the fault windows", f"{percent:.2f} %"
     yield "outcome unknown to the client", f"{total.unknown:,}"
+    yield "requests refused, and not carried out", f"{total.refused:,}"
     yield "reads", f"{tally.reads:,}"
     phases = {phase.name: phase for phase in tally.phases}
     for name, what in (
         (TAKEOVER, "takeover, as clients saw it"),
+        (SUCCESSOR, "the next takeover, likewise"),
         (RECOVERY, "restart, as clients saw it"),
+        (FREEZE, "a stopped process, as clients saw it"),
         (RESTART, "restart of all, as clients saw it"),
     ):
-        if times := phases[name].unavailable_ms:
+        if name in phases and (times := phases[name].unavailable_ms):
             yield what, f"median {median(times):,.0f} ms, at most {max(times):,.0f} ms"
     for name, what in (
-        (RECOVERY, "recovery of the restarted node"),
+        (RECOVERY, "recovery of what was killed"),
+        (FREEZE, "recovery after the thaw"),
+        (ROLLING, "slowest start of a rolling restart"),
+        (FULL_DISK, "the disk has all again after"),
         (RESTART, "recovery of all from disk"),
     ):
-        if (seconds := phases[name].recovery_s) is not None:
+        if name in phases and (seconds := phases[name].recovery_s) is not None:
             yield what, f"{seconds:.2f} s"

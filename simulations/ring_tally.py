@@ -35,6 +35,8 @@ class Counts:
     lost: int = 0
     stale: int = 0
     resurrected: int = 0
+    refused: int = 0
+    """Requests that certainly did not happen: nobody could carry them out in time."""
     unknown: int = 0
     """Changes whose outcome their client does not know."""
 
@@ -115,6 +117,10 @@ class Tally:
 
     def add_operation(self, operation: Operation) -> None:
         """Count an operation that has returned."""
+        # A session that is gone was ended by another client: that is an answer.
+        refused = operation.outcome is Outcome.FAILED and operation.reason != "gone"
+        for counts in (self.phase.counts, self.total):
+            counts.refused += refused
         if operation.kind not in CHANGES:
             self.reads += 1
             return

@@ -19,12 +19,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from simulations.local_ring import SHARES, Scene, Watcher
-from simulations.real_nodes import State
+from simulations.local_ring import Scene, Watcher
+from simulations.real_node import State
 from simulations.ring_lines import Lines, counted
 from simulations.ring_tally import Phase
 
 WIDTH: Final = 78
+PHASES_SHOWN: Final = 4
 ROWS: Final = 21
 """The picture's height: it fits into 24 lines, with one to spare for the prompt."""
 
@@ -36,9 +37,24 @@ RING_ROWS: Final = 13
 _RADIUS: Final = (9.0, 5.0)
 """Columns and rows from the middle; a cell is twice as high as it is wide."""
 
-_STYLES: Final = {State.READY: "green", State.RECOVERING: "yellow", State.DOWN: "red"}
-_MARKS: Final = {State.READY: "●", State.RECOVERING: "◐", State.DOWN: "✗"}
-_PLAIN_MARKS: Final = {State.READY: "O", State.RECOVERING: "o", State.DOWN: "x"}
+_STYLES: Final = {
+    State.READY: "green",
+    State.RECOVERING: "yellow",
+    State.STOPPED: "red",
+    State.DOWN: "red",
+}
+_MARKS: Final = {
+    State.READY: "●",
+    State.RECOVERING: "◐",
+    State.STOPPED: "■",
+    State.DOWN: "✗",
+}
+_PLAIN_MARKS: Final = {
+    State.READY: "O",
+    State.RECOVERING: "o",
+    State.STOPPED: "#",
+    State.DOWN: "x",
+}
 
 
 def picture(out: TextIO) -> "Picture | None":
@@ -172,7 +188,10 @@ class Picture(Watcher):
         for width, justify in _PHASE_COLUMNS:
             table.add_column(width=width, justify=justify, no_wrap=True, overflow="crop")
         table.add_row("", "", "changes", "away: median", "max", "ready after", style="dim")
-        for name in SHARES:
+        # The current phase, and those around it: all of them would not fit.
+        current = max(0, len(phases) - 1)
+        first = max(0, min(current - PHASES_SHOWN + 2, len(scene.phases) - PHASES_SHOWN))
+        for name in scene.phases[first : first + PHASES_SHOWN]:
             phase = phases.get(name)
             if phase is None:
                 table.add_row("", name, style="dim")

@@ -28,12 +28,13 @@ MARK: Final = "LOCAL_RING_OF_TEST"
 
 COUNTS: Final = (
     *("sessions", "attempted", "acknowledged", "degraded"),
-    *("lost", "stale", "resurrected", "unknown"),
+    *("lost", "stale", "resurrected", "refused", "unknown"),
 )
 PHASES: Final = [
-    *("steady load", "kill and takeover"),
-    *("restart and recovery", "whole ring from disk"),
+    *("steady load", "kill and takeover", "its successor too"),
+    *("restart and recovery", "full disk", "whole ring from disk"),
 ]
+PARTS: Final = ("--parts", "kill,full-disk,restart")
 
 LIE: Final = '''
 """Nodes that count changes as merged, and so acknowledge them as held, without merging them."""
@@ -145,7 +146,8 @@ def check_times(phase: dict[str, Any], *, killed: bool, started: bool) -> None:
 def test_honest_rings_keep_everything_side_by_side_and_say_so_in_json(tmp_path: Path) -> None:
     """Three nodes, and one whose files are kept, at the same time on one machine."""
     kept = tmp_path / "kept"
-    small = ("--seconds", "2", "--sessions", "60", "--clients", "6", "--seed", "1", "--json")
+    load = ("--seconds", "2", "--sessions", "60", "--clients", "6", "--seed", "1", "--json")
+    small = (*load, *PARTS)
     with (
         running(tmp_path / "three", *small) as three,
         running(tmp_path / "one", "--nodes", "1", "--keep", str(kept), *small) as one,
@@ -163,16 +165,19 @@ def test_honest_rings_keep_everything_side_by_side_and_say_so_in_json(tmp_path: 
             assert [phase["name"] for phase in result["phases"]] == PHASES
             assert run.wait_gone() == ([], [])
 
-    steady, takeover, recovery, restart = results[3]["phases"]
-    assert [phase["skipped"] for phase in results[3]["phases"]] == [None] * 4
+    steady, takeover, successor, recovery, disk, restart = results[3]["phases"]
+    assert [phase["skipped"] for phase in results[3]["phases"]] == [None] * 6
     check_times(steady, killed=False, started=False)
     check_times(takeover, killed=True, started=False)
+    check_times(successor, killed=True, started=False)
+    check_times(disk, killed=False, started=True)
     check_times(recovery, killed=False, started=True)
     check_times(restart, killed=True, started=True)
 
-    steady, takeover, recovery, restart = results[1]["phases"]
-    assert takeover["skipped"] == "needs 2 members or more: nobody else holds the sessions"
-    assert takeover["attempted"] == 0
+    steady, takeover, successor, recovery, disk, restart = results[1]["phases"]
+    assert takeover["skipped"] == "needs 2 members or more"
+    assert successor["skipped"] == "needs 3 members or more"
+    assert takeover["attempted"] == successor["attempted"] == 0
     check_times(steady, killed=False, started=False)
     check_times(takeover, killed=False, started=False)
     check_times(recovery, killed=True, started=True)
@@ -196,7 +201,8 @@ def check_kept(directory: Path, result: dict[str, Any]) -> None:
 
 def test_nodes_that_acknowledge_before_they_merge_are_found_out(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(LIE)
-    arguments = ("--seconds", "2", "--sessions", "60", "--clients", "6", "--seed", "1", "--json")
+    load = ("--seconds", "2", "--sessions", "60", "--clients", "6", "--seed", "1", "--json")
+    arguments = (*load, "--parts", "kill")
     path = f"{tmp_path}{os.pathsep}{ROOT}"
     with running(tmp_path / "run", *arguments, path=path) as run:
         status, out, err = run.finish()
@@ -219,7 +225,7 @@ def test_a_signal_under_load_leaves_no_process_and_no_directory(
     """Even one that the script cannot see: somebody else cleans up then."""
     with running(tmp_path, "--seconds", "60", "--nodes", "2") as run:
         run.read_until("all ready")
-        assert len(run.processes()) == 4  # the script, two nodes, and who cleans up
+        assert len(run.processes()) == 6  # script, cleaner, two nodes and who writes for them
         assert len(list(run.temporary.iterdir())) == 1
         run.process.send_signal(number)
         assert run.finish()[0] == status
@@ -286,6 +292,7 @@ def test_a_reader_that_goes_away_ends_the_run(tmp_path: Path) -> None:
         (("--clients", "101"), "give a whole number from 1 to 100"),
         (("--seconds", "0.5"), "argument --seconds: '0.5' cannot be used; give seconds from 1 to"),
         (("--seconds", "nan"), "argument --seconds: 'nan' cannot be used"),
+        (("--parts", "kill,pigs"), "argument --parts: 'pigs' cannot be used; give one or more of"),
         (("--seed", "-1"), "argument --seed: '-1' cannot be used"),
         (("--color",), "unrecognized arguments: --color"),
     ],

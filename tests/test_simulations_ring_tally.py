@@ -6,8 +6,8 @@ import pytest
 
 from simulations.checkers import Harm, Violation
 from simulations.history import Kind, Operation, Outcome
-from simulations.local_ring import RECOVERY, RESTART, STEADY, TAKEOVER
 from simulations.ring_lines import phase_lines, verdict_lines
+from simulations.ring_script import RECOVERY, RESTART, STEADY, TAKEOVER
 from simulations.ring_tally import Phase, Tally
 
 
@@ -43,6 +43,15 @@ def test_changes_count_by_their_outcome_and_reads_apart(tally: Tally) -> None:
     tally.add_operation(change(0.0, kind=Kind.FIND))
     assert totals(tally) == (4, 2, 1, 1)
     assert tally.reads == 1
+
+
+def test_a_request_is_refused_unless_it_was_answered_that_the_session_is_gone(tally: Tally) -> None:
+    gone = change(0.0, Outcome.FAILED)
+    gone.reason = "gone"
+    tally.add_operation(gone)
+    tally.add_operation(change(0.0, Outcome.FAILED))
+    tally.add_operation(change(0.0, Outcome.FAILED, kind=Kind.FIND))
+    assert tally.total.refused == 2
 
 
 def test_phases_add_up_to_the_run(tally: Tally) -> None:
@@ -137,7 +146,7 @@ def test_a_phase_is_told_within_eighty_columns() -> None:
     phase = played().phases[1]
     phase.counts.attempted = phase.counts.acknowledged = 1_234_567
     assert list(phase_lines(phase)) == [
-        "kill and takeover         1.0 1,234,567    1,234,567         0        0       0",
+        "kill and takeover     1.0 1,234,567    1,234,567        0       0       0      0",
         "  a killed, b answers for it",
         "  away to clients: to read 20 ms (max 60), and to write 30 ms (max 1,100)",
     ]
