@@ -3,9 +3,12 @@
 Rules:
 - A member is *up* while this node's own link to it lives and is answered; *undetermined* from
   the loss of that link until a fresh connection is made or fails; then *down*.
-- Holders and routing use members that are up. Settling waits for the undetermined as well.
-- The acting owner of a home is the first up member in preference order that claims it, else the
-  first up one.
+- The *line* of a home is its preference list, with the members that are about to leave at its end.
+  So a draining member hands over as one that was away takes back: to whoever comes before it.
+- Holders are the first members of the line that are up, and neither drain nor lag. Settling waits
+  for the undetermined as well.
+- The acting owner of a home is the first up member of its line that claims it, else the first up
+  one.
 
 Source: local views and preference lists after DeCandia et al., "Dynamo", SOSP 2007, section 4.6.
 """
@@ -41,6 +44,8 @@ class Peer:
     unusable: bool = False
     """It lives, but one side refuses the other: another secret, another ring, an absurd clock."""
     ready: bool = False
+    draining: bool = False
+    """It is about to leave; it still is as long as nothing newer is known of it."""
     claims: frozenset[str] = frozenset()
     claims_version: int = -1
     synced: bool = False
@@ -56,10 +61,11 @@ class Peer:
         """Take over what it says of itself; return whether that is news."""
         if status.version < self.claims_version:
             return False
-        before = self.ready, self.claims
+        before = self.ready, self.claims, self.draining
         self.claims_version = status.version
         self.ready, self.claims = status.ready, frozenset(status.claims)
-        return before != (self.ready, self.claims)
+        self.draining = status.draining
+        return before != (self.ready, self.claims, self.draining)
 
 
 class View:
@@ -71,7 +77,10 @@ class View:
         self.peers = {other: Peer(other) for other in ring.names if other != name}
         self._claims: frozenset[str] = frozenset()
         self._up: frozenset[str] = frozenset({name})
+        self._is_draining = False
+        self._lagging: frozenset[str] = frozenset()
         # A write asks for both; they change only with the view.
+        self._lines: dict[str, tuple[str, ...]] = {}
         self._acting: dict[str, str] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
 
@@ -86,6 +95,32 @@ class View:
         self._changed()
 
     @property
+    def is_draining(self) -> bool:
+        """Whether this node is about to leave."""
+        return self._is_draining
+
+    @is_draining.setter
+    def is_draining(self, is_draining: bool) -> None:
+        self._is_draining = is_draining
+        self._changed()
+
+    @property
+    def lagging(self) -> frozenset[str]:
+        """The members that do not keep up with this node's streams, as it judges by itself."""
+        return self._lagging
+
+    @lagging.setter
+    def lagging(self, lagging: frozenset[str]) -> None:
+        self._lagging = lagging
+        self._changed()
+
+    @property
+    def draining(self) -> frozenset[str]:
+        """The names of the members that are about to leave, this node's perhaps among them."""
+        others = {peer.name for peer in self.peers.values() if peer.draining}
+        return frozenset(others | {self.name} if self._is_draining else others)
+
+    @property
     def up(self) -> Set[str]:
         """The names of all members that are up, this node's among them."""
         return self._up
@@ -96,6 +131,7 @@ class View:
         peer.returning = was_away and liveness is Liveness.UNDETERMINED
         if liveness is Liveness.DOWN:
             peer.returning_since = None
+            peer.draining = False
         peer.liveness = liveness
         if liveness is not Liveness.UP:
             peer.forget_status()
@@ -112,6 +148,7 @@ class View:
         return news
 
     def _changed(self) -> None:
+        self._lines.clear()
         self._acting.clear()
         self._targets.clear()
 
@@ -119,14 +156,30 @@ class View:
         """Return the members that are ``liveness``, in ring order."""
         return [peer for peer in self.peers.values() if peer.liveness is liveness]
 
+    def line(self, home: str) -> tuple[str, ...]:
+        """Return every member once: in preference order, those that drain behind the others."""
+        line = self._lines.get(home)
+        if line is None:
+            draining = self.draining
+            line = tuple(sorted(self.ring.preference_list(home), key=lambda n: n in draining))
+            self._lines[home] = line
+        return line
+
     def holders(self, home: str) -> tuple[str, ...]:
-        """Return who keeps ``home``'s sessions now: its first ``copies`` members that are up."""
-        return self.ring.holders(home, self._up)
+        """Return who keeps ``home``'s sessions: the first ``copies`` of its line that can."""
+        return self._holders(home, self._up)
 
     def is_holder(self, home: str) -> bool:
         """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""
         possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
-        return self.name in self.ring.holders(home, possible)
+        return self.name in self._holders(home, possible)
+
+    def _holders(self, home: str, up: Set[str]) -> tuple[str, ...]:
+        present = [name for name in self.line(home) if name in up]
+        unfit = self.draining | self._lagging
+        # Where everybody leaves or lags, they are still better than nobody.
+        fit = [name for name in present if name not in unfit] or present
+        return tuple(fit[: self.ring.copies])
 
     def claims_of(self, name: str) -> frozenset[str]:
         """Return the homes that a member acts for, by its own word."""
@@ -136,7 +189,7 @@ class View:
         """Return who answers for ``home``: the first up claimant, else the first up member."""
         acting = self._acting.get(home)
         if acting is None:
-            up = [name for name in self.ring.preference_list(home) if name in self._up]
+            up = [name for name in self.line(home) if name in self._up]
             acting = next((name for name in up if home in self.claims_of(name)), up[0])
             self._acting[home] = acting
         return acting
@@ -156,7 +209,7 @@ class View:
         Whoever acts goes on until an earlier member claims. Whoever does not act yet lets every
         earlier member go first that is up or may be.
         """
-        for name in self.ring.preference_list(home):
+        for name in self.line(home):
             if name == self.name:
                 return True
             peer = self.peers[name]

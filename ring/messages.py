@@ -87,6 +87,10 @@ class Status:
     """The homes the sender acts for."""
     echo: bool
     """An acceptor's answer to the dialler's heartbeat."""
+    draining: bool = False
+    """The sender is about to leave: whoever comes before it in a home's line takes over."""
+    heard: int = 0
+    """Dialler only: the newest version of the receiver's status that ``synced`` allows for."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---

@@ -70,11 +70,21 @@ class Settling:
         apart = peer is not None and peer.unusable
         return not apart and self._unknown_until.get(home, 0.0) <= now
 
-    def status(self, now: float, *, synced: bool = False, echo: bool = False) -> Status:
+    def status(
+        self, now: float, *, synced: bool = False, echo: bool = False, heard: int = 0
+    ) -> Status:
         """Return what this node says of itself."""
         core = self._core
-        claims = tuple(sorted(core.view.claims))
-        return Status(core.clock.tick(now), core.ready, synced, self._status_version, claims, echo)
+        return Status(
+            core.clock.tick(now),
+            core.ready,
+            synced,
+            self._status_version,
+            tuple(sorted(core.view.claims)),
+            echo,
+            core.view.is_draining,
+            heard,
+        )
 
     # --- Inputs ---
 

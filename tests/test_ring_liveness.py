@@ -14,8 +14,8 @@ from ring.messages import Status
 UP, UNDETERMINED, DOWN = Liveness.UP, Liveness.UNDETERMINED, Liveness.DOWN
 
 
-def status(*claims: str, version: int = 1, ready: bool = True) -> Status:
-    return Status(Stamp(1), ready, False, version, claims, False)
+def status(*claims: str, version: int = 1, ready: bool = True, draining: bool = False) -> Status:
+    return Status(Stamp(1), ready, False, version, claims, False, draining)
 
 
 @frozen
@@ -30,7 +30,10 @@ class Heard:
 
 claims = st.frozensets(st.sampled_from("abcdefgh"), max_size=4)
 statuses = st.builds(
-    lambda names, version: status(*sorted(names), version=version), claims, st.integers(0, 3)
+    lambda names, version, draining: status(*sorted(names), version=version, draining=draining),
+    claims,
+    st.integers(0, 3),
+    st.booleans(),
 )
 heard = st.builds(
     Heard, st.sampled_from(Liveness) | statuses | st.none(), st.integers(0, 7), claims
@@ -54,6 +57,9 @@ def views(draw: st.DrawFn) -> View:
                 view.note_status(peer, each.what)
             view.acting_owner(ring.names[0])  # What it remembers must not outlive what it hears.
             view.targets(ring.names[0])
+            view.line(ring.names[0])
+    view.is_draining = draw(st.booleans())
+    view.lagging = draw(st.frozensets(st.sampled_from(ring.names))) - {view.name}
     return view
 
 
@@ -74,22 +80,41 @@ def test_up_are_this_node_and_whom_it_is_linked_to(view: View) -> None:
         assert [peer.name for peer in view.peers_in(liveness)] == expected
 
 
+def is_draining(view: View, name: str) -> bool:
+    return view.is_draining if name == view.name else view.peers[name].draining
+
+
+def holders_among(view: View, home: str, present: list[str]) -> list[str]:
+    fit = [n for n in present if not is_draining(view, n) and n not in view.lagging]
+    return (fit or present)[: view.ring.copies]
+
+
 @given(views())
-def test_holders_are_the_first_members_that_are_up(view: View) -> None:
-    """And this node keeps what it would have to keep if whoever is undetermined were up."""
+def test_the_line_is_the_preference_list_with_those_that_leave_at_its_end(view: View) -> None:
     for home in view.ring.names:
         preferred = view.ring.preference_list(home)
-        up = [name for name in preferred if liveness_of(view, name) is UP]
-        assert list(view.holders(home)) == up[: view.ring.copies]
-        may_be_up = [name for name in preferred if liveness_of(view, name) is not DOWN]
-        assert view.is_holder(home) == (view.name in may_be_up[: view.ring.copies])
+        staying = [name for name in preferred if not is_draining(view, name)]
+        leaving = [name for name in preferred if is_draining(view, name)]
+        assert list(view.line(home)) == staying + leaving
+
+
+@given(views())
+def test_holders_are_the_first_of_the_line_that_are_up_and_neither_leave_nor_lag(
+    view: View,
+) -> None:
+    """And this node keeps what it would have to keep if whoever is undetermined were up."""
+    for home in view.ring.names:
+        up = [name for name in view.line(home) if liveness_of(view, name) is UP]
+        assert list(view.holders(home)) == holders_among(view, home, up)
+        may_be_up = [name for name in view.line(home) if liveness_of(view, name) is not DOWN]
+        assert view.is_holder(home) == (view.name in holders_among(view, home, may_be_up))
 
 
 @given(views())
 def test_the_acting_owner_is_the_first_up_claimant_else_the_first_up_member(view: View) -> None:
     """Source: the project's design, "Who answers for a session"."""
     for home in view.ring.names:
-        up = [name for name in view.ring.preference_list(home) if liveness_of(view, name) is UP]
+        up = [name for name in view.line(home) if liveness_of(view, name) is UP]
         claimants = [name for name in up if home in view.claims_of(name)]
         assert view.acting_owner(home) == (claimants + up)[0]
 
@@ -106,8 +131,7 @@ def test_changes_go_to_the_other_holders_and_to_the_acting_owner(view: View) -> 
 def test_whoever_acts_goes_on_until_an_earlier_member_that_is_up_claims(view: View) -> None:
     """And whoever does not act yet lets every earlier member go first that is up or may be."""
     for home in view.ring.names:
-        preferred = view.ring.preference_list(home)
-        earlier = preferred[: preferred.index(view.name)]
+        earlier = view.line(home)[: view.line(home).index(view.name)]
         if home in view.claims:
             blocked = [
                 n for n in earlier if liveness_of(view, n) is UP and home in view.claims_of(n)
@@ -160,6 +184,23 @@ def test_an_older_status_that_arrives_late_changes_nothing() -> None:
     assert not peer.note_status(status("a", version=2))
     assert peer.note_status(status("a", version=3, ready=False))
     assert not peer.ready
+
+
+def test_who_was_leaving_when_it_was_lost_is_leaving_until_it_is_down_or_says_otherwise() -> None:
+    """Else the others would take it back into their lines for the moment in which it goes."""
+    view = View(ring_of("abc"), "b")
+    peer = view.peers["a"]
+    view.set_liveness(peer, UP)
+    assert view.note_status(peer, status(draining=True))
+    assert view.line("a") == ("b", "c", "a")
+    view.set_liveness(peer, UNDETERMINED)
+    assert view.line("a") == ("b", "c", "a")
+    view.set_liveness(peer, DOWN)
+    assert view.line("a") == ("a", "b", "c")
+    view.set_liveness(peer, UP)
+    view.note_status(peer, status(draining=True))
+    assert view.note_status(peer, status(version=2))
+    assert view.line("a") == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
