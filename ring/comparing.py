@@ -82,6 +82,13 @@ class Comparing:
         comparison = self._comparisons.get((home, peer))
         return comparison is not None and comparison.finished
 
+    def lacking(self, home: str, peer: str) -> int:
+        """Return of how many sessions it is not known that ``peer`` has what this node has."""
+        comparison = self._comparisons.get((home, peer))
+        if comparison is None or not comparison.listed:
+            return self._core.table.count(home)
+        return len(comparison.asked | comparison.owed)
+
     def is_listening(self, home: str) -> bool:
         """Return whether a member is telling what it has of ``home``."""
         return any(each.home == home and not each.heard for each in self._unfinished.values())

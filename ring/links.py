@@ -27,6 +27,7 @@ from ring.messages import (
     Failed,
     Failure,
     Found,
+    Leaving,
     Members,
     Message,
     Reply,
@@ -78,6 +79,8 @@ class Outbound:
     control: deque[Compare | Ask | Request] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
+    heard: int = 0
+    """The newest version of the peer's status that ``synced`` allows for."""
     unanswered: int = 0
     """Requests and asks that the peer has not answered yet."""
     awake: bool = False
@@ -104,7 +107,7 @@ class Inbound:
     greeted: bool = False
     """The member has said what it is."""
     status: Status | None = None
-    control: deque[Look | Reply | Members] = field(factory=deque)
+    control: deque[Look | Reply | Members | Leaving] = field(factory=deque)
     passing_bytes: int = 0
     """Records among ``control`` that another member has sent for whoever asked here."""
     answers: deque[Answering] = field(factory=deque)
@@ -133,8 +136,8 @@ class Inbound:
             self.answers.popleft()
         return None
 
-    def _answer(self, waiting: Look | Reply | Members, core: Core, now: float) -> Message:
-        if isinstance(waiting, Members):
+    def _answer(self, waiting: Look | Reply | Members | Leaving, core: Core, now: float) -> Message:
+        if isinstance(waiting, Members | Leaving):
             return waiting
         self.owed -= 1
         if isinstance(waiting, Look):
@@ -209,7 +212,7 @@ class Links:
         self.wake(outbound)
         return True
 
-    def answer(self, link: LinkId, message: Look | Reply | Members) -> None:
+    def answer(self, link: LinkId, message: Look | Reply | Members | Leaving) -> None:
         """Queue an answer on a link that was dialled by another, if it still lives."""
         inbound = self.inbound.get(link)
         if inbound is not None:

@@ -50,6 +50,8 @@ class Peer:
     claims_version: int = -1
     synced: bool = False
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
+    heard: int = 0
+    """The newest version of this node's status that its ``synced`` allows for."""
     inbound: LinkId | None = None
     """The link that it dialled."""
 

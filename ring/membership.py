@@ -14,7 +14,7 @@ from ring.effects import Close, Dial
 from ring.identity import LinkId
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
-from ring.messages import Members, Status
+from ring.messages import Leaving, Members, Status
 from ring.receipts import Receipts
 from ring.replication import Replication
 from ring.serving import Serving
@@ -66,6 +66,8 @@ class Membership:
             ring = core.ring
             addresses = tuple(member.address for member in ring.members)
             self._links.answer(link, Members(ring.name, ring.names, addresses))
+            if core.view.is_draining:
+                self._links.answer(link, Leaving())
             return
         member = core.view.peers[peer]
         if member.inbound is not None:
@@ -88,7 +90,7 @@ class Membership:
                 news = True
             inbound.greeted = True
             news |= peer.synced != status.synced
-            peer.synced = status.synced
+            peer.synced, peer.heard = status.synced, status.heard
             if not status.echo:
                 self._links.show_status(inbound, self._settling.status(now, echo=True))
         news |= self._core.view.note_status(peer, status)
@@ -130,6 +132,7 @@ class Membership:
             if connection.peer is not None and peers[connection.peer].inbound == link:
                 peers[connection.peer].inbound = None
                 peers[connection.peer].synced = False
+                peers[connection.peer].heard = 0
         elif connection is not None:
             member = peers[connection.peer]
             if unusable:

@@ -259,11 +259,18 @@ class Members:
     addresses: tuple[str, ...]
 
 
+@frozen
+class Leaving:
+    """Acceptor to a client: ask others from now on; what is under way is still answered."""
+
+
 UNANSWERED_MAX: Final = 4096
 """Requests and asks of one member that wait for the same member; the rest wait where they are."""
 
 Request: TypeAlias = Find | Save | End
 Reply: TypeAlias = Found | Absent | Saved | Failed
 DiallerMessage: TypeAlias = Changes | Status | Compare | Ask | Request
-AcceptorMessage: TypeAlias = Acks | Status | Records | Listing | Compared | Answer | Reply | Members
+AcceptorMessage: TypeAlias = (
+    Acks | Status | Records | Listing | Compared | Answer | Reply | Members | Leaving
+)
 Message: TypeAlias = DiallerMessage | AcceptorMessage

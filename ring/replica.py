@@ -17,6 +17,7 @@ from typing import assert_never
 from ring.clock import Clock
 from ring.comparing import Comparing
 from ring.core import Core
+from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.expiry import Expiry
@@ -37,6 +38,7 @@ from ring.messages import (
     Failed,
     Find,
     Found,
+    Leaving,
     Listing,
     Members,
     Message,
@@ -85,6 +87,9 @@ class Replica:
         self._comparing = Comparing(core, links, self._replication)
         self._settling = Settling(core, links, self._comparing)
         self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
+        self._draining = Draining(
+            core, links, self._comparing, self._settling, self._receipts, self._serving
+        )
         self._membership = Membership(
             core,
             links,
@@ -111,6 +116,31 @@ class Replica:
         So another member may be lost now.
         """
         return self._core.ready and self._settling.all_synced
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to leave."""
+        return self._core.view.is_draining
+
+    @property
+    def drained(self) -> bool:
+        """Whether it drains and may stop: nobody will lose, miss or wait for anything.
+
+        Where there is nobody to hand over to, its disk has to have everything as well.
+        """
+        return self._draining.drained
+
+    def undrained(self) -> dict[str, int]:
+        """Return what would be cut off or missing if it stopped now, in numbers, for people."""
+        return {
+            "requests": self._draining.requests,
+            "homes": len(self._core.view.claims),
+            "sessions": self._draining.sessions,
+        }
+
+    def home_for_new(self) -> str:
+        """Return the home of a session that is created here now: its own, unless it leaves."""
+        return self._draining.home_for_new()
 
     @property
     def claims(self) -> frozenset[str]:
@@ -261,7 +291,7 @@ class Replica:
             case Found() | Absent() | Saved() | Failed():
                 outbound.unanswered -= 1
                 self._serving.on_reply(outbound, message, now)
-            case Members():
+            case Members() | Leaving():
                 pass
             case Changes() | Compare() | Ask() | Find() | Save() | End():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
@@ -291,6 +321,14 @@ class Replica:
     ) -> tuple[Found | Absent | None, list[Effect]]:
         """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
         return self._serving.read(session_id, touch, now), self._core.collect()
+
+    # --- Leaving ---
+
+    def drain(self, now: float) -> list[Effect]:
+        """Begin to hand over to the others; it goes on serving, and stops when ``drained``."""
+        self._draining.begin()
+        self._review(now)
+        return self._core.collect()
 
     # --- Sending ---
 
@@ -339,8 +377,7 @@ class Replica:
         self._expiry.sweep(now)
         self._membership.hang_up_on_the_silent(now)
         for outbound in self._links.outbound.values():
-            status = self._settling.status(now, synced=outbound.synced)
-            self._links.show_status(outbound, status)
+            self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)
         self._review(now)
 

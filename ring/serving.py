@@ -99,6 +99,12 @@ class Serving:
         self._complete: frozenset[str] = frozenset()
         """Homes that this node acts for and knows all of: they are served without asking."""
 
+    @property
+    def unanswered(self) -> int:
+        """How many requests wait for a member, or for a better moment."""
+        asking = sum(len(each.errands) for each in self._asking.values())
+        return len(self._parked) + len(self._forwarded) + asking
+
     # --- Inputs ---
 
     def serve(self, origin: Origin, request: Request, now: float) -> None:

@@ -15,7 +15,7 @@ from ring.answering import Answering
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
-from ring.links import Inbound, Links
+from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
 from ring.messages import Compare, Status
 
@@ -27,9 +27,11 @@ class Settling:
         self._core = core
         self._links = links
         self._comparing = comparing
-        self._status_version = 0
-        self._held: dict[str, frozenset[str]] = {}
-        """For each home that this node holds, the holders when last looked at."""
+        self.status_version = 0
+        self._held: set[str] = set()
+        """The homes that this node holds."""
+        self._holders: dict[str, frozenset[str]] = {}
+        """For each home, its holders when last looked at."""
         self._rivals: dict[str, frozenset[str]] = {}
         """For each home that this node acts for, who acts for it as well."""
         self._covered: set[str] = set()
@@ -40,6 +42,8 @@ class Settling:
         """Members live that refuse this node, or that it refuses, and people were told."""
         self._up_since: dict[str, float] = {}
         self._was_settled = False
+        self._has_news = False
+        """There is something to say of this node that it has not said yet."""
 
     # --- What the others ask of it ---
 
@@ -58,7 +62,7 @@ class Settling:
         view = self._core.view
         up = view.peers_in(Liveness.UP)
         return not view.peers_in(Liveness.UNDETERMINED) and all(
-            self._is_synced(peer.name) for peer in up
+            self.is_synced(peer.name) for peer in up
         )
 
     def may_deny(self, home: str, now: float) -> bool:
@@ -79,7 +83,7 @@ class Settling:
             core.clock.tick(now),
             core.ready,
             synced,
-            self._status_version,
+            self.status_version,
             tuple(sorted(core.view.claims)),
             echo,
             core.view.is_draining,
@@ -91,7 +95,7 @@ class Settling:
     def start(self, now: float) -> None:
         """Begin this life; its claims count above those of an earlier one of the same member."""
         self.started_at = now
-        self._status_version = self._core.clock.tick(now)
+        self.status_version = self._core.clock.tick(now)
 
     def on_up(self, peer: str, now: float) -> None:
         """Begin anew with a member: what was known ended with the last connection."""
@@ -109,6 +113,13 @@ class Settling:
             )
             self.note_returning(member, now)
         self._forget_all(peer)
+
+    def drain(self) -> None:
+        """Go to the end of every line, and find out anew who has what."""
+        self._core.view.is_draining = True
+        self._has_news = True
+        for name in self._core.view.peers:
+            self._forget_all(name)
 
     def note_returning(self, member: Peer, now: float) -> None:
         """Begin to wait for a member that comes back, unless that has begun already."""
@@ -142,22 +153,35 @@ class Settling:
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
-            if peer.returning_since is not None and self._is_synced(peer.name):
+            if peer.returning_since is not None and self.is_synced(peer.name):
                 peer.returning_since = None
         self._note_holders()
         self._note_claimants()
         self._start_comparisons(now)
-        changed = self._maybe_become_ready(now)
+        changed, self._has_news = self._has_news, False
+        changed |= self._maybe_become_ready(now)
         changed |= self._update_claims(now)
         if changed:
-            self._status_version += 1
+            self.status_version += 1
             self._start_comparisons(now)
         for name, outbound in self._links.outbound.items():
-            synced = self._is_synced(name)
-            if changed or synced != outbound.synced:
-                outbound.synced = synced
-                self._links.show_status(outbound, self.status(now, synced=synced))
+            synced, heard = self.is_synced(name), self._heard(name, outbound)
+            awaited = self._core.view.peers[name].draining and heard != outbound.heard
+            news = changed or awaited or synced != outbound.synced
+            outbound.synced, outbound.heard = synced, heard
+            if news:
+                self.show_status(outbound, now)
         self._note_settled()
+
+    def show_status(self, outbound: Outbound, now: float) -> None:
+        """Say to a member what this node is, and what it has made of the member's last word."""
+        status = self.status(now, synced=outbound.synced, heard=outbound.heard)
+        self._links.show_status(outbound, status)
+
+    def _heard(self, name: str, outbound: Outbound) -> int:
+        """Return the newest word of a member after which nothing asked of it waits any more."""
+        said = max(0, self._core.view.peers[name].claims_version)
+        return outbound.heard if outbound.unanswered else said
 
     def _note_settled(self) -> None:
         """Say once, whenever it becomes true, that another member may be lost."""
@@ -170,17 +194,22 @@ class Settling:
         """Compare again where this node, or another, has become a holder: it missed the stream."""
         view = self._core.view
         for home in self._core.ring.names:
-            if not view.is_holder(home):
-                self._held.pop(home, None)
+            holders = frozenset(view.holders(home))
+            gained = holders - self._holders.get(home, frozenset())
+            self._holders[home] = holders
+            if view.is_holder(home):
+                if home not in self._held:
+                    self._held.add(home)
+                    gained = frozenset(view.peers)
+            else:
+                self._held.discard(home)
                 if home not in view.claims:
                     self._covered.discard(home)
-                continue
-            holders = frozenset(view.holders(home))
-            before = self._held.get(home)
-            gained = view.peers.keys() if before is None else holders - before - {view.name}
-            for name in gained:
+                    # What it neither keeps nor acts for it hands on only when it leaves.
+                    if not view.is_draining:
+                        continue
+            for name in sorted(gained - {view.name}):
                 self._comparing.forget(home, name)
-            self._held[home] = holders
 
     def _note_claimants(self) -> None:
         """Note who acts, and compare again when somebody beside this node has stopped."""
@@ -238,7 +267,7 @@ class Settling:
         if core.ready or any(peer.liveness is Liveness.UNDETERMINED for peer in peers):
             return False
         up = [peer for peer in peers if peer.liveness is Liveness.UP]
-        if not all(self._is_synced(peer.name) and self._has_synced(peer, now) for peer in up):
+        if not all(self.is_synced(peer.name) and self._has_synced(peer, now) for peer in up):
             return False
         someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
         if not someone_was_ready:
@@ -262,7 +291,8 @@ class Settling:
         waited = now - self._up_since[peer.name] > self._core.settings.join_timeout_s
         return peer.synced or (peer.inbound is None and waited)
 
-    def _is_synced(self, name: str) -> bool:
+    def is_synced(self, name: str) -> bool:
+        """Return whether all that this node keeps was compared with a member, both ways."""
         return all(self._comparing.is_finished(home, name) for home in self._homes())
 
     def _update_claims(self, now: float) -> bool:

@@ -20,6 +20,7 @@ from ring.messages import (
     Failure,
     Find,
     Found,
+    Leaving,
     Listing,
     Members,
     Message,
@@ -75,7 +76,15 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
     Acks: acks(),
     Status: st.builds(
-        Status, u64s.map(Stamp), st.booleans(), st.booleans(), u64s, name_tuples, st.booleans()
+        Status,
+        u64s.map(Stamp),
+        st.booleans(),
+        st.booleans(),
+        u64s,
+        name_tuples,
+        st.booleans(),
+        st.booleans(),
+        u64s,
     ),
     Compare: st.builds(Compare, member_names, u64s, bucket_sums),
     Records: st.builds(Records, member_names, u64s, flat_lists(session_ids, u64s, portables)),
@@ -99,6 +108,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Absent: st.builds(Absent, u64s),
     Saved: st.builds(Saved, u64s, name_tuples, name_tuples, st.booleans()),
     Failed: st.builds(Failed, u64s, st.sampled_from(Failure), plain_text),
+    Leaving: st.just(Leaving()),
     Members: st.builds(
         lambda ring_name, members: Members(ring_name, tuple(members), tuple(members.values())),
         st.text("shop 1", max_size=8),

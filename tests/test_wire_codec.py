@@ -27,6 +27,7 @@ from ring.messages import (
     Failure,
     Find,
     Found,
+    Leaving,
     Listing,
     Members,
     Message,
@@ -50,6 +51,7 @@ EXAMPLES: list[Message] = [
     Changes([*ROW, *ROW]),
     Acks(9, ((3, b""), (9, b"\x00"))),
     Status(Stamp(5), True, False, 3, ("a", "b"), False),
+    Status(Stamp(5), True, True, 3, (), False, draining=True, heard=2),
     Compare("a", 1, bytes(BUCKETS_BYTES)),
     Records("a", 1, list(ROW)),
     Listing("a", 1, (0, BUCKETS - 1), [ID, 7]),
@@ -64,6 +66,7 @@ EXAMPLES: list[Message] = [
     Saved(1, ("a", "b"), ("a",), False),
     Failed(1, Failure.UNAVAILABLE, "nobody to ask"),
     Members("shop", ("a", "b"), ("h:1", "")),
+    Leaving(),
 ]
 
 STRANGE: list[object] = [
@@ -184,8 +187,9 @@ def test_nothing_inside_a_list_takes_a_value_of_another_type(message: Message) -
 def test_a_field_too_many_or_too_few_is_refused(message: Message) -> None:
     tag, fields = TAGS[type(message)], fields_of(message)
     check_refused(pack(tag, *fields, 0))
-    check_refused(pack(tag, *fields[:-1]))
-    check_refused(pack(tag))
+    if fields:
+        check_refused(pack(tag, *fields[:-1]))
+        check_refused(pack(tag))
 
 
 def test_a_field_of_a_type_without_a_rule_is_not_guessed() -> None:

@@ -32,6 +32,7 @@ from ring.messages import (
     Failed,
     Find,
     Found,
+    Leaving,
     Listing,
     Members,
     Message,
@@ -114,6 +115,7 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Saved: _by_hand(66, hot.spell_saved, hot.read_saved),
     Failed: _by_cattrs(67, Failed),
     Members: _by_cattrs(68, Members),
+    Leaving: _by_cattrs(69, Leaving),
 }
 """The tag table; ``docs/protocol.md`` gives every field's type and limit."""
 

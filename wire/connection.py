@@ -27,6 +27,7 @@ from ring.messages import (
     Failed,
     Find,
     Found,
+    Leaving,
     Listing,
     Members,
     Message,
@@ -59,7 +60,7 @@ ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_ANSWERING: frozenset(
         {Status, Acks, Records, Listing, Compared, Answer, Found, Absent, Saved, Failed}
     ),
-    Speaker.SERVER: frozenset({Members, Found, Absent, Saved, Failed}),
+    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed}),
 }
 
 
