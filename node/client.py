@@ -3,6 +3,8 @@
 Rules:
 - A request goes to the session's home first, then along its preference list, as far as the
   client has connections.
+- A node that is about to stop is asked only where there is no other; its connection is ended here,
+  once it has answered everything.
 - One deadline covers a request, however often it is tried.
 - What did not happen is tried elsewhere; a find may always be. An end may too: ending twice is
   ending. So may the save that creates a session: until it is answered nobody else knows the id,
@@ -143,6 +145,8 @@ class Client:
                 if other not in self._seeds:
                     other.retire()
                     self._stations.remove(other)
+        if station.is_leaving and station.is_idle and self._staying():
+            station.hang_up("it is leaving")
         known = {s.name for s in self._stations} | {s.address for s in self._stations}
         for name, address in zip(members.names, members.addresses, strict=True):
             if address and name not in known and address not in known:
@@ -161,10 +165,14 @@ class Client:
         Raises:
             SessionUnavailableError: it is connected to none. Definite.
         """
-        linked = self.linked
-        if not linked:
+        homes = self._staying() or self.linked
+        if not homes:
             raise SessionUnavailableError(f"no node can be reached: {self.outages}")
-        return new_session_id(self._random.choice(linked), self._random)
+        return new_session_id(self._random.choice(homes), self._random)
+
+    def _staying(self) -> tuple[str, ...]:
+        leaving = {s.name for s in self._stations if s.is_leaving}
+        return tuple(name for name in self.linked if name not in leaving)
 
     def wall_ms(self) -> int:
         """Return the wall clock, in milliseconds since 1970."""
@@ -229,16 +237,16 @@ class Client:
         return Failed(request.number, failure, reason or self.outages)
 
     def _next_station(self, session_id: SessionId, tried: set[Station]) -> Station | None:
-        """Return whom to ask next: by preference, but those who kept silent last."""
+        """Return whom to ask next: by preference, but those who leave or kept silent last."""
         linked = [s for s in self._stations if s.is_linked and s not in tried]
         if not linked:
             return None
         home = home_of(session_id)
         first = self._names.index(home) if home in self._names else 0
 
-        def preference(station: Station) -> tuple[bool, int]:
+        def preference(station: Station) -> tuple[bool, bool, int]:
             place = self._names.index(station.name) if station.name in self._names else 0
-            return station.is_silent, (place - first) % max(1, len(self._names))
+            return station.is_silent, station.is_leaving, (place - first) % max(1, len(self._names))
 
         return min(linked, key=preference)
 

@@ -129,6 +129,11 @@ class Driver:
             self._bug = bug
             self._bug_found.set()
 
+    @property
+    def has_bug(self) -> bool:
+        """Whether a bug has stopped this node."""
+        return self._bug is not None
+
     def _refuse_after_bug(self) -> None:
         if self._bug is not None:
             raise RuntimeError("the node has stopped because of a bug") from self._bug

@@ -3,11 +3,11 @@
 Rules:
 - Start: the store first (it is locked, so a second node stops here), then listening, then
   dialling. Whoever is dialled can dial back at once.
-- Stop: no more requests and no more connections; links get a moment to say what they have to
+- Stop: the others take over first (`node.draining`), while everything is served as before. Then no
+  more requests and no more connections; links get a moment to say what they have to
   say; then everything that has changed goes to the store, and the store is given up.
 """
 
-import errno
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,8 +20,9 @@ from attrs import frozen
 from node.background import background_nursery
 from node.config import NodeConfig
 from node.dialling import Dialling
+from node.draining import hand_over
 from node.driver import Driver
-from node.listener import Reception
+from node.listener import Reception, listen_trouble
 from node.loading import load, opened
 from node.log import SessionTagger, log_event
 from node.persisting import Persisting
@@ -56,6 +57,8 @@ class NodeStatus:
     name: str
     ready: bool
     """It has settled and been refilled: the next member may be restarted."""
+    draining: bool
+    """It hands over to the others, to stop when they have everything."""
     claims: tuple[str, ...]
     """The homes it acts for."""
     members: Mapping[str, str]
@@ -120,6 +123,7 @@ class Node:
         self._diallings = {member.name: self._dialling_for(member) for member in others}
         self._listeners: list[Listener] = []
         self._accepting = trio.CancelScope()
+        self._tasks: trio.CancelScope | None = None
         self.sessions = SessionRepository(self, config.sessions, config.durability)
 
     # --- what it tells ------------------------------------------------------------------------
@@ -144,6 +148,7 @@ class Node:
         return NodeStatus(
             name=self.name,
             ready=replica.ready,
+            draining=replica.draining,
             claims=tuple(sorted(replica.claims)),
             members={name: liveness.name.lower() for name, liveness in replica.liveness.items()},
             records=replica.counts(),
@@ -159,8 +164,8 @@ class Node:
         return self._driver.next_number()
 
     def new_session_id(self) -> SessionId:
-        """Return a fresh id whose home is this node."""
-        return new_session_id(self.name, self._random)
+        """Return a fresh id whose home is this node, or another one if this one is to stop."""
+        return new_session_id(self._driver.replica.home_for_new(), self._random)
 
     def wall_ms(self) -> int:
         """Return the wall clock as the node carries it, in milliseconds since 1970."""
@@ -205,6 +210,7 @@ class Node:
                 for listener in self._listeners:
                     await listener.aclose()
             raise
+        self._tasks = nursery.cancel_scope
         self._driver.start()
         nursery.start_soon(self._accept, nursery)
         if self._persisting is not None:
@@ -212,6 +218,21 @@ class Node:
         for dialling in self._diallings.values():
             nursery.start_soon(dialling.run)
         nursery.start_soon(self._driver.run)
+
+    async def drain(self) -> None:
+        """Hand over to the other members; return when they have everything.
+
+        The node goes on serving, from now on through them. It is to be stopped afterwards, and
+        does this by itself when its block is left. After ``config.node.drain`` seconds this
+        returns in any case, and what could not be handed over is logged.
+        """
+        await hand_over(
+            self._driver, lambda: self._reception.clients, self._lives, self._config.node.drain
+        )
+
+    def _lives(self) -> bool:
+        tasks = self._tasks
+        return tasks is not None and not tasks.cancel_called and not self._driver.has_bug
 
     async def stop_links(self) -> None:
         """Take no more requests or connections, and let links say what they have to say."""
@@ -233,7 +254,7 @@ class Node:
         try:
             return await self._transport.listen(address)
         except OSError as error:
-            raise ConfigError(f"cannot listen at {address}: {_listen_trouble(error)}") from error
+            raise ConfigError(f"cannot listen at {address}: {listen_trouble(error)}") from error
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         with self._accepting:
@@ -287,8 +308,9 @@ async def open_node(
     """Run a node as long as the block.
 
     The node serves at once, but may answer "not known yet" until it is ready, see
-    `Node.wait_ready`. When the block is left, what has changed goes to the store; a bug in the
-    node cancels the block and is raised from here.
+    `Node.wait_ready`. When the block is left, also by a cancellation, the node first hands over to
+    the others, for at most ``config.node.drain`` seconds; then what has changed goes to the store.
+    A bug in the node cancels the block and is raised from here.
 
     Args:
         config: the ring, and which of its members this is.
@@ -342,6 +364,8 @@ async def open_node(
                 try:
                     yield node
                 finally:
+                    with trio.CancelScope(shield=True):
+                        await node.drain()
                     await node.stop_links()
     finally:
         if has_started:
@@ -357,22 +381,3 @@ def _configured_store(config: NodeConfig) -> Store | None:
 def _report(notice: Notice) -> None:
     level = logging.ERROR if notice.alarming else logging.INFO
     log_event(level, notice.event, notice.fields)
-
-
-def _listen_trouble(error: OSError) -> str:
-    """Say what is wrong and what helps."""
-    match error.errno:
-        case errno.EADDRINUSE:
-            return (
-                "the address is in use; stop the process that listens there (an older node of "
-                "the same name?), or give this node another address"
-            )
-        case errno.EADDRNOTAVAIL:
-            return (
-                "the address is not one of this machine; set node.listen to one that is, or "
-                "start this node on the machine that has it"
-            )
-        case errno.EACCES | errno.EPERM:
-            return "this user may not listen there; use a port above 1023 or another path"
-        case _:
-            return error.strerror or str(error)

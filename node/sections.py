@@ -214,6 +214,12 @@ class NodeSection:
     Above ``suspect`` and ``handshake`` together, a request outlasts a member that hangs. Larger:
     fewer requests fail while members are lost. Smaller: they fail sooner.
     """
+    drain: float = field(default=30.0, converter=_seconds, validator=_check_positive)
+    """Seconds that a node which is told to stop takes at most to hand over what it has.
+
+    It usually needs a fraction of a second. Larger: less is cut off where members are slow or
+    restarting. Smaller: the node stops sooner whatever they do.
+    """
     sweep: float = field(default=60.0, converter=_seconds, validator=_check_positive)
     """Seconds between two searches for expired sessions. Larger: they linger in memory."""
     reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_positive)

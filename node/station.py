@@ -22,7 +22,7 @@ from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId
-from ring.messages import Absent, Failed, Found, Members, Message, Reply, Request, Saved
+from ring.messages import Absent, Failed, Found, Leaving, Members, Message, Reply, Request, Saved
 from wire import Connection
 
 ON_THE_WAY_MAX: Final = 512
@@ -64,7 +64,8 @@ class Station:
 
     Args:
         address: where the node listens.
-        on_change: called when the connection has come or gone, or has told the ring's members.
+        on_change: called when the connection has come or gone, or has told the ring's members,
+            and at every answer of a node that is leaving.
         transport: dials.
         new_connection: returns the dialler's protocol side of a new connection.
         timekeeper: the client's clock.
@@ -88,6 +89,8 @@ class Station:
         """The member that answered here last, or None before the first answer."""
         self.members: Members | None = None
         """The ring, as the node told it last."""
+        self.is_leaving = False
+        """The node is about to stop; it still answers."""
         self.is_silent = False
         """A request has waited in vain, and nothing at all was received since it was sent."""
         self._on_change = on_change
@@ -114,6 +117,11 @@ class Station:
     def is_linked(self) -> bool:
         """Whether there is a connection over which the node has told the ring's members."""
         return self._link is not None and not self._link.is_closing and self.members is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request waits for its answer here."""
+        return not self._waiting and not self._on_the_way
 
     @property
     def outage(self) -> str | None:
@@ -172,12 +180,13 @@ class Station:
     async def _run_link(self, stream: Stream, connection: Connection) -> None:
         self.name = connection.peer
         link = self._link = Link(LinkId(1), stream, connection, self)
-        self.is_silent = False
+        self.is_silent = self.is_leaving = False
         try:
             await link.run()
         finally:
             self._link = None
             self.members = None
+            self.is_leaving = False
             for pending in [*self._on_the_way.values(), *self._waiting]:
                 self._answer(pending, Loss.NOT_SENT if pending.sent_after is None else Loss.SENT)
             self._on_the_way.clear()
@@ -206,11 +215,15 @@ class Station:
                 case Members():
                     self.members = message
                     self._on_change(self)
+                case Leaving():
+                    self.is_leaving = True
                 case _:
                     kind = type(message).__name__
                     raise RemoteProtocolError(f"a node sent {kind} to a client")
         if self._waiting and self._link is not None:
             self._link.wake()
+        if self.is_leaving:
+            self._on_change(self)
 
     def _answer(self, pending: _Pending, outcome: Reply | Loss) -> None:
         pending.outcome = outcome

@@ -41,6 +41,7 @@ class MortalTransport(SocketTransport):
         self._listeners: list[Listener] = []
 
     async def dial(self, address: str) -> Stream:
+        self._refuse_if_dead()
         return self._note(await super().dial(address))
 
     async def listen(self, address: str) -> tuple[Listener, ...]:
@@ -48,9 +49,12 @@ class MortalTransport(SocketTransport):
         self._listeners += listeners
         return tuple(MortalListener(each, self) for each in listeners)
 
-    def _note(self, stream: Stream) -> Stream:
+    def _refuse_if_dead(self) -> None:
         if self.is_dead:
             raise ConnectionAbortedError(errno.ECONNABORTED, "this process was killed")
+
+    def _note(self, stream: Stream) -> Stream:
+        self._refuse_if_dead()
         mortal = MortalStream(stream, self)
         self._streams.add(mortal)
         return mortal

@@ -20,6 +20,7 @@ from ring.messages import (
     Failed,
     Failure,
     Find,
+    Leaving,
     Members,
     Message,
     Reply,
@@ -60,6 +61,8 @@ class ScriptedNode:
     streams: list[Stream] = field(factory=list)
     scope: trio.CancelScope | None = None
     tells_members: bool = True
+    leaving: bool = False
+    """Whoever asks is told that this node is about to stop, and whoever connects as well."""
 
     @property
     def address(self) -> str:
@@ -95,6 +98,8 @@ class ScriptedNode:
                 addresses = tuple(member.address for member in self.ring.members)
                 members = Members(self.ring.name, self.ring.names, addresses)
                 await stream.send_all(connection.send(members))
+            if self.leaving:
+                await stream.send_all(connection.send(Leaving()))
             while data := await stream.receive_some(1 << 16):
                 connection.receive_data(data)
                 while events := connection.next_events():
@@ -109,6 +114,8 @@ class ScriptedNode:
 
     async def _reply(self, request: Request, stream: Stream, connection: Connection) -> None:
         self.asked.append(request)
+        if self.leaving:
+            await stream.send_all(connection.send(Leaving()))
         answer = self.answer(request)
         if answer == HANG_UP:
             await stream.aclose()

@@ -223,3 +223,38 @@ async def test_an_answer_that_is_no_failure_to_reach_is_final(
             await client.sessions.end(session_id("a"))
         assert site.asked == {"a": ["End"]}
     nursery.cancel_scope.cancel()
+
+
+# --- Nodes that leave -----------------------------------------------------------------------
+
+
+async def test_a_node_that_leaves_answers_what_is_under_way_and_is_left(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start()
+    async with site.client() as client:
+        site["a"].leaving = True
+        assert await client.sessions.find(session_id("a")) is None
+        await trio.sleep(0.01)
+        assert "a" not in client.linked
+        assert await client.sessions.find(session_id("a")) is None
+        assert site.asked == {"a": ["Find"], "b": ["Find"]}
+        assert {client.sessions.create().id[0] for _ in range(100)} == {"b", "c"}
+        site["a"].leaving = False
+        await client.wait_linked(3)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_leaves_is_asked_if_there_is_no_other(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    site["a"].leaving = True
+    await site.start("a")
+    async with site.client(A, linked=1) as client:
+        for _ in range(3):
+            assert await client.sessions.find(session_id("b")) is None
+        assert client.sessions.create().id.startswith("a.")
+        assert len(site["a"].streams) == 1
+    nursery.cancel_scope.cancel()

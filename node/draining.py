@@ -1,0 +1,60 @@
+"""A planned stop: what this node has is handed over, and its clients go elsewhere, before it ends.
+
+Rules:
+- Until then everything is served as before; who can ask another member is told to.
+- It ends at a deadline in any case, and says what could not be handed over.
+- A node that is stopped by a bug, or whose tasks are gone, has nothing to hand over any more.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from node.driver import Driver
+from node.log import log_event
+
+LOOK_S: Final = 0.02
+"""How often a draining node looks whether it may stop."""
+
+CLIENTS_LEAVE_S: Final = 1.0
+"""What clients get, once everything is handed over, to end their connections themselves."""
+
+
+async def hand_over(
+    driver: Driver, clients: Callable[[], int], lives: Callable[[], bool], timeout_s: float
+) -> None:
+    """Have the others take over; return when they have, or after ``timeout_s``.
+
+    Args:
+        driver: runs the replica that is to leave.
+        clients: tells how many are connected.
+        lives: tells whether the node's tasks still run.
+        timeout_s: seconds until the node stops with or without the others, above 0.
+    """
+    replica = driver.replica
+    if not lives():
+        return
+    began = trio.current_time()
+    driver.feed(replica.drain)
+    with trio.move_on_after(timeout_s):
+        await _wait_until(lambda: replica.drained or not lives())
+        with trio.move_on_after(CLIENTS_LEAVE_S):
+            await _wait_until(lambda: not clients() or not lives())
+    if not lives():
+        return
+    fields: dict[str, str | int | float | bool] = {
+        "after_s": round(trio.current_time() - began, 3),
+        **replica.undrained(),
+    }
+    if replica.drained:
+        log_event(logging.INFO, "drained", fields)
+    else:
+        log_event(logging.WARNING, "drain_incomplete", fields)
+
+
+async def _wait_until(condition: Callable[[], bool]) -> None:
+    # Any message may bring it about, and an event would have every one of them look.
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(LOOK_S)
