@@ -148,6 +148,11 @@ class Replica:
         return self._core.view.claims
 
     @property
+    def epoch(self) -> float:
+        """The monotonic time, in seconds, at which its hybrid logical clock would show 0."""
+        return self._core.clock.epoch
+
+    @property
     def liveness(self) -> dict[str, Liveness]:
         """The other members, as it sees them."""
         return {name: peer.liveness for name, peer in self._core.view.peers.items()}

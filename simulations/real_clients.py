@@ -21,8 +21,8 @@ from attrs import frozen
 from node import open_client
 from ring.identity import SessionId, home_of
 from ring.messages import Durability
-from simulations.checkers import Checker
 from simulations.history import Operation, Outcome
+from simulations.judge import Judge
 from simulations.recorded_client import History, RecordedClient
 from simulations.ring_tally import Tally
 
@@ -80,7 +80,7 @@ class Clients:
         self._addresses: tuple[str, ...] = ()
         self._secret = ""
         self._tally = tally
-        self._history = History(Checker(), tally, history_file)
+        self._history = History(Judge(), tally, history_file)
         self._versions = count(1)
         self._sessions: list[str] = []
         self._ended: list[str] = []
@@ -220,7 +220,7 @@ class Clients:
                     await trio.sleep(REFUSED_PAUSE_S)
                     operation, _ = await fresh.find(session_id)
                 if operation.outcome is not Outcome.OK:
-                    self._history.checker.on_unreadable(operation)
+                    self._history.judge.on_unreadable(operation)
                     self._history.count_violations()
 
         async with trio.open_nursery() as nursery:

@@ -22,8 +22,8 @@ from ring.errors import (
     SessionUnavailableError,
 )
 from ring.identity import SessionId, home_of
-from simulations.checkers import Checker
 from simulations.history import Kind, Operation, Outcome
+from simulations.judge import Judge
 from simulations.ring_tally import Tally
 
 KEY_PREFIX: Final = "client-"
@@ -33,13 +33,13 @@ class History:
     """Takes every operation of a run: for the checker, the counts, and (if kept) a file.
 
     Args:
-        checker: judges.
+        judge: judges.
         tally: counts.
         file: gets a line of JSON for each operation, or None.
     """
 
-    def __init__(self, checker: Checker, tally: Tally, file: IO[str] | None) -> None:
-        self.checker = checker
+    def __init__(self, judge: Judge, tally: Tally, file: IO[str] | None) -> None:
+        self.judge = judge
         self.tally = tally
         self._file = file
         self._began = trio.current_time()
@@ -50,12 +50,12 @@ class History:
 
     def on_invoked(self, operation: Operation) -> None:
         """Take an operation that begins."""
-        self.checker.on_invoked(operation)
+        self.judge.on_invoked(operation)
 
     def on_returned(self, operation: Operation) -> None:
         """Take an operation that has returned."""
         operation.returned = self.now()
-        self.checker.on_returned(operation)
+        self.judge.on_returned(operation)
         self.tally.add_operation(operation)
         self.count_violations()
         if self._file is not None:
@@ -63,8 +63,8 @@ class History:
 
     def count_violations(self) -> None:
         """Count what the checker has found since."""
-        self.tally.add_violations(self.checker.violations)
-        self.checker.violations.clear()
+        self.tally.add_violations(self.judge.violations)
+        self.judge.violations.clear()
 
 
 class RecordedClient:

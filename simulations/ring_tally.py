@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from attrs import asdict, define, field
 
-from simulations.checkers import Harm, Violation
 from simulations.history import Kind, Operation, Outcome
+from simulations.judge import Harm, Violation
 
 CHANGES: Final = frozenset({Kind.CREATE, Kind.SAVE, Kind.END})
 

@@ -1,235 +1,131 @@
-"""A small world: replicas on a virtual network with virtual disks, crashed and restarted at will.
+"""A ring of real replicas in virtual time: what a driver does (links, disk, clocks) is simulated.
 
 Rules:
-- The replicas are the real ones; only what a driver does (links, disk, time) is simulated here.
-- Everything random comes from the seed, one stream for each subsystem, so that removing one
-  fault does not shift the others.
-- A crash loses the memory and every write to the disk that was not answered yet.
+- The replicas are the real ones. Each has clocks of its own: the world brings ``now`` as that
+  node's monotonic clock shows it, which drifts, and the wall clock once, at its start.
+- A crash loses the memory; of the writes under way to the disk each may have arrived or not.
+- A frozen process does nothing; what comes meanwhile waits, and is handled when it thaws.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from random import Random
-from typing import assert_never
+from typing import Final, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from ring import Clock, LinkId, Liveness, Member, Replica, Ring, SessionId, Settings
+from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
-from ring.messages import Message, Reply, Request
-from simulations.network import Connection, End, Scheduler
+from ring.messages import Message, Records, Reply, Request
+from simulations.disks import Disk
+from simulations.plan import Clocks, Plan, Trigger
+from simulations.scheduler import Scheduler
+from simulations.ways import Connection, End, Road
 
-WALL_MS = 1_700_000_000_000
-"""The wall clock of the world at its beginning."""
-REDIAL_S = (0.05, 0.4)
-DISK_S = (0.001, 0.02)
+WALL_MS: Final = 1_700_000_000_000
+"""The true time of the world at its beginning."""
 
+HANDSHAKE_S: Final = 2.0
+"""What a dial gets to be connected and through its handshake."""
 
-@frozen
-class Shape:
-    """What stays the same in one run: how many members, how many copies, how slow it all is."""
+ROUNDING_S: Final = 1e-6
+"""A timer rings this much late, so that it is never early by a node's own clock."""
 
-    members: int = 3
-    copies: int = 2
-    delays_s: tuple[float, float] = (0.001, 0.004)
-    slow_factor: float = 1.0
-    """How many times longer every second way between two members takes, drawn for each way."""
-    settings: Settings = Settings()
-    stores: bool = True
+REDIAL_S: Final = (0.05, 0.4)
+
+_TRIGGERS: Final = {
+    "acting": Trigger.ACTING,
+    "handed_back": Trigger.HANDED_BACK,
+    "ready": Trigger.READY,
+    "settled": Trigger.SETTLED,
+    "member_down": Trigger.MEMBER_DOWN,
+}
 
 
 @define(eq=False)
 class Process:
-    """One life of a node: from its start to its crash."""
+    """One life of a node: from its start to its end."""
 
     name: str
     replica: Replica
     started_at: float
+    clocks: Clocks
     alive: bool = True
+    frozen: bool = False
+    waiting: list[Callable[[], None]] = field(factory=list)
+    """What a frozen process will find to do."""
     connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
     redialling: set[str] = field(factory=set)
     linked: dict[str, LinkId] = field(factory=dict)
     """By member: the latest connection that this process dialled."""
     replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
-    writing: set[SessionId] = field(factory=set)
-    dirty: dict[SessionId, None] = field(factory=dict)
     tick_at: float = -1.0
+
+    def clock(self, true_time: float) -> float:
+        """Return this node's monotonic clock."""
+        return true_time * (1 + self.clocks.drift)
+
+    def true_time(self, reading: float) -> float:
+        """Return when this node's monotonic clock shows ``reading``."""
+        return reading / (1 + self.clocks.drift)
 
 
 class World:
-    """Nodes, their disks and their network, in virtual time."""
+    """Nodes, their disks and their network, in virtual time.
 
-    def __init__(self, seed: int | str, shape: Shape) -> None:
-        self.shape = shape
-        self.scheduler = Scheduler()
-        self.ring = Ring(
-            "world",
-            tuple(Member("abcdefghi"[n], f"{n}.world:1") for n in range(shape.members)),
-            copies=shape.copies,
-        )
+    Args:
+        plan: how many, how fast, with which clocks.
+        listener: is told every event in words, or None.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        listener: Callable[[str], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.scheduler = scheduler = Scheduler(listener)
+        members = tuple(Member(name, f"{name}.world:1") for name in plan.names)
+        self.ring = Ring("world", members, copies=plan.copies)
         self.processes: dict[str, Process] = {}
-        self.disks: dict[str, dict[SessionId, tuple[bytes, float]]] = {
-            name: {} for name in self.ring.names
+        self.disks = {
+            name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s)
+            for name in self.ring.names
         }
-        self.cut: set[frozenset[str]] = set()
-        """Pairs of members that cannot reach each other now."""
-        self.notices: list[tuple[float, str, Notice]] = []
-        self._random = {
-            key: Random(f"{seed}/{key}".encode()) for key in ("network", "disk", "node", "dial")
-        }
-        ways = Random(f"{seed}/ways".encode())
-        self._slowness = {
-            (one, other): ways.choice((1.0, shape.slow_factor))
+        self.roads = {
+            (one, other): Road(plan.ways[f"{one} {other}"], plan.stream(f"way/{one}/{other}"))
             for one in self.ring.names
             for other in self.ring.names
+            if one != other
         }
+        self.cut: dict[tuple[str, str], int] = {}
+        """Pairs, in both orders, that cannot connect now, and by how many faults."""
+        self.wall_offsets_s = {name: plan.clocks[name].offset_s for name in self.ring.names}
+        self.notices: dict[str, int] = {}
+        self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
+        """Is told what happens at which node."""
+        self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
+        self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
         self._numbers = 0
 
+    # --- What clients ask of it ---
+
     @property
     def now(self) -> float:
-        """Virtual seconds since the beginning."""
+        """True time: seconds since the beginning."""
         return self.scheduler.now
 
-    # --- Nodes ---
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Have ``action`` called ``delay_s`` seconds from now."""
+        self.scheduler.after(delay_s, action)
 
-    def start(self, name: str) -> Process:
-        """Start a process for ``name``, from what its disk has."""
-        scheduler, shape = self.scheduler, self.shape
-        clock = Clock(WALL_MS + int(self.now * 1000), self.now)
-        random = Random(self._random["node"].getrandbits(64))
-        replica = Replica(self.ring, name, shape.settings, clock, random, shape.stores)
-        process = self.processes[name] = Process(name, replica, self.now)
-        scheduler.note("start", name)
-        for session_id, (portable, written_at) in self.disks[name].items():
-            replica.load(session_id, portable, self.now - written_at, self.now)
-        self._perform(process, replica.start(self.now))
-        return process
+    def running(self) -> list[str]:
+        """Return the names of the nodes that run, in ring order."""
+        return [name for name in self.ring.names if name in self.processes]
 
-    def crash(self, name: str) -> None:
-        """Kill a process; its memory is gone, and its connections break."""
-        self.scheduler.note("crash", name)
-        process = self.processes.pop(name)
-        process.alive = False
-        for connection, end in process.connections.values():
-            connection.break_off(noticed_by=(connection.other(end),))
-        for done in list(process.replies.values()):
-            done(None)
-
-    def running(self) -> list[Process]:
-        """Return the processes that live, in ring order."""
-        return [self.processes[name] for name in self.ring.names if name in self.processes]
-
-    def all_settled(self) -> bool:
-        """Return whether every live node says that another one may be lost, and sees the others.
-
-        A crash of one side of a cut is a second fault before the first is over.
-        """
-        names = self.processes.keys()
-        for process in self.running():
-            down = {n for n, it in process.replica.liveness.items() if it is not Liveness.UP}
-            if not process.replica.settled or down & names:
-                return False
-        return True
-
-    def all_stored(self) -> bool:
-        """Return whether every live node's disk has all that it was given."""
-        return not any(process.dirty or process.writing for process in self.running())
-
-    # --- The network ---
-
-    def reset(self, one: str, other: str) -> None:
-        """Break every connection between two members; both may dial again."""
-        self.scheduler.note("reset", one, other)
-        for process in self.running():
-            for connection, end in list(process.connections.values()):
-                names = {process.name, self._name_behind(connection, end)}
-                if names == {one, other}:
-                    connection.break_off(noticed_by=(connection.dialler, connection.acceptor))
-
-    def cut_off(self, one: str, other: str) -> None:
-        """Break every connection between two members, and refuse new ones until ``heal``."""
-        self.cut.add(frozenset((one, other)))
-        self.reset(one, other)
-
-    def heal(self) -> None:
-        """Let everybody reach everybody again."""
-        self.scheduler.note("heal")
-        self.cut.clear()
-
-    def _name_behind(self, connection: Connection, end: End) -> str:
-        far = connection.other(end)
-        return next((p.name for p in self.running() if far.link in p.connections), "")
-
-    def _dial(self, process: Process, peer: str, delay_s: float) -> None:
-        linked = peer in process.linked and process.linked[peer] in process.connections
-        if peer not in process.redialling and not linked:
-            process.redialling.add(peer)
-            self.scheduler.after(delay_s, partial(self._reach, process, peer))
-
-    def _reach(self, process: Process, peer: str) -> None:
-        """Carry a hello to ``peer``: refused, or accepted and authenticated one delay later."""
-        network = self._random["network"]
-        there = self.processes.get(peer)
-        cut = frozenset((process.name, peer)) in self.cut
-        if not process.alive:
-            return
-        if there is None or cut:
-            self.scheduler.after(
-                network.uniform(*self.shape.delays_s), partial(self._refused, process, peer)
-            )
-            return
-        dialler, acceptor = self._end(process, peer), self._end(there, process.name)
-        connection = Connection(self.scheduler, network, dialler, acceptor)
-        there.connections[acceptor.link] = (connection, acceptor)
-        process.connections[dialler.link] = (connection, dialler)
-        self.scheduler.note("accepted", process.name, peer)
-        self._perform(there, there.replica.on_accepted(acceptor.link, process.name, self.now))
-        self.scheduler.after(
-            network.uniform(*acceptor.delays_s),
-            partial(self._linked, process, peer, connection, dialler),
-        )
-
-    def _linked(self, process: Process, peer: str, connection: Connection, end: End) -> None:
-        if not process.alive:
-            return
-        process.redialling.discard(peer)
-        if not connection.alive:
-            self._refused(process, peer)
-            return
-        process.linked[peer] = end.link
-        self._perform(process, process.replica.on_linked(peer, end.link, self.now))
-        connection.pump(end)
-
-    def _refused(self, process: Process, peer: str) -> None:
-        if process.alive:
-            process.redialling.discard(peer)
-            self._dial(process, peer, self._random["dial"].uniform(*REDIAL_S))
-            self._perform(process, process.replica.on_unreachable(peer, self.now))
-
-    def _end(self, process: Process, far: str) -> End:
-        self._links += 1
-        link = LinkId(self._links)
-
-        def take() -> Message | None:
-            return process.replica.take(link, self.now)
-
-        def receive(message: Message) -> None:
-            if link in process.connections:
-                self.scheduler.note("message", process.name, message)
-                self._perform(process, process.replica.on_message(link, message, self.now))
-
-        def closed() -> None:
-            if process.alive and process.connections.pop(link, None) is not None:
-                self._perform(process, process.replica.on_closed(link, self.now))
-                if process.linked.get(far) == link:
-                    self._dial(process, far, self._random["dial"].uniform(0, 0.001))
-
-        slowness = self._slowness[process.name, far]
-        shortest, longest = self.shape.delays_s
-        return End(link, take, receive, closed, (shortest * slowness, longest * slowness))
-
-    # --- What a driver does ---
+    def preference_list(self, home: str) -> tuple[str, ...]:
+        """Return the members in the order in which clients try them."""
+        return self.ring.preference_list(home)
 
     def submit(
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
@@ -241,9 +137,215 @@ class World:
         self._numbers += 1
         process.replies[self._numbers] = done
         request = make(self._numbers)
-        self.scheduler.note("submit", name, request)
-        self._perform(process, process.replica.submit(request, self.now))
+        self.scheduler.events += 1
+        self.scheduler.note("submit", name, type(request).__name__, self._numbers)
+        self._enter(process, partial(self._submit, process, request))
         return True
+
+    def _submit(self, process: Process, request: Request) -> None:
+        self._perform(process, process.replica.submit(request, process.clock(self.now)))
+
+    def look(self, name: str, session_id: SessionId, since: float) -> tuple[Record | None, bool]:
+        """Return a node's record, and whether its memory is older than ``since``."""
+        process = self.processes.get(name)
+        if process is None:
+            return None, False
+        return process.replica.record(session_id), process.started_at < since
+
+    def stored(self, name: str, session_id: SessionId) -> Record | None:
+        """Return what is on a node's disk."""
+        return self.disks[name].record(session_id)
+
+    # --- Nodes ---
+
+    def wall_ms(self, name: str) -> int:
+        """Return a node's wall clock, in milliseconds since 1970."""
+        return WALL_MS + int((self.now + self.wall_offsets_s[name]) * 1000)
+
+    def start(self, name: str) -> Process:
+        """Start a process for ``name``, from what its disk has."""
+        plan = self.plan
+        process = Process(name, None, self.now, plan.clocks[name])  # type: ignore[arg-type]
+        now, wall_ms = process.clock(self.now), self.wall_ms(name)
+        random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+        process.replica = Replica(
+            self.ring, name, plan.settings, Clock(wall_ms, now), random, has_store=True
+        )
+        self.processes[name] = process
+        self.scheduler.note("start", name)
+        disk = self.disks[name]
+        disk.owner = partial(self._enter, process)
+        for session_id, (portable, written_ms) in disk.content.items():
+            absence_s = max(0, wall_ms - written_ms) / 1000
+            process.replica.load(session_id, portable, absence_s, now)
+        self._perform(process, process.replica.start(now))
+        return process
+
+    def crash(self, name: str) -> None:
+        """Kill a process; its memory is gone, and its connections break."""
+        self.scheduler.note("crash", name)
+        process = self.processes.pop(name)
+        process.alive = False
+        self.disks[name].crash()
+        for connection, end in process.connections.values():
+            end.noticed = True
+            connection.break_off(noticed_by=(connection.other(end),))
+        for done in list(process.replies.values()):
+            done(None)
+
+    def freeze(self, name: str) -> None:
+        """Let a process do nothing until ``thaw``."""
+        self.scheduler.note("freeze", name)
+        self.processes[name].frozen = True
+
+    def thaw(self, name: str, process: Process) -> None:
+        """Let a process go on, if it is still there: with all that has come meanwhile."""
+        if not process.alive or not process.frozen:
+            return
+        self.scheduler.note("thaw", name)
+        process.frozen = False
+        waiting, process.waiting = process.waiting, []
+        for action in waiting:
+            self._enter(process, action)
+        for connection, end in list(process.connections.values()):
+            connection.pump(end)
+
+    def all_settled(self) -> bool:
+        """Return whether every live node says that another one may be lost, and sees the others.
+
+        What a node says counts only while its own connections to all the others live: before it
+        has noticed a loss it speaks of the past. And a crash of one side of a cut is a second
+        fault before the first is over.
+        """
+        for process in self.processes.values():
+            if process.frozen or not process.replica.settled:
+                return False
+            for name, liveness in process.replica.liveness.items():
+                if name not in self.processes:
+                    if liveness is not Liveness.DOWN:
+                        return False
+                elif liveness is not Liveness.UP or not self._is_linked(process, name):
+                    return False
+        return True
+
+    def _is_linked(self, process: Process, peer: str) -> bool:
+        link = process.linked.get(peer)
+        if link not in process.connections:
+            return False
+        connection, _ = process.connections[link]
+        return connection.alive and connection.acceptor.link in self.processes[peer].connections
+
+    def _enter(self, process: Process, action: Callable[[], None]) -> None:
+        """Have a process do something: now, when it thaws, or never again."""
+        if process.frozen:
+            process.waiting.append(action)
+        elif process.alive:
+            action()
+
+    # --- Connections ---
+
+    def break_between(self, one: str, other: str, *, unnoticed_by: str = "") -> None:
+        """Break every connection between two nodes; ``unnoticed_by`` does not notice."""
+        for process in (self.processes.get(one), self.processes.get(other)):
+            for connection, _ in list(process.connections.values() if process else ()):
+                if {connection.dialler.node, connection.acceptor.node} == {one, other}:
+                    ends = (connection.dialler, connection.acceptor)
+                    noticed_by = tuple(each for each in ends if each.node != unnoticed_by)
+                    connection.break_off(noticed_by=noticed_by)
+
+    def _dial(self, process: Process, peer: str, delay_s: float) -> None:
+        linked = peer in process.linked and process.linked[peer] in process.connections
+        if peer not in process.redialling and not linked:
+            process.redialling.add(peer)
+            self.scheduler.after(delay_s, partial(self._reach, process, peer))
+
+    def _reach(self, process: Process, peer: str) -> None:
+        """Carry a hello to ``peer``, an answer back, and a proof there."""
+        if not process.alive:
+            return
+        there, back = self.roads[process.name, peer], self.roads[peer, process.name]
+        if there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0:
+            self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer))
+        elif peer not in self.processes:
+            delay_s = there.delay_s() + back.delay_s()
+            self.scheduler.after(delay_s, partial(self._refused, process, peer))
+        else:
+            delay_s = there.delay_s() + back.delay_s() + there.delay_s()
+            if delay_s < HANDSHAKE_S:
+                self.scheduler.after(delay_s, partial(self._accept, process, peer, self.now))
+            else:
+                self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer))
+
+    def _accept(self, process: Process, peer: str, began: float) -> None:
+        far = self.processes.get(peer)
+        if not process.alive:
+            return
+        there, back = self.roads[process.name, peer], self.roads[peer, process.name]
+        blocked = there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0
+        if far is None or far.frozen or process.frozen or blocked:
+            left_s = max(0.0, began + HANDSHAKE_S - self.now) if far is not None else 0.0
+            self.scheduler.after(left_s, partial(self._refused, process, peer))
+            return
+        dialler, acceptor = self._end(process, peer), self._end(far, process.name)
+        connection = Connection(self.scheduler, self.plan.window, dialler, acceptor, there, back)
+        far.connections[acceptor.link] = (connection, acceptor)
+        process.connections[dialler.link] = (connection, dialler)
+        self.scheduler.note("accepted", process.name, peer)
+        now = far.clock(self.now)
+        self._perform(far, far.replica.on_accepted(acceptor.link, process.name, now))
+        linked = partial(self._linked, process, peer, connection, dialler)
+        self.scheduler.after(back.delay_s(), partial(self._enter, process, linked))
+
+    def _linked(self, process: Process, peer: str, connection: Connection, end: End) -> None:
+        process.redialling.discard(peer)
+        if not connection.alive:
+            self._tell_refused(process, peer)
+            return
+        process.linked[peer] = end.link
+        self.on_trigger(Trigger.LINKED, process.name)
+        now = process.clock(self.now)
+        self._perform(process, process.replica.on_linked(peer, end.link, now))
+        connection.pump(end)
+
+    def _refused(self, process: Process, peer: str) -> None:
+        self._enter(process, partial(self._tell_refused, process, peer))
+
+    def _tell_refused(self, process: Process, peer: str) -> None:
+        process.redialling.discard(peer)
+        self._dial(process, peer, self._dials[process.name].uniform(*REDIAL_S))
+        self._perform(process, process.replica.on_unreachable(peer, process.clock(self.now)))
+
+    def _end(self, process: Process, far: str) -> End:
+        self._links += 1
+        link = LinkId(self._links)
+        replica = process.replica
+
+        def take() -> Message | None:
+            if process.frozen or not process.alive:
+                return None
+            return replica.take(link, process.clock(self.now))
+
+        def receive(message: Message) -> None:
+            if type(message) is Records:
+                self.on_trigger(Trigger.SNAPSHOT, process.name)
+            self._enter(process, partial(handle, message))
+
+        def handle(message: Message) -> None:
+            if link in process.connections:
+                self._perform(process, replica.on_message(link, message, process.clock(self.now)))
+
+        def closed() -> None:
+            self._enter(process, forget)
+
+        def forget() -> None:
+            if process.connections.pop(link, None) is not None:
+                self._perform(process, replica.on_closed(link, process.clock(self.now)))
+                if process.linked.get(far) == link:
+                    self._dial(process, far, self._dials[process.name].uniform(0, 0.001))
+
+        return End(link, process.name, take, receive, closed)
+
+    # --- What a driver does ---
 
     def _perform(self, process: Process, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -252,65 +354,67 @@ class World:
                     if link in process.connections:
                         connection, end = process.connections[link]
                         connection.pump(end)
-                case Dial(peer):
-                    self._dial(process, peer, self._random["dial"].uniform(0, 0.001))
-                case Close(link, _):
-                    found = process.connections.get(link)
-                    if found is not None:
-                        connection, end = found
-                        connection.break_off(noticed_by=(end, connection.other(end)))
                 case Persist(session_id):
-                    if self.shape.stores:
-                        process.dirty[session_id] = None
-                        self._write_next(process)
+                    self._persist(process, session_id)
                 case Respond(number, reply):
-                    self.scheduler.note("reply", process.name, reply)
+                    self.scheduler.note("reply", process.name, type(reply).__name__, number)
                     process.replies.pop(number)(reply)
-                case Notice():
-                    self.notices.append((self.now, process.name, effect))
+                case Dial(peer):
+                    self._dial(process, peer, self._dials[process.name].uniform(0, 0.001))
+                case Close(link, _):
+                    if link in process.connections:
+                        connection, end = process.connections[link]
+                        connection.close(end)
+                case Notice(event):
+                    self._notice(process, event)
                 case _:
                     assert_never(effect)
         self._schedule_tick(process)
 
+    def _notice(self, process: Process, event: str) -> None:
+        self.scheduler.note("notice", process.name, event)
+        self.notices[event] = self.notices.get(event, 0) + 1
+        if (trigger := _TRIGGERS.get(event)) is not None:
+            self.on_trigger(trigger, process.name)
+
     def _schedule_tick(self, process: Process) -> None:
-        due = max(process.replica.next_due(self.now), self.now)
+        """Wake the replica when it is due; a moment that it once named comes, needed or not."""
+        due = process.true_time(process.replica.next_due(process.clock(self.now))) + ROUNDING_S
+        due = max(self.now, due)
         if process.alive and not self.now <= process.tick_at <= due:
             process.tick_at = due
-            self.scheduler.after(due - self.now, partial(self._tick, process, due))
+            self.scheduler.after(due - self.now, partial(self._ring_timer, process, due))
 
-    def _tick(self, process: Process, due: float) -> None:
-        if process.alive and process.tick_at == due:
-            process.tick_at = -1.0
-            self._perform(process, process.replica.on_tick(self.now))
+    def _ring_timer(self, process: Process, due: float) -> None:
+        if process.tick_at == due:
+            self._enter(process, partial(self._tick, process))
+
+    def _tick(self, process: Process) -> None:
+        process.tick_at = -1.0
+        self._perform(process, process.replica.on_tick(process.clock(self.now)))
 
     # --- Disks ---
 
-    def _write_next(self, process: Process) -> None:
-        """Write all that is dirty, one batch at a time, each record as it is at that moment."""
-        if process.writing or not process.dirty:
-            return
-        batch = {each: process.replica.persistent(each, self.now) for each in process.dirty}
-        process.dirty.clear()
-        process.writing.update(batch)
-        self.scheduler.after(
-            self._random["disk"].uniform(*DISK_S), partial(self._written, process, batch, self.now)
-        )
-
-    def _written(
-        self,
-        process: Process,
-        batch: dict[SessionId, tuple[int, bytes | None]],
-        written_at: float,
-    ) -> None:
-        if not process.alive:
-            return
-        process.writing.clear()
+    def _persist(self, process: Process, session_id: SessionId) -> None:
         disk = self.disks[process.name]
-        for session_id, (_, portable) in batch.items():
-            if portable is None:
-                disk.pop(session_id, None)
-            else:
-                disk[session_id] = (portable, written_at)
-        versions = {session_id: version for session_id, (version, _) in batch.items()}
-        self._perform(process, process.replica.on_persisted(versions, self.now))
-        self._write_next(process)
+        disk.mark(session_id)
+        if disk.is_idle:
+            self._write(process)
+
+    def _write(self, process: Process) -> None:
+        """Write all that waits for the disk, each record as it is at this moment."""
+        disk = self.disks[process.name]
+        batch = disk.take()
+        if not batch:
+            return
+        now = process.clock(self.now)
+        versions = {each: process.replica.persistent(each, now) for each in batch}
+        disk.write(versions, self.wall_ms(process.name), partial(self._written, process))
+
+    def _written(self, process: Process, versions: dict[SessionId, int], failed: bool) -> None:
+        replica, now = process.replica, process.clock(self.now)
+        if failed:
+            self._perform(process, replica.on_persist_failed(versions, "no space", now))
+        else:
+            self._perform(process, replica.on_persisted(versions, now))
+        self._write(process)

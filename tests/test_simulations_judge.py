@@ -1,22 +1,22 @@
-"""Hand-made histories: the checker reports what is broken, by name and harm, and nothing else."""
+"""Hand-made histories: the judge reports what is broken, by name and harm, and nothing else."""
 
 import pytest
 
-from simulations.checkers import Checker, Harm, Violation
 from simulations.history import Kind, Operation, Outcome
+from simulations.judge import Harm, Judge, Violation
 
 SESSION = "a.0123456789abcdef0123"
 
 
 class Told:
-    """A checker, and the operations it is told of; times do not matter to it."""
+    """A judge, and the operations it is told of; times do not matter to it."""
 
     def __init__(self) -> None:
-        self.checker = Checker()
+        self.judge = Judge()
 
     def begin(self, client: int, kind: Kind, version: int = 0) -> Operation:
         operation = Operation(client, kind, SESSION, "a", 0.0, version)
-        self.checker.on_invoked(operation)
+        self.judge.on_invoked(operation)
         return operation
 
     def finish(
@@ -31,7 +31,9 @@ class Told:
         operation.returned, operation.outcome = 1.0, outcome
         operation.found, operation.read = read is not None, read
         operation.degraded, operation.reason = degraded, reason
-        self.checker.on_returned(operation)
+        if operation.kind is not Kind.FIND and outcome is Outcome.OK:
+            operation.holders = ("a", "b")
+        self.judge.on_returned(operation)
 
     def change(self, client: int, kind: Kind, version: int = 0, *, degraded: bool = False) -> None:
         self.finish(self.begin(client, kind, version), degraded=degraded)
@@ -45,12 +47,12 @@ class Told:
 
     @property
     def found(self) -> list[tuple[str, Harm | None, int | None]]:
-        return [(each.promise, each.harm, each.writer) for each in self.checker.violations]
+        return [(each.promise, each.harm, each.writer) for each in self.judge.violations]
 
 
 @pytest.fixture
 def told() -> Told:
-    """A checker that knows of one session, created by client 0 with version 1."""
+    """A judge that knows of one session, created by client 0 with version 1."""
     told = Told()
     told.change(0, Kind.CREATE, 1)
     return told
@@ -74,7 +76,7 @@ def test_a_session_that_nobody_ended_and_is_not_found_is_lost(told: Told) -> Non
 def test_an_attribute_that_is_missing_is_lost(told: Told) -> None:
     told.change(1, Kind.SAVE, 2)
     told.read(2, {0: 1})
-    assert told.found == [("durable", Harm.LOST, 1)]
+    assert told.found == [("no-lost-attribute", Harm.LOST, 1)]
 
 
 def test_an_older_version_is_stale(told: Told) -> None:
@@ -95,12 +97,12 @@ def test_each_attribute_that_is_stale_or_lost_is_reported(told: Told) -> None:
     told.change(0, Kind.SAVE, 2)
     told.change(1, Kind.SAVE, 3)
     told.read(2, {0: 1})
-    assert told.found == [("durable", Harm.STALE, 0), ("durable", Harm.LOST, 1)]
+    assert told.found == [("durable", Harm.STALE, 0), ("no-lost-attribute", Harm.LOST, 1)]
 
 
 def test_a_version_that_nobody_wrote_is_reported(told: Told) -> None:
     told.read(1, {0: 2})
-    assert told.found == [("durable", Harm.LOST, 0)]
+    assert told.found == [("isolation", Harm.LOST, 0)]
 
 
 def test_a_session_that_is_found_after_its_end_is_resurrected(told: Told) -> None:
@@ -124,7 +126,7 @@ def test_a_session_that_cannot_be_read_any_more_is_lost(told: Told) -> None:
     question = told.begin(1, Kind.FIND)
     told.finish(question, Outcome.FAILED, reason="not known yet")
     assert told.found == []
-    told.checker.on_unreadable(question)
+    told.judge.on_unreadable(question)
     assert told.found == [("durable", Harm.LOST, None)]
 
 
@@ -132,7 +134,7 @@ def test_a_session_that_somebody_tried_to_end_need_not_be_readable(told: Told) -
     told.fail(1, Kind.END, Outcome.UNKNOWN)
     question = told.begin(1, Kind.FIND)
     told.finish(question, Outcome.FAILED, reason="not known yet")
-    told.checker.on_unreadable(question)
+    told.judge.on_unreadable(question)
     assert told.found == []
 
 
@@ -179,10 +181,10 @@ def test_a_session_may_vanish_while_somebody_is_ending_it(told: Told) -> None:
 def test_a_violation_tells_its_story_and_whose_it_is(told: Told) -> None:
     told.change(1, Kind.SAVE, 2)
     told.read(2, {0: 1})
-    (violation,) = told.checker.violations
+    (violation,) = told.judge.violations
     assert violation == Violation(
-        "durable",
-        "client 2 read version 0 of client 1 after 2 was acknowledged, "
+        "no-lost-attribute",
+        "client 2 read nothing of client 1 after 2 was acknowledged by a and b at 1.000 s, "
         f"session {SESSION}, asked at a at 0.000 s",
         Harm.LOST,
         SESSION,

@@ -1,0 +1,47 @@
+"""What the commands have in common: exit statuses, and how arguments are read.
+
+Rule: what cannot be used is refused with the argument, the value and the range.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Final
+
+BROKEN_STATUS: Final = 1
+USAGE_STATUS: Final = 2
+SIGNAL_STATUS: Final = 128
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number in this range from an argument."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} cannot be used; give a whole number from {low:,} to {high:,}"
+            )
+        return number
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """Return what reads seconds in this range from an argument."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} cannot be used; give seconds from {low:g} to {high:g}"
+            )
+        return number
+
+    return parse

@@ -1,0 +1,119 @@
+"""What faults may have taken: which claims of the nodes still have to hold.
+
+A receipt that names n nodes covers the loss of fewer than n of them before the ring is protected
+again; that moment is when every live node has said that it is settled. So time falls into windows
+from one such moment to the next.
+
+Rules:
+- In the window of its receipt, a claim has to hold as long as fewer than n of the named nodes are
+  *away*: have lost their memory (and their disk, if the receipt names it), or cannot be reached.
+- In later windows nobody knows who holds it, only that as many do: it has to hold as long as fewer
+  than n nodes are away. More than the ring keeps copies of is never asked for.
+- At the home of a session it has to hold while that node is neither lost nor passed over: it has
+  every copy that counts, and answers itself.
+- What was lost once is lost. What could not be reached is back with the next window.
+- Only claims count: receipts, and the nodes' word that they are settled.
+"""
+
+from collections.abc import Iterable
+
+from attrs import define
+
+
+@define(eq=False)
+class Claim:
+    """What one receipt has promised."""
+
+    named: frozenset[str]
+    on_disk: frozenset[str]
+    needed: int
+    """How many nodes may not be away at once."""
+    window: int
+    since: int
+    """How many losses there had been before."""
+    lost: bool = False
+
+
+class Budget:
+    """The claims of one run, and the faults that bear upon them.
+
+    Args:
+        copies: how many nodes keep each session, as configured.
+    """
+
+    def __init__(self, copies: int) -> None:
+        self._copies = copies
+        self._window = 0
+        self._lost: dict[str, tuple[int, bool]] = {}
+        """Nodes that lost their memory in this window: which loss that was, and whether their disk
+        is kept."""
+        self._losses = 0
+        self._apart: set[str] = set()
+        """Nodes that somebody could not reach in this window."""
+        self._claims: dict[Claim, None] = {}
+        self.restarted: set[str] = set()
+        """Nodes that lost their memory and have not settled since."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something has happened since everybody was settled."""
+        return bool(self._lost or self._apart)
+
+    def claim(self, named: Iterable[str], on_disk: Iterable[str]) -> Claim:
+        """Return the claim of a receipt that has just come."""
+        names = frozenset(named)
+        needed = max(1, min(len(names), self._copies))
+        claim = Claim(names, frozenset(on_disk), needed, self._window, self._losses)
+        self._claims[claim] = None
+        return claim
+
+    def forget(self, claim: Claim) -> None:
+        """Nobody asks for this claim any more."""
+        self._claims.pop(claim, None)
+
+    def on_lost(self, node: str, *, disk_kept: bool) -> None:
+        """A node has lost its memory, and its disk unless ``disk_kept``."""
+        self._losses += 1
+        self._lost[node] = (self._losses, disk_kept and self._lost.get(node, (0, True))[1])
+        self.restarted.add(node)
+        for claim in list(self._claims):
+            if len(self._gone(claim)) >= claim.needed:
+                claim.lost = True
+                del self._claims[claim]
+
+    def on_apart(self, nodes: Iterable[str]) -> None:
+        """These nodes cannot be reached by somebody, or do not answer."""
+        self._apart.update(nodes)
+
+    def on_settled(self) -> None:
+        """Every live node has said that it is settled: as many copies as before are there again."""
+        self._window += 1
+        self._lost.clear()
+        self._apart.clear()
+        self.restarted.clear()
+
+    def must_hold(self, claim: Claim, node: str, home: str) -> bool:
+        """Return whether whoever asks ``node`` now has to see what was claimed of ``home``."""
+        if claim.lost:
+            return False
+        first = claim.window == self._window
+        lost = self._lost_since(claim)
+        if node == home and node not in lost and (not first or node in claim.named):
+            return True
+        away = lost | self._apart
+        return len(away & claim.named if first else away) < claim.needed
+
+    def _lost_since(self, claim: Claim) -> set[str]:
+        """Return the nodes that have lost their memory after the claim was made."""
+        return {name for name, (number, _) in self._lost.items() if number > claim.since}
+
+    def _gone(self, claim: Claim) -> set[str]:
+        """Return the nodes whose copy is lost for good."""
+        lost = self._lost_since(claim)
+        if claim.window != self._window:
+            return lost
+        return {
+            name
+            for name in lost & claim.named
+            if not (self._lost[name][1] and name in claim.on_disk)
+        }

@@ -1,0 +1,58 @@
+"""Convergence: once faults stop, all holders of a home hold the same, whole records."""
+
+from collections.abc import Collection, Iterator
+
+from ring import SessionId
+from simulations.judge import Violation
+from simulations.world import World
+
+STORIES_MAX = 3
+
+
+def check_convergence(world: World, nodes: Collection[str]) -> Iterator[Violation]:
+    """Yield how the holders among ``nodes`` differ, home by home."""
+    for home in world.ring.names:
+        present = [name for name in nodes if name in world.processes]
+        holders = world.ring.holders(home, present)
+        views = [_view(world, name, home) for name in holders]
+        for name, view in zip(holders, views, strict=True):
+            parts = [each for each, (_, whole) in view.items() if not whole]
+            if parts:
+                story = f"{name} has only a part of {len(parts)} sessions of {home}"
+                yield Violation("convergence", story)
+        # Who has dropped an expired session, and who will at its next sweep, need not agree.
+        every = {
+            session_id
+            for name, view in zip(holders, views, strict=True)
+            for session_id in view
+            if not _has_expired(world, name, session_id)
+        }
+        unlike = [each for each in sorted(every) if len({view.get(each) for view in views}) > 1]
+        for session_id in unlike[:STORIES_MAX]:
+            has = {name: world.processes[name].replica.record(session_id) for name in holders}
+            story = (
+                f"the holders of {home} hold session {session_id.decode()} unlike: "
+                + "; ".join(
+                    f"{name}: {sorted(record.entries) if record else 'nothing'}"
+                    for name, record in has.items()
+                )
+            )
+            yield Violation("convergence", story, session=session_id.decode())
+
+
+def _has_expired(world: World, name: str, session_id: SessionId) -> bool:
+    process = world.processes[name]
+    record = process.replica.record(session_id)
+    assert record is not None
+    now = process.clock(world.now)
+    return not record.ended and (record.expired or record.due(process.replica.epoch) <= now)
+
+
+def _view(world: World, name: str, home: str) -> dict[SessionId, tuple[int, bool]]:
+    replica, prefix = world.processes[name].replica, home.encode() + b"."
+    view = dict[SessionId, tuple[int, bool]]()
+    for session_id in replica.session_ids():
+        record = replica.record(session_id)
+        if session_id.startswith(prefix) and record is not None:
+            view[session_id] = record.digest, record.whole
+    return view

@@ -1,0 +1,294 @@
+"""What clients may expect, by name of the promise; judged as it streams, so that nothing is kept.
+
+Each client writes rising versions under its own key of a session, so that a read tells which of
+its writes are in force. What is expected is drawn from what the nodes claimed (receipts, answers,
+"settled"), never from what a simulator knows of their memory.
+
+Rules:
+- **durable**: what a read may not miss is the latest change that was acknowledged undegraded before
+  it was asked, unless faults have taken more than the receipt covers (`simulations.budget`).
+- **read-your-writes** is the same for the client that wrote, **no-lost-attribute** where another
+  client's change to the same session was acknowledged meanwhile, **recovery-first** at a node that
+  was restarted since; each is reported under its own name.
+- **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session.
+- **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
+  there; one that nobody has used for max idle and all allowances is not.
+- **isolation**: nothing is ever read that nobody wrote there.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from math import inf
+
+from attrs import define, field, frozen
+
+from simulations.budget import Budget, Claim
+from simulations.history import Kind, Operation, Outcome
+
+CLAIMS_KEPT = 8
+"""Acknowledged versions of one client and session that are remembered: if faults may have taken
+the latest, an earlier one counts."""
+
+
+class Harm(StrEnum):
+    """What a broken promise means to the user of a session."""
+
+    LOST = "lost"
+    """What was acknowledged is not there, or cannot have been written by anybody."""
+    STALE = "stale"
+    """An older version stands where a newer one was acknowledged."""
+    RESURRECTED = "resurrected"
+    """What had ended is there again."""
+
+
+@frozen
+class Violation:
+    """A broken promise, and its story in one sentence."""
+
+    promise: str
+    story: str
+    harm: Harm | None = None
+    """None: it harms no session by itself."""
+    session: str = ""
+    writer: int | None = None
+    """The client whose change is concerned; None: the session as a whole."""
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.story}"
+
+
+@define(eq=False)
+class Change:
+    """A change that was acknowledged undegraded."""
+
+    version: int
+    claim: Claim
+    returned: float
+
+
+@define(eq=False)
+class Known:
+    """What the clients together know of one session."""
+
+    changes: dict[int, list[Change]] = field(factory=dict)
+    """By client: what was acknowledged, the latest last."""
+    attempted: dict[int, int] = field(factory=dict)
+    wrote_at: dict[int, tuple[str, Claim | None]] = field(factory=dict)
+    """By client: who stamped its last write, and what the receipt has promised."""
+    concurrent: set[int] = field(factory=set)
+    """Clients that wrote where an earlier write of theirs may not have been known: either wins."""
+    max_idle_s: float = inf
+    end_attempted: bool = False
+    ended: list[Claim] = field(factory=list)
+    used_at: float = -inf
+    """When an acknowledged change was asked for: it counts from then at the earliest."""
+    tried_at: float = -inf
+    """When anything that may have counted as a use had returned: from then at the latest."""
+
+
+@frozen
+class _Expectation:
+    changes: tuple[tuple[int, Change], ...]
+    """Client and change: all that was acknowledged before the operation was asked for."""
+    ended: tuple[Claim, ...]
+    expires_at: float
+    """When it may expire at the earliest."""
+    has_expired: bool
+    demands_progress: bool
+
+
+class Judge:
+    """Judges operations as they are invoked and as they return.
+
+    Args:
+        budget: knows what faults may have taken; by default nothing.
+        late_s: how long after max idle a session may still be found.
+        clock_error: by how much a clock may go wrong, as a share of the time.
+    """
+
+    def __init__(
+        self, budget: Budget | None = None, late_s: float = inf, clock_error: float = 0.0
+    ) -> None:
+        self.budget = budget or Budget(1)
+        self.violations: list[Violation] = []
+        self.sessions: dict[str, Known] = {}
+        self.excused = 0
+        """Reads that missed something which faults may have taken."""
+        self.demands_progress = False
+        """Every request has to be answered from now on."""
+        self._late_s = late_s
+        self._clock_error = clock_error
+        self._expected: dict[int, _Expectation] = {}
+
+    def on_created(self, session: str, max_idle_s: float) -> None:
+        """A client makes up a session with this max idle (inf: none)."""
+        self.sessions.setdefault(session, Known()).max_idle_s = max_idle_s
+
+    def on_invoked(self, operation: Operation) -> None:
+        """Note what the operation may rely on, having begun now."""
+        known = self.sessions.setdefault(operation.session, Known())
+        idle = known.max_idle_s
+        self._expected[id(operation)] = _Expectation(
+            tuple((client, each) for client, them in known.changes.items() for each in them),
+            tuple(known.ended),
+            known.used_at + idle * (1 - self._clock_error),
+            operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
+            self.demands_progress,
+        )
+        known.tried_at = inf  # Until it has returned, it may count at any moment.
+        if operation.kind in (Kind.CREATE, Kind.SAVE):
+            known.attempted[operation.client] = operation.version
+        if operation.kind is Kind.END:
+            known.end_attempted = True
+
+    def on_returned(self, operation: Operation) -> None:
+        """Judge the operation by what it was told."""
+        expected = self._expected.pop(id(operation))
+        known = self.sessions[operation.session]
+        returned = operation.returned if operation.returned is not None else operation.invoked
+        # What has an unknown outcome may still happen; its deadline bounds that.
+        late = returned + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
+        known.tried_at = max(late, known.tried_at if known.tried_at < inf else late)
+        match operation.kind:
+            case Kind.FIND if operation.outcome is Outcome.OK:
+                self._judge_find(operation, expected, known)
+            case Kind.CREATE | Kind.SAVE if operation.outcome is Outcome.OK:
+                if self._counts(expected.ended, operation):
+                    what = "changed a session that had ended"
+                    self.report("ended-is-final", operation, what, Harm.RESURRECTED)
+                self._note_change(operation, known, returned)
+            case Kind.SAVE if operation.reason == "gone":
+                self._judge_absence(operation, expected, known, "was told of the end of")
+            case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
+                if operation.holders:
+                    known.ended.append(self.budget.claim(operation.holders, operation.on_disk))
+            case _ if operation.outcome is not Outcome.OK and operation.reason != "gone":
+                if expected.demands_progress:
+                    why = operation.reason or "no answer in time"
+                    self.report("progress", operation, f"was refused by a healthy core: {why},")
+            case _:
+                pass
+
+    def on_unreadable(self, operation: Operation) -> None:
+        """Judge a find that has failed for the last time: nobody will ask again."""
+        known = self.sessions[operation.session]
+        if known.changes and not known.end_attempted:
+            what = "could not read a session that nobody ended"
+            self.report("durable", operation, what, Harm.LOST)
+
+    # --- Parts ---
+
+    def _note_change(self, operation: Operation, known: Known, returned: float) -> None:
+        client = operation.client
+        if operation.holders and not self._follows(operation, known):
+            known.concurrent.add(client)
+        if operation.degraded or client in known.concurrent:
+            known.wrote_at[client] = (operation.holders or ("",))[0], None
+            return
+        claim = self.budget.claim(operation.holders, operation.on_disk)
+        known.wrote_at[client] = (operation.holders or ("",))[0], claim
+        changes = known.changes.setdefault(client, [])
+        changes.append(Change(operation.version, claim, returned))
+        for each in changes[:-CLAIMS_KEPT]:
+            self.budget.forget(each.claim)
+        del changes[:-CLAIMS_KEPT]
+        known.used_at = max(known.used_at, operation.invoked)
+
+    def _follows(self, operation: Operation, known: Known) -> bool:
+        """Return whether a write was stamped by who knew the client's last one, for certain."""
+        if operation.client not in known.wrote_at:
+            return True
+        stamped_by, claim = known.wrote_at[operation.client]
+        if stamped_by == operation.holders[0] and stamped_by not in self.budget.restarted:
+            return True
+        return claim is not None and self._must_hold(claim, operation)
+
+    def _must_hold(self, claim: Claim, operation: Operation) -> bool:
+        home = operation.session.partition(".")[0]
+        return self.budget.must_hold(claim, operation.node, home)
+
+    def _counts(self, claims: tuple[Claim, ...], operation: Operation) -> bool:
+        """Return whether one of these claims has to hold for whoever asks there now."""
+        return any(self._must_hold(claim, operation) for claim in claims)
+
+    def _required(
+        self, expected: _Expectation, operation: Operation
+    ) -> Iterator[tuple[int, Change]]:
+        """Yield, for each client, the latest change that has to be there."""
+        latest: dict[int, Change] = {}
+        for client, change in expected.changes:
+            if self._must_hold(change.claim, operation):
+                latest[client] = change  # noqa: PERF403 - the last of each client's stays
+        yield from latest.items()
+
+    def _judge_find(self, operation: Operation, expected: _Expectation, known: Known) -> None:
+        if not operation.found:
+            self._judge_absence(operation, expected, known, "did not find")
+            return
+        if self._counts(expected.ended, operation):
+            what = "found a session after its end"
+            self.report("ended-is-final", operation, what, Harm.RESURRECTED)
+        if expected.has_expired:
+            what = "found a session that nobody has used for too long"
+            self.report("expiry", operation, what, Harm.RESURRECTED)
+        read = operation.read or {}
+        for client, change in self._required(expected, operation):
+            seen = read.get(client, 0)
+            if seen < change.version:
+                self._report_missed(operation, client, change, seen)
+        for client, changes in known.changes.items():
+            self.excused += read.get(client, 0) < min(each.version for each in changes)
+        for client, seen in read.items():
+            if seen > known.attempted.get(client, 0):
+                story = f"read version {seen} of client {client}, which was never written"
+                self.report("isolation", operation, story, Harm.LOST, client)
+
+    def _report_missed(self, operation: Operation, client: int, change: Change, seen: int) -> None:
+        if operation.node in self.budget.restarted:
+            promise = "recovery-first"
+        elif client == operation.client:
+            promise = "read-your-writes"
+        else:
+            promise = "durable" if seen else "no-lost-attribute"
+        harm = Harm.STALE if seen else Harm.LOST
+        holders = " and ".join(sorted(change.claim.named))
+        story = (
+            f"read {f'version {seen}' if seen else 'nothing'} of client {client} after "
+            f"{change.version} was acknowledged by {holders} at {change.returned:.3f} s"
+        )
+        self.report(promise, operation, story, harm, client)
+
+    def _judge_absence(
+        self, operation: Operation, expected: _Expectation, known: Known, what: str
+    ) -> None:
+        if known.end_attempted:
+            return
+        required = dict(self._required(expected, operation))
+        if not required:
+            self.excused += bool(expected.changes)
+            return
+        if operation.returned is not None and operation.returned > expected.expires_at:
+            return
+        latest = max(required.values(), key=lambda each: each.version)
+        holders = " and ".join(sorted(latest.claim.named))
+        story = (
+            f"{what} a session that nobody ended, and whose version {latest.version} was "
+            f"acknowledged by {holders} at {latest.returned:.3f} s"
+        )
+        early = known.max_idle_s < inf and operation.invoked > known.used_at + 1.0
+        self.report("expiry" if early else "durable", operation, story, Harm.LOST)
+
+    def report(
+        self,
+        promise: str,
+        operation: Operation,
+        what: str,
+        harm: Harm | None = None,
+        writer: int | None = None,
+    ) -> None:
+        """Add a violation by ``operation``."""
+        story = (
+            f"client {operation.client} {what}, session {operation.session}, asked at "
+            f"{operation.node} at {operation.invoked:.3f} s"
+        )
+        self.violations.append(Violation(promise, story, harm, operation.session, writer))

@@ -1,0 +1,225 @@
+"""A plan: everything about one run that is decided before it begins, as one JSON value.
+
+Rules:
+- All randomness is here: the faults with their times, and the seed of the streams from which each
+  subsystem draws its delays. Each has a stream of its own, so that removing one fault does not
+  shift what happens elsewhere.
+- A plan that was written down means the same in every later version, or is refused by name.
+"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import cattrs
+from attrs import field, frozen
+
+from ring.errors import ConfigError
+from ring.settings import Settings
+
+FORMAT: Final = 1
+NAMES: Final = "abcdefg"
+
+
+class Mode(StrEnum):
+    """What is demanded of a run."""
+
+    SAFETY = "safety"
+    """Faults until the end of the load; then they stop, and the ring converges."""
+    LIVENESS = "liveness"
+    """Faults outside a healthy core become permanent; the core goes on, and converges."""
+
+
+class Kind(StrEnum):
+    """What can go wrong."""
+
+    CRASH = "crash"
+    """The memory of nodes is lost; they come back with the disk that ``disk`` says."""
+    CRASH_AGAIN = "crash again"
+    """The same, and once more while they recover."""
+    STOP = "stop"
+    """A planned stop, and a start."""
+    FREEZE = "freeze"
+    """A process does nothing for a while, and then goes on."""
+    RESET = "reset"
+    """The connections between two nodes break; what is under way is lost."""
+    HALF_OPEN = "half open"
+    """They break, and only the second node notices; frames of the first still arrive there."""
+    STALL = "stall"
+    """Nothing arrives from the first node at the second for a while; then all of it does."""
+    SLOW = "slow"
+    """Everything between two nodes takes much longer for a while."""
+    CUT = "cut"
+    """Two nodes cannot reach each other for a while."""
+    SPLIT = "split"
+    """Some nodes cannot reach the others for a while."""
+    SWIZZLE = "swizzle"
+    """A node is cut off from the others one by one, and healed in another order."""
+    DISK_FAILS = "disk fails"
+    """A disk takes nothing for a while."""
+    DISK_SLOW = "disk slow"
+    """A disk takes much longer for a while."""
+    CLOCK_JUMPS = "clock jumps"
+    """A wall clock is set to another time; whoever starts later reads it."""
+
+
+class Trigger(StrEnum):
+    """What a hot fault waits for; it strikes where that happens."""
+
+    RECEIPT = "receipt"
+    ACTING = "acting"
+    HANDED_BACK = "handed back"
+    READY = "ready"
+    SETTLED = "settled"
+    MEMBER_DOWN = "member down"
+    SNAPSHOT = "snapshot"
+    LINKED = "linked"
+
+
+class Disk(StrEnum):
+    """What a node finds on its disk when it comes back."""
+
+    KEPT = "kept"
+    LOST = "lost"
+    OLD = "old"
+    """As it was some time ago."""
+    WRONG = "wrong"
+    """That of another node."""
+
+
+@frozen
+class Fault:
+    """One thing that goes wrong."""
+
+    kind: Kind
+    at: float
+    """Seconds from the beginning; with a trigger or a gate, the earliest."""
+    nodes: tuple[str, ...]
+    for_s: float
+    """How long it lasts: nodes stay away, ways stay cut."""
+    trigger: Trigger | None = None
+    """Strike ``delay_s`` after this has happened at a node; that node takes the first place."""
+    delay_s: float = 0.0
+    gated: bool = False
+    """Wait until every live node says that another one may be lost."""
+    disk: Disk = Disk.KEPT
+    amount: float = 0.0
+    """Seconds that a clock jumps, or the factor by which something is slower."""
+
+
+@frozen
+class Clocks:
+    """How one node's clocks go."""
+
+    offset_s: float = 0.0
+    """Of its wall clock, from true time."""
+    drift: float = 0.0
+    """Seconds that its monotonic clock gains in a second."""
+
+
+@frozen
+class Way:
+    """How long a message takes from one node to another, at least and at most, in seconds."""
+
+    least_s: float
+    most_s: float
+
+
+@frozen
+class Workload:
+    """What the clients do."""
+
+    clients: int
+    think_s: tuple[float, float]
+    """The pause between two operations of a client, at least and at most."""
+    sessions_max: int
+    """How many sessions they share at one time."""
+    durabilities: tuple[str, ...]
+    refuse: float
+    """The share of saves that would rather fail than be degraded."""
+    max_idles_s: tuple[float, ...]
+    """From which a new session's is drawn; 0: it never expires."""
+    wander: float
+    """The share of requests that go to any node, and not where the id says."""
+
+
+@frozen
+class Plan:
+    """One run."""
+
+    seed: int
+    mode: Mode
+    members: int
+    copies: int
+    settings: Settings
+    clocks: dict[str, Clocks]
+    ways: dict[str, Way]
+    """By "sender receiver"."""
+    workload: Workload
+    faults: tuple[Fault, ...]
+    duration_s: float = 60.0
+    disk_s: tuple[float, float] = (0.001, 0.02)
+    window: int = 4
+    """Messages under way in one direction of a connection: small, like a socket's buffer."""
+    core: tuple[str, ...] = ()
+    """In liveness mode: the nodes that stay healthy."""
+    permanent_from_s: float = 0.0
+    """In liveness mode: from when on the faults outside the core stay."""
+    format: int = field(default=FORMAT)
+
+    @property
+    def names(self) -> str:
+        """The members in ring order."""
+        return NAMES[: self.members]
+
+    def stream(self, key: str) -> Random:
+        """Return the source of randomness of one subsystem."""
+        return Random(f"{self.seed}/{key}".encode())
+
+
+_CONVERTER: Final = cattrs.Converter(forbid_extra_keys=True)
+
+
+def plan_to_json(plan: Plan) -> str:
+    """Return ``plan`` as text, one fault on a line."""
+    tree: dict[str, Any] = _CONVERTER.unstructure(plan)
+    defaults = _CONVERTER.unstructure(Settings())
+    knobs = {key: each for key, each in tree["settings"].items() if each != defaults[key]}
+    tree["settings"] = knobs
+    faults = tree.pop("faults")
+    head = json.dumps(tree, indent=1)[:-2]
+    lines = ",\n  ".join(json.dumps(fault) for fault in faults)
+    return f'{head},\n "faults": [\n  {lines}\n ]\n}}\n'
+
+
+def plan_from_json(text: str) -> Plan:
+    """Return the plan that ``text`` says.
+
+    Raises:
+        ConfigError: it is none, or of another format. Definite.
+    """
+    try:
+        tree = json.loads(text)
+        if tree.get("format") != FORMAT:
+            raise ConfigError(
+                f"a plan of format {tree.get('format')!r} cannot be replayed; this is {FORMAT}"
+            )
+        return _CONVERTER.structure(tree, Plan)
+    except (ValueError, AttributeError, cattrs.BaseValidationError) as error:
+        raise ConfigError(f"this is no plan: {cattrs.transform_error(error)}") from error
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no plan. Definite.
+    """
+    try:
+        return plan_from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

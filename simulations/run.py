@@ -1,0 +1,130 @@
+"""One run of a plan: a ring under load and faults, and a verdict.
+
+Rules:
+- In safety mode faults go on until the load ends; then everything is healed and restarted, every
+  session is read once more, and all holders of a home have to hold the same, whole records.
+- In liveness mode the faults outside the core stay; requests of the core have to be answered, and
+  its holders have to agree.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from simulations.budget import Budget
+from simulations.convergence import check_convergence
+from simulations.judge import Judge, Violation
+from simulations.plan import Kind, Mode, Plan, Trigger
+from simulations.striking import Striking
+from simulations.workload import Workload
+from simulations.world import World
+
+SETTLE_LIMIT_S: Final = 60.0
+QUIET_S: Final = 12.0
+"""Without faults, until everybody has to be settled: longer than any request or time-out."""
+
+PROGRESS_AFTER_S: Final = 25.0
+"""How long after faults have become permanent the core has to answer every request."""
+
+STEP_S: Final = 0.25
+
+
+@frozen
+class Report:
+    """What came of a run."""
+
+    plan: Plan
+    violations: tuple[Violation, ...]
+    counts: dict[str, int]
+    """What clients were told, by kind of operation and outcome."""
+    faults: dict[str, int]
+    moments: dict[str, int]
+    excused: int
+    """Reads that missed something which the faults may have taken."""
+    operations: int
+    events: int
+    simulated_s: float
+    trace_hash: str
+
+
+def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
+    """Play ``plan`` and judge what its clients saw."""
+    budget = Budget(min(plan.copies, plan.members))
+    judge = Judge(budget, late_s=_late_s(plan), clock_error=0.01)
+    world = World(plan, listener)
+    workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
+    striking = Striking(world, plan, budget, workload.look_closely)
+    world.on_trigger = striking.on_trigger
+    for name in world.ring.names:
+        world.start(name)
+    striking.watch_settling()
+    if plan.mode is Mode.SAFETY:
+        _play_safely(plan, world, judge, workload, striking)
+    else:
+        _play_lively(plan, world, judge, workload, striking)
+    return Report(
+        plan,
+        tuple(judge.violations),
+        workload.counts,
+        dict(striking.faults),
+        dict(striking.moments),
+        judge.excused,
+        sum(workload.counts.values()),
+        world.scheduler.events,
+        world.now,
+        world.scheduler.trace_hash(),
+    )
+
+
+def _play_safely(
+    plan: Plan, world: World, judge: Judge, workload: Workload, striking: Striking
+) -> None:
+    world.scheduler.run_until(plan.duration_s)
+    striking.heal()
+    workload.stopped = True
+    world.scheduler.run_until(world.now + QUIET_S)
+    _settle(world, judge)
+    workload.read_everything(homes=world.ring.names)
+    world.scheduler.run_until(world.now + QUIET_S)
+    judge.violations += check_convergence(world, world.ring.names)
+
+
+def _play_lively(
+    plan: Plan, world: World, judge: Judge, workload: Workload, striking: Striking
+) -> None:
+    world.scheduler.run_until(plan.permanent_from_s + PROGRESS_AFTER_S)
+    workload.only = plan.core
+    judge.demands_progress = True
+    world.scheduler.run_until(plan.duration_s)
+    workload.stopped = True
+    world.scheduler.run_until(world.now + QUIET_S)
+    judge.violations += check_convergence(world, plan.core)
+
+
+def _settle(world: World, judge: Judge) -> None:
+    """Demand that the ring settles, now that nothing is wrong any more."""
+    if not world.scheduler.run_while(lambda: not world.all_settled(), SETTLE_LIMIT_S, STEP_S):
+        unsettled = [
+            f"{name} ({'settled' if process.replica.settled else 'not settled'}, sees "
+            + ", ".join(f"{n} {it.value}" for n, it in process.replica.liveness.items())
+            + ")"
+            for name, process in world.processes.items()
+        ]
+        story = f"the ring has not settled: {'; '.join(unsettled)}"
+        judge.violations.append(Violation("convergence", story))
+
+
+def _late_s(plan: Plan) -> float:
+    """Return how long after max idle a session may be found: the transit of an access.
+
+    An access is aged by its receiver from when it was sent, so what holds it up makes it younger.
+    """
+    holding_up = (Kind.STALL, Kind.SLOW, Kind.CUT, Kind.SPLIT, Kind.SWIZZLE, Kind.FREEZE)
+    longest = [fault.for_s for fault in plan.faults if fault.kind in holding_up]
+    return 4.0 + 2 * max(longest, default=0.0)
+
+
+def failing_promises(report: Report) -> Sequence[str]:
+    """Return the promises that a run has broken, each once, in the order of their names."""
+    return sorted({violation.promise for violation in report.violations})

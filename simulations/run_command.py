@@ -1,0 +1,268 @@
+"""``python -m simulations run``, ``replay`` and ``shrink``: simulated rings, many or one.
+
+Rules:
+- A failure names the promise, tells its story, leaves the plan in a file, and says how to replay
+  it; the exit status is 1.
+- With ``--json`` standard output gets one object, and nothing else; progress goes to standard
+  error, and only to a terminal.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, seconds, whole_number
+
+if TYPE_CHECKING:
+    from simulations.plan import Mode, Plan
+    from simulations.run import Report
+
+STORIES_MAX: Final = 3
+_MODES: Final = ("safety", "liveness")
+_LEVELS: Final = ("core",)
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to those of the command line."""
+    run = commands.add_parser(
+        "run", help="play many seeds of a simulated ring under faults, and judge every answer"
+    )
+    which = run.add_mutually_exclusive_group()
+    which.add_argument(
+        "--seeds", type=_seeds, metavar="A:B", help="from A up to but without B (default: 0:100)"
+    )
+    which.add_argument(
+        "--minutes",
+        type=seconds(0.01, 100_000),
+        metavar="N",
+        help="one seed after the other, so long",
+    )
+    run.add_argument("--mode", choices=_MODES, default="safety", help="(default: safety)")
+    run.add_argument("--level", choices=_LEVELS, default="core", help="(default: core)")
+    run.add_argument(
+        "--jobs", type=whole_number(1, 64), default=1, metavar="N", help="processes (default: 1)"
+    )
+    run.add_argument(
+        "--plans", type=Path, default=Path("plans"), metavar="DIR", help="for plans that fail"
+    )
+    run.add_argument("--json", action="store_true", help="print one JSON object, and only that")
+    run.set_defaults(run=_run)
+
+    replay = commands.add_parser("replay", help="play one plan again")
+    what = replay.add_mutually_exclusive_group(required=True)
+    what.add_argument("plan", nargs="?", type=Path, metavar="PLAN.json", help="a plan in a file")
+    what.add_argument("--seed", type=whole_number(0, 2**63 - 1), metavar="N", help="or a seed")
+    replay.add_argument("--mode", choices=_MODES, default="safety", help="of the seed")
+    replay.add_argument("--level", choices=_LEVELS, default="core", help="(default: core)")
+    replay.add_argument("--trace", action="store_true", help="print every event")
+    replay.add_argument("--trace-hash", action="store_true", help="print the hash of all events")
+    replay.add_argument("--show-plan", action="store_true", help="print the plan")
+    replay.set_defaults(run=_replay)
+
+    shrink = commands.add_parser("shrink", help="make a failing plan smaller")
+    shrink.add_argument("plan", type=Path, metavar="PLAN.json")
+    shrink.set_defaults(run=_shrink)
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; give A:B, such as 0:500")
+    return range(int(first), int(last))
+
+
+# --- run ---
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from simulations.plan import Mode
+
+    began = time.monotonic()
+    mode = Mode(parsed.mode)
+    ends_at = began + 60 * parsed.minutes if parsed.minutes else None
+    seeds: Iterable[int] = parsed.seeds or (count() if ends_at else range(100))
+    total = len(parsed.seeds) if parsed.seeds else None if ends_at else 100
+    sums = _Sums()
+    for report in _reports(seeds, mode, parsed.jobs):
+        sums.add(report)
+        if report.violations:
+            path = _write_plan(report.plan, parsed.plans)
+            if not parsed.json:
+                for line in _failure_lines(report, path):
+                    print(line, flush=True)
+        if sys.stderr.isatty():
+            speed = sums.simulated_s / max(0.001, time.monotonic() - began)
+            of = f" of {total}" if total else ""
+            print(
+                f"\r{sums.seeds}{of} seeds, {sums.failed} failed, {speed:,.0f} s per s",
+                end="",
+                file=sys.stderr,
+            )
+        if ends_at is not None and time.monotonic() >= ends_at:
+            break
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    wall_s = time.monotonic() - began
+    if parsed.json:
+        print(json.dumps(sums.as_json(wall_s)))
+    else:
+        for line in sums.lines(wall_s):
+            print(line)
+    return BROKEN_STATUS if sums.failed else 0
+
+
+def _reports(seeds: Iterable[int], mode: "Mode", jobs: int) -> Iterator["Report"]:
+    if jobs == 1:
+        yield from map(partial(_report, mode), seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(partial(_report, mode), seeds, chunksize=4)
+
+
+def _report(mode: "Mode", seed: int) -> "Report":
+    from simulations.drawing import draw_plan
+    from simulations.run import run
+
+    return run(draw_plan(seed, mode))
+
+
+class _Sums:
+    """What many runs come to."""
+
+    def __init__(self) -> None:
+        self.seeds = self.failed = self.violations = self.excused = 0
+        self.events = self.operations = 0
+        self.simulated_s = 0.0
+        self.counts: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.moments: Counter[str] = Counter()
+
+    def add(self, report: "Report") -> None:
+        """Add one run."""
+        self.seeds += 1
+        self.failed += bool(report.violations)
+        self.violations += len(report.violations)
+        self.excused += report.excused
+        self.events += report.events
+        self.operations += report.operations
+        self.simulated_s += report.simulated_s
+        self.counts.update(report.counts)
+        self.faults.update(report.faults)
+        self.moments.update(report.moments)
+
+    def _all_moments(self) -> dict[str, int]:
+        from simulations.striking import Moment
+
+        return {str(moment): self.moments[moment] for moment in Moment}
+
+    def as_json(self, wall_s: float) -> dict[str, Any]:
+        """Return everything as it is printed."""
+        return {
+            "seeds": self.seeds,
+            "failed": self.failed,
+            "violations": self.violations,
+            "excused": self.excused,
+            "simulated_s": round(self.simulated_s, 3),
+            "events": self.events,
+            "operations": self.operations,
+            "wall_s": round(wall_s, 3),
+            "faults": dict(sorted((str(kind), number) for kind, number in self.faults.items())),
+            "moments": self._all_moments(),
+        }
+
+    def lines(self, wall_s: float) -> Iterator[str]:
+        """Yield everything in words."""
+        yield (
+            f"{self.seeds:,} seeds, {self.failed:,} failed: {self.simulated_s:,.0f} simulated s in "
+            f"{wall_s:,.1f} s, {self.simulated_s / wall_s:,.0f} a second"
+        )
+        yield f"  {self.operations:,} operations, {self.events:,} events"
+        yield f"  {self.excused:,} reads missed what the faults may have taken"
+        for what, counter in (("faults", self.faults), ("moments", Counter(self._all_moments()))):
+            yield f"  {what}:"
+            for name, number in sorted((str(name), number) for name, number in counter.items()):
+                yield f"    {name:<34}{number:>10,}"
+
+
+def _write_plan(plan: "Plan", directory: Path) -> Path:
+    from simulations.plan import plan_to_json
+
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{plan.mode}-{plan.seed}.json"
+    path.write_text(plan_to_json(plan), encoding="utf-8")
+    return path
+
+
+def _failure_lines(report: "Report", path: Path) -> Iterator[str]:
+    yield f"seed {report.plan.seed}: BROKEN"
+    for violation in report.violations[:STORIES_MAX]:
+        yield f"  {violation}"
+    if (left_out := len(report.violations) - STORIES_MAX) > 0:
+        yield f"  and {left_out} more"
+    yield f"  python -m simulations replay {path}"
+
+
+# --- replay, shrink ---
+
+
+def _replay(parsed: argparse.Namespace) -> int:
+    from ring.errors import ConfigError
+    from simulations.drawing import draw_plan
+    from simulations.plan import Mode, plan_to_json, read_plan
+    from simulations.run import run
+
+    try:
+        plan = read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
+    except ConfigError as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    if parsed.show_plan:
+        print(plan_to_json(plan), end="")
+    report = run(plan, print if parsed.trace else None)
+    if parsed.trace_hash:
+        print(report.trace_hash)
+    for violation in report.violations:
+        print(violation)
+    if not report.violations and not parsed.trace_hash:
+        print(
+            f"kept every promise: {report.operations:,} operations, {report.events:,} events, "
+            f"{sum(report.faults.values()):,} faults in {report.simulated_s:,.0f} simulated s"
+        )
+    return BROKEN_STATUS if report.violations else 0
+
+
+def _shrink(parsed: argparse.Namespace) -> int:
+    from ring.errors import ConfigError
+    from simulations.plan import plan_to_json, read_plan
+    from simulations.run import run
+    from simulations.shrink import shrink
+
+    try:
+        plan = read_plan(parsed.plan)
+    except ConfigError as error:
+        print(f"shrink: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    if not run(plan).violations:
+        print("shrink: this plan breaks no promise; there is nothing to keep", file=sys.stderr)
+        return USAGE_STATUS
+
+    def tell(smaller: "Plan") -> None:
+        if sys.stderr.isatty():
+            print(f"\r{len(smaller.faults)} faults left ", end="", file=sys.stderr)
+
+    smaller = shrink(plan, tell)
+    path = parsed.plan.with_suffix(".small.json")
+    path.write_text(plan_to_json(smaller), encoding="utf-8")
+    report = run(smaller)
+    print(f"{len(plan.faults)} faults shrunk to {len(smaller.faults)}")
+    for line in _failure_lines(report, path):
+        print(line)
+    return 0

@@ -1,0 +1,358 @@
+"""Faults as they strike a simulated ring, and the moments that came about.
+
+Rules:
+- A fault with a trigger strikes the node at which that happens, a moment later; a gated one waits
+  until every live node has said that it is settled. What never comes about is counted as missed.
+- The budget is told of every loss and of every node that cannot be reached, before it happens.
+- Every fault ends, unless it is permanent; in the end everything is healed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
+from itertools import product
+from typing import Final
+
+from simulations.budget import Budget
+from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
+from simulations.world import World
+
+GATE_STEP_S: Final = 0.1
+GATE_LIMIT_S: Final = 15.0
+TRIGGER_LIMIT_S: Final = 10.0
+JUST_NOW_S: Final = 0.3
+DISK_COPIES: Final = 3
+DISK_COPY_INTERVAL_S: Final = 7.0
+
+
+class Moment(StrEnum):
+    """What has to come about now and then, or a run proves little."""
+
+    CRASH_AFTER_RECEIPT = "crash after a receipt"
+    CRASH_DURING_SETTLE = "crash during settle"
+    CRASH_DURING_TAKEOVER = "crash during takeover"
+    CRASH_DURING_HAND_BACK = "crash during hand-back"
+    CRASH_DURING_SNAPSHOT = "crash during snapshot"
+    CRASH_OF_SEVERAL = "crash of several"
+    CRASH_OF_ALL = "crash of all"
+    CRASH_BEHIND_A_CUT = "crash behind a cut"
+    EMPTY_DISK = "return with an empty disk"
+    OLD_DISK = "return with an old disk"
+    WRONG_DISK = "return with a wrong disk"
+    CRASH_DURING_A_WRITE = "crash while the disk writes"
+    RESET_DURING_SETTLE = "reset during settle"
+    RESET_DURING_SNAPSHOT = "reset during snapshot"
+    RESET_WITH_FRAMES = "reset with frames under way"
+    FREEZE_OF_AN_OWNER = "freeze of an acting owner"
+    THAW_AFTER_DOWN = "thaw after it was called down"
+    THAW_BEFORE_DOWN = "thaw before it was called down"
+    TWO_CLAIMANTS = "two claimants of a home"
+    SETTLED_AGAIN = "settled again"
+
+
+class Striking:
+    """The faults of one plan.
+
+    Args:
+        world: where they strike.
+        plan: which they are.
+        budget: is told what they take.
+        look_closely: has the clients look at the latest session, since something happens to it.
+    """
+
+    def __init__(
+        self, world: World, plan: Plan, budget: Budget, look_closely: Callable[[], None]
+    ) -> None:
+        self._world = world
+        self._plan = plan
+        self._budget = budget
+        self._look_closely = look_closely
+        self.faults: Counter[str] = Counter()
+        self.moments: Counter[str] = Counter()
+        self.stopped = False
+        self._armed: dict[Trigger, list[Fault]] = {trigger: [] for trigger in Trigger}
+        self._last: dict[Trigger, tuple[float, str]] = {}
+        for fault in plan.faults:
+            world.after(fault.at, partial(self._begin, fault))
+        world.after(DISK_COPY_INTERVAL_S, self._copy_disks)
+
+    # --- Waiting for the right moment ---
+
+    def on_trigger(self, trigger: Trigger, node: str) -> None:
+        """Something has happened at a node."""
+        self._last[trigger] = (self._world.now, node)
+        if trigger is Trigger.ACTING:
+            self._note_claimants()
+        armed = self._armed[trigger]
+        if armed and not self.stopped:
+            fault = armed.pop(0)
+            self._world.after(fault.delay_s, partial(self._pass_gate, fault, node, 0.0))
+
+    def _begin(self, fault: Fault) -> None:
+        if self.stopped:
+            return
+        if fault.trigger is None:
+            self._pass_gate(fault, fault.nodes[0], 0.0)
+        else:
+            self._armed[fault.trigger].append(fault)
+            self._world.after(TRIGGER_LIMIT_S, partial(self._disarm, fault))
+
+    def _disarm(self, fault: Fault) -> None:
+        assert fault.trigger is not None
+        if fault in self._armed[fault.trigger]:
+            self._armed[fault.trigger].remove(fault)
+            self.faults["missed"] += 1
+
+    def _pass_gate(self, fault: Fault, node: str, waited_s: float) -> None:
+        if self.stopped:
+            return
+        if fault.gated and not self._world.all_settled():
+            if waited_s >= GATE_LIMIT_S:
+                self.faults["missed"] += 1
+                return
+            again = partial(self._pass_gate, fault, node, waited_s + GATE_STEP_S)
+            self._world.after(GATE_STEP_S, again)
+            return
+        if fault.gated:
+            self._note_settled()
+        rest = [name for name in fault.nodes if name != node]
+        nodes = (node, *rest)[: len(fault.nodes)]
+        self.faults[fault.kind] += 1
+        if fault.trigger is not None:
+            self._look_closely()
+        self._strike(fault, nodes)
+
+    def watch_settling(self) -> None:
+        """Tell the budget, again and again, when every live node says that it is settled."""
+        if self._budget.is_disturbed and self._world.all_settled():
+            self._note_settled()
+        self._world.after(GATE_STEP_S, self.watch_settling)
+
+    def _note_settled(self) -> None:
+        if self._budget.is_disturbed and not self._blocked():
+            self._budget.on_settled()
+            self.moments[Moment.SETTLED_AGAIN] += 1
+
+    def _blocked(self) -> bool:
+        """Return whether something still keeps nodes apart."""
+        world = self._world
+        return any(world.cut.values()) or any(
+            road.stalls or road.slowness > 1 for road in world.roads.values()
+        )
+
+    # --- Striking ---
+
+    def _strike(self, fault: Fault, nodes: tuple[str, ...]) -> None:
+        match fault.kind:
+            case Kind.CRASH | Kind.CRASH_AGAIN:
+                self._crash(fault, nodes)
+            case Kind.FREEZE:
+                self._freeze(fault, nodes[0])
+            case Kind.RESET | Kind.HALF_OPEN:
+                self._reset(fault, nodes[0], nodes[1])
+            case Kind.STALL:
+                self._stall(fault, [(nodes[0], nodes[1])])
+            case Kind.SLOW:
+                self._slow(fault, nodes[0], nodes[1])
+            case Kind.CUT | Kind.SPLIT:
+                inside = nodes[:1] if fault.kind is Kind.CUT else nodes
+                outside = nodes[1:2] if fault.kind is Kind.CUT else self._others(nodes)
+                self._cut(fault, list(product(inside, outside)))
+            case Kind.SWIZZLE:
+                for number, other in enumerate(self._others(nodes[:1])):
+                    cut = partial(self._cut, fault, [(nodes[0], other)])
+                    self._world.after(number * fault.delay_s, cut)
+            case Kind.DISK_FAILS:
+                self._world.disks[nodes[0]].failing += 1
+                self._later(fault, partial(self._mend_disk, nodes[0]))
+            case Kind.DISK_SLOW:
+                self._world.disks[nodes[0]].slowness = fault.amount
+                self._later(fault, partial(self._speed_disk_up, nodes[0]))
+            case Kind.CLOCK_JUMPS:
+                self._world.wall_offsets_s[nodes[0]] += fault.amount
+
+    def _later(self, fault: Fault, end: Callable[[], None]) -> None:
+        """Have a fault end in time, unless it is permanent."""
+        if not self._is_permanent(fault):
+            self._world.after(fault.for_s, end)
+
+    def _is_permanent(self, fault: Fault) -> bool:
+        plan = self._plan
+        return plan.mode is Mode.LIVENESS and fault.at >= plan.permanent_from_s
+
+    def _others(self, nodes: Iterable[str]) -> list[str]:
+        return [name for name in self._world.ring.names if name not in nodes]
+
+    def _crash(self, fault: Fault, nodes: tuple[str, ...]) -> None:
+        world, struck = self._world, [name for name in nodes if name in self._world.processes]
+        self._note_crash(fault, struck)
+        for name in struck:
+            self._budget.on_lost(name, disk_kept=fault.disk is Disk.KEPT)
+            world.crash(name)
+            self._change_disk(name, fault.disk)
+        self._later(fault, partial(self._start, struck))
+        if fault.kind is Kind.CRASH_AGAIN:
+            again = fault.for_s + max(0.01, fault.delay_s)
+            world.after(again, partial(self._crash_again, fault, struck))
+
+    def _crash_again(self, fault: Fault, nodes: list[str]) -> None:
+        for name in nodes:
+            process = self._world.processes.get(name)
+            if process is not None and not self.stopped:
+                self.moments[Moment.CRASH_DURING_SETTLE] += not process.replica.ready
+                self._budget.on_lost(name, disk_kept=True)
+                self._world.crash(name)
+                self._world.start(name)
+
+    def _change_disk(self, name: str, disk: Disk) -> None:
+        here = self._world.disks[name]
+        match disk:
+            case Disk.LOST:
+                here.content = {}
+                self.moments[Moment.EMPTY_DISK] += 1
+            case Disk.OLD if here.copies:
+                here.content = dict(here.copies[0])
+                self.moments[Moment.OLD_DISK] += 1
+            case Disk.WRONG if others := self._others((name,)):
+                here.content = dict(self._world.disks[others[0]].content)
+                self.moments[Moment.WRONG_DISK] += 1
+            case _:
+                pass
+
+    def _start(self, nodes: Iterable[str]) -> None:
+        for name in nodes:
+            if name not in self._world.processes:
+                self._world.start(name)
+
+    def _freeze(self, fault: Fault, name: str) -> None:
+        process = self._world.processes.get(name)
+        if process is None or process.frozen:
+            return
+        self._budget.on_apart((name,))
+        self.moments[Moment.FREEZE_OF_AN_OWNER] += bool(process.replica.claims)
+        self._world.freeze(name)
+        self._later(fault, partial(self._thaw, name))
+
+    def _thaw(self, name: str) -> None:
+        process = self._world.processes.get(name)
+        if process is not None and process.frozen:
+            away = any(
+                other.replica.liveness[name].value == "down"
+                for other in self._world.processes.values()
+                if other is not process
+            )
+            self.moments[Moment.THAW_AFTER_DOWN if away else Moment.THAW_BEFORE_DOWN] += 1
+            self._budget.on_apart((name,))
+            self._world.thaw(name, process)
+
+    def _reset(self, fault: Fault, one: str, other: str) -> None:
+        for name in (one, other):
+            process = self._world.processes.get(name)
+            if process is not None:
+                self.moments[Moment.RESET_DURING_SETTLE] += not process.replica.ready
+                queues = [end.queue for _, end in process.connections.values()]
+                self.moments[Moment.RESET_WITH_FRAMES] += any(queues)
+        self.moments[Moment.RESET_DURING_SNAPSHOT] += self._just_now(Trigger.SNAPSHOT)
+        unnoticed_by = one if fault.kind is Kind.HALF_OPEN else ""
+        self._world.break_between(one, other, unnoticed_by=unnoticed_by)
+        if self._is_permanent(fault):
+            self._world.after(max(0.2, fault.for_s), partial(self._reset, fault, one, other))
+
+    def _stall(self, fault: Fault, ways: list[tuple[str, str]]) -> None:
+        for one, other in ways:
+            self._budget.on_apart((one, other))
+            road = self._world.roads[one, other]
+            road.stalls += 1
+            self._later(fault, road.free)
+
+    def _slow(self, fault: Fault, one: str, other: str) -> None:
+        self._budget.on_apart((one, other))
+        for way in ((one, other), (other, one)):
+            self._world.roads[way].slowness = fault.amount
+        self._later(fault, partial(self._speed_up, one, other))
+
+    def _speed_up(self, one: str, other: str) -> None:
+        self._budget.on_apart((one, other))
+        for way in ((one, other), (other, one)):
+            self._world.roads[way].slowness = 1.0
+
+    def _cut(self, fault: Fault, pairs: list[tuple[str, str]]) -> None:
+        """Cut pairs off: loudly, or (with an amount) in silence, nothing being delivered."""
+        if self.stopped:
+            return
+        for one, other in pairs:
+            self._budget.on_apart((one, other))
+            if fault.amount:
+                self._stall(fault, [(one, other), (other, one)])
+                continue
+            for pair in ((one, other), (other, one)):
+                self._world.cut[pair] = self._world.cut.get(pair, 0) + 1
+            self._world.break_between(one, other)
+            self._later(fault, partial(self._mend, one, other))
+
+    def _mend(self, one: str, other: str) -> None:
+        for pair in ((one, other), (other, one)):
+            self._world.cut[pair] = max(0, self._world.cut.get(pair, 0) - 1)
+
+    def _mend_disk(self, name: str) -> None:
+        disk = self._world.disks[name]
+        disk.failing = max(0, disk.failing - 1)
+
+    def _speed_disk_up(self, name: str) -> None:
+        self._world.disks[name].slowness = 1.0
+
+    # --- The end ---
+
+    def heal(self) -> None:
+        """Let no more faults begin, and end those that there are."""
+        self.stopped = True
+        world = self._world
+        world.cut.clear()
+        for road in world.roads.values():
+            road.slowness = 1.0
+            while road.stalls:
+                road.free()
+        for disk in world.disks.values():
+            disk.failing, disk.slowness = 0, 1.0
+        for name in world.ring.names:
+            if name in world.processes:
+                world.thaw(name, world.processes[name])
+            else:
+                world.start(name)
+
+    # --- Moments ---
+
+    def _just_now(self, trigger: Trigger, node: str = "") -> bool:
+        at, where = self._last.get(trigger, (-1.0, ""))
+        return 0 <= at >= self._world.now - JUST_NOW_S and node in ("", where)
+
+    def _note_crash(self, fault: Fault, nodes: list[str]) -> None:
+        noted = {
+            Moment.CRASH_AFTER_RECEIPT: self._just_now(Trigger.RECEIPT, nodes[0] if nodes else "-"),
+            Moment.CRASH_DURING_TAKEOVER: self._just_now(Trigger.MEMBER_DOWN)
+            or self._just_now(Trigger.ACTING),
+            Moment.CRASH_DURING_HAND_BACK: self._just_now(Trigger.HANDED_BACK),
+            Moment.CRASH_DURING_SNAPSHOT: self._just_now(Trigger.SNAPSHOT),
+            Moment.CRASH_OF_SEVERAL: len(nodes) > 1,
+            Moment.CRASH_OF_ALL: len(nodes) == len(self._world.processes) > 0,
+            Moment.CRASH_BEHIND_A_CUT: self._blocked(),
+            Moment.CRASH_DURING_A_WRITE: any(not self._world.disks[name].is_idle for name in nodes),
+            Moment.CRASH_DURING_SETTLE: any(
+                not self._world.processes[name].replica.ready for name in nodes
+            ),
+        }
+        for moment, has_come in noted.items():
+            self.moments[moment] += bool(nodes) and has_come
+
+    def _note_claimants(self) -> None:
+        claims = Counter(
+            home for process in self._world.processes.values() for home in process.replica.claims
+        )
+        self.moments[Moment.TWO_CLAIMANTS] += any(number > 1 for number in claims.values())
+
+    def _copy_disks(self) -> None:
+        for disk in self._world.disks.values():
+            disk.keep_copy(DISK_COPIES)
+        if not self.stopped:
+            self._world.after(DISK_COPY_INTERVAL_S, self._copy_disks)

@@ -1,0 +1,264 @@
+"""The clients of a simulated ring: they create, change, read and end sessions, and remember.
+
+Rules:
+- A client routes by id: the home first, then its preference list, as far as nodes run; some of its
+  requests go to anybody.
+- It writes rising versions under its own key. After an unknown outcome it does not write to that
+  session again: the lost request might still arrive, and overwrite what came after it.
+- When something has just happened to a session, everybody looks at it for a while.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from math import inf
+from typing import Final, Protocol
+
+import msgpack
+
+from ring import Durability, Record, SessionId
+from ring.identity import home_of, new_session_id
+from ring.messages import (
+    Absent,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Reply,
+    Request,
+    Save,
+    Saved,
+)
+from ring.record import MAX_IDLE
+from simulations.history import Kind, Operation, Outcome
+from simulations.judge import Judge
+from simulations.plan import Plan
+
+OPERATION_LIMIT_S: Final = 10.0
+HOT_FOR_S: Final = 1.0
+"""How long everybody looks at a session of which there was news."""
+
+_DOWN_PAUSE_S: Final = 0.01
+
+
+class Ground(Protocol):
+    """What clients ask of the world."""
+
+    @property
+    def now(self) -> float:
+        """True time, in seconds."""
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Have ``action`` called later."""
+
+    def running(self) -> Sequence[str]:
+        """Return the nodes that run, in ring order."""
+
+    def preference_list(self, home: str) -> Sequence[str]:
+        """Return the members in the order in which clients try them."""
+
+    def submit(
+        self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
+    ) -> bool:
+        """Have the application in a node ask; ``done`` gets None if that process dies."""
+
+    def look(self, name: str, session_id: SessionId, since: float) -> tuple[Record | None, bool]:
+        """Look behind the curtain: a node's record, and whether its memory is older than since."""
+
+    def stored(self, name: str, session_id: SessionId) -> Record | None:
+        """Look behind the curtain: what is on a node's disk."""
+
+
+def key_of(client: int) -> bytes:
+    """Return the key under which a client counts its writes in every session."""
+    return b"client-%d" % client
+
+
+class Workload:
+    """All clients of one run, and the sessions that they share.
+
+    Args:
+        ground: where they are.
+        judge: is told what they ask for and are told.
+        plan: says what they do.
+        on_receipt: is told the node that has just given an undegraded receipt.
+    """
+
+    def __init__(
+        self, ground: Ground, judge: Judge, plan: Plan, on_receipt: Callable[[str], None]
+    ) -> None:
+        self._ground = ground
+        self._judge = judge
+        self._load = plan.workload
+        self._on_receipt = on_receipt
+        self.counts: dict[str, int] = {}
+        self.stopped = False
+        self.only: tuple[str, ...] = ()
+        """If there are any: the nodes that are asked from now on, of their own sessions."""
+        self.sessions: list[SessionId] = []
+        self._hot: SessionId | None = None
+        self._hot_until = 0.0
+        self._last_written: SessionId | None = None
+        self._retired: set[tuple[int, SessionId]] = set()
+        self._versions = count(1)
+        self._randoms = [plan.stream(f"client/{each}") for each in range(self._load.clients)]
+        self._ids = plan.stream("ids")
+        for client in range(self._load.clients):
+            self._think(client)
+
+    def look_closely(self) -> None:
+        """Have everybody look at the session of the latest receipt for a while."""
+        self._hot, self._hot_until = self._last_written, self._ground.now + HOT_FOR_S
+
+    def read_everything(self, *, homes: Sequence[str]) -> None:
+        """Have client 0 look every session of these homes up once, where its id says."""
+        for session_id in list(self.sessions):
+            if home_of(session_id) in homes:
+                self._operate(0, Kind.FIND, session_id, self._route(session_id))
+
+    # --- One client ---
+
+    def _think(self, client: int) -> None:
+        pause = self._randoms[client].uniform(*self._load.think_s)
+        self._ground.after(pause, partial(self._next, client))
+
+    def _next(self, client: int) -> None:
+        """Begin another operation; the next one follows when it has returned."""
+        if self.stopped:
+            return
+        random = self._randoms[client]
+        running = [name for name in self._ground.running() if name in self.only or not self.only]
+        if not running:
+            self._think(client)
+            return
+        recent = self.sessions[-self._load.sessions_max :]
+        if self.only:
+            recent = [each for each in recent if home_of(each) in self.only]
+        if len(recent) < 4 or random.random() < 0.06:
+            self._create(client, random.choice(running))
+            return
+        if self._hot is not None and self._ground.now < self._hot_until and random.random() < 0.6:
+            self._operate(client, Kind.FIND, self._hot, self._route(self._hot), then=True)
+            return
+        session_id = random.choice(recent)
+        wanders = random.random() < self._load.wander
+        node = random.choice(running) if wanders else self._route(session_id)
+        kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END), (55, 41, 4))[0]
+        if kind is Kind.SAVE and (client, session_id) in self._retired:
+            kind = Kind.FIND
+        self._operate(client, kind, session_id, node, then=True)
+
+    def _create(self, client: int, home: str) -> None:
+        random = self._randoms[client]
+        session_id = new_session_id(home, self._ids)
+        self.sessions.append(session_id)
+        max_idle_s = random.choice(self._load.max_idles_s)
+        self._judge.on_created(session_id.decode(), max_idle_s or inf)
+        self._operate(client, Kind.CREATE, session_id, home, then=True, max_idle_s=max_idle_s)
+
+    def _route(self, session_id: SessionId) -> str:
+        preferred = self._ground.preference_list(home_of(session_id))
+        running = self._ground.running()
+        return next((name for name in preferred if name in running), preferred[0])
+
+    def _operate(
+        self,
+        client: int,
+        kind: Kind,
+        session_id: SessionId,
+        node: str,
+        *,
+        then: bool = False,
+        max_idle_s: float = 0.0,
+    ) -> None:
+        random = self._randoms[client]
+        version = next(self._versions)
+        operation = Operation(client, kind, session_id.decode(), node, self._ground.now, version)
+        self._judge.on_invoked(operation)
+        finish = partial(self._finish, operation, session_id, then)
+        durability = Durability(random.choice(self._load.durabilities))
+        refuse = kind is Kind.END or random.random() < self._load.refuse
+        changes: tuple[tuple[bytes, bytes | None], ...]
+        changes = ((key_of(client), msgpack.packb(version)),)
+        if kind is Kind.CREATE and max_idle_s:
+            changes = ((MAX_IDLE, msgpack.packb(max_idle_s)), *changes)
+
+        def make(number: int) -> Request:
+            if kind is Kind.FIND:
+                return Find(number, session_id, True, False)
+            if kind is Kind.END:
+                return End(number, session_id, durability, refuse, False)
+            create = kind is Kind.CREATE
+            return Save(number, session_id, create, changes, durability, refuse, False)
+
+        if self._ground.submit(node, make, finish):
+            self._ground.after(OPERATION_LIMIT_S, partial(finish, None))
+        else:
+            self._ground.after(_DOWN_PAUSE_S, partial(finish, None))
+
+    def _finish(
+        self, operation: Operation, session_id: SessionId, then: bool, reply: Reply | None
+    ) -> None:
+        """Take the answer; None: the process died or said nothing."""
+        if operation.returned is not None:
+            return
+        operation.returned = self._ground.now
+        self._read_reply(operation, reply)
+        if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
+            self._retired.add((operation.client, session_id))
+        key = f"{operation.kind}-{'degraded' if operation.degraded else operation.outcome}"
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self._judge.on_returned(operation)
+        if isinstance(reply, Saved):
+            self._check_honest(operation, session_id)
+            if not reply.degraded and reply.holders:
+                self._last_written = session_id
+                self._on_receipt(reply.holders[0])
+        if then:
+            self._think(operation.client)
+
+    def _read_reply(self, operation: Operation, reply: Reply | None) -> None:
+        match reply:
+            case Found(_, portable):
+                operation.outcome, operation.found = Outcome.OK, True
+                record = Record.from_portable(portable, self._ground.now)
+                operation.read = {
+                    client: msgpack.unpackb(value)
+                    for client in range(len(self._randoms))
+                    if (value := record.value(key_of(client))) is not None
+                }
+            case Absent():
+                operation.outcome, operation.found = Outcome.OK, False
+            case Saved(_, holders, on_disk, degraded):
+                operation.outcome, operation.degraded = Outcome.OK, degraded
+                operation.holders, operation.on_disk = holders, on_disk
+            case Failed(_, Failure.GONE, _):
+                operation.outcome, operation.reason = Outcome.FAILED, "gone"
+            case Failed(_, Failure.UNAVAILABLE, reason):
+                operation.outcome, operation.reason = Outcome.FAILED, reason
+            case Failed() | None:
+                operation.outcome = Outcome.UNKNOWN
+
+    # --- The one look behind the curtain ---
+
+    def _check_honest(self, operation: Operation, session_id: SessionId) -> None:
+        """Compare the names in a receipt with what those nodes really have at this moment."""
+        for name in operation.holders:
+            record, is_older = self._ground.look(name, session_id, operation.invoked)
+            # One that was started since has lost its memory since it acknowledged.
+            if is_older and not self._contains(operation, record):
+                self._report(operation, f"names {name}, whose memory does not have it")
+        for name in operation.on_disk:
+            _, is_older = self._ground.look(name, session_id, operation.invoked)
+            if is_older and not self._contains(operation, self._ground.stored(name, session_id)):
+                self._report(operation, f"names {name}, whose disk does not have it")
+
+    def _contains(self, operation: Operation, record: Record | None) -> bool:
+        if record is None or record.ended or operation.kind is Kind.END:
+            return record is not None and record.ended
+        value = record.value(key_of(operation.client))
+        return value is not None and msgpack.unpackb(value) >= operation.version
+
+    def _report(self, operation: Operation, what: str) -> None:
+        self._judge.report("honest", operation, f"got a receipt that {what}")

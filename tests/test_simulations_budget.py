@@ -1,0 +1,99 @@
+"""What faults may have taken: a claim holds as long as fewer nodes are away than it names."""
+
+from simulations.budget import Budget, Claim
+
+
+def claimed(budget: Budget, *named: str, on_disk: tuple[str, ...] = ()) -> Claim:
+    return budget.claim(named, on_disk)
+
+
+def test_a_claim_of_two_outlives_the_loss_of_one() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("a", disk_kept=False)
+    assert budget.must_hold(claim, "b", "a")
+    assert budget.must_hold(claim, "c", "a")
+    budget.on_lost("b", disk_kept=False)
+    assert not budget.must_hold(claim, "c", "a")
+    budget.on_settled()
+    assert not budget.must_hold(claim, "c", "a")  # What was lost once is lost.
+
+
+def test_the_loss_of_others_takes_nothing() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("c", disk_kept=False)
+    budget.on_lost("d", disk_kept=False)
+    assert budget.must_hold(claim, "e", "a")
+
+
+def test_losses_before_the_claim_do_not_count() -> None:
+    budget = Budget(2)
+    budget.on_lost("a", disk_kept=False)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("b", disk_kept=False)
+    assert budget.must_hold(claim, "a", "a")
+
+
+def test_a_disk_that_was_named_and_kept_brings_it_back() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b", on_disk=("a",))
+    budget.on_lost("a", disk_kept=True)
+    budget.on_lost("b", disk_kept=False)
+    assert not budget.must_hold(claim, "c", "a")  # Not while a is on its way back.
+    budget.on_settled()
+    assert budget.must_hold(claim, "c", "a")
+
+
+def test_a_disk_that_is_lost_brings_nothing_back() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b", on_disk=("a",))
+    budget.on_lost("a", disk_kept=False)
+    budget.on_lost("b", disk_kept=True)
+    budget.on_settled()
+    assert not budget.must_hold(claim, "c", "a")
+
+
+def test_in_later_windows_any_nodes_may_be_the_holders() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("a", disk_kept=False)
+    budget.on_settled()
+    budget.on_lost("c", disk_kept=False)
+    assert budget.must_hold(claim, "d", "b")
+    budget.on_lost("d", disk_kept=False)
+    assert not budget.must_hold(claim, "e", "a")
+
+
+def test_more_copies_than_are_kept_are_never_asked_for() -> None:
+    """A receipt may name a stand-in that lets go of its copy later."""
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b", "c")
+    budget.on_lost("a", disk_kept=False)
+    budget.on_lost("b", disk_kept=False)
+    assert not budget.must_hold(claim, "d", "a")
+
+
+def test_who_cannot_be_reached_is_back_with_the_next_window() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "b", "c")
+    budget.on_apart(("b", "c"))
+    assert not budget.must_hold(claim, "a", "a")
+    budget.on_settled()
+    assert budget.must_hold(claim, "a", "a")
+
+
+def test_the_home_itself_has_what_it_was_named_for() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_apart(("a", "b"))
+    assert budget.must_hold(claim, "a", "a")
+    assert not budget.must_hold(claim, "c", "a")
+
+
+def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
+    budget = Budget(1)
+    claim = claimed(budget, "a")
+    budget.forget(claim)
+    budget.on_lost("a", disk_kept=False)
+    assert not claim.lost
