@@ -17,7 +17,7 @@ from typing import Final
 
 from ring.core import Core
 from ring.identity import SessionId
-from ring.messages import Compared, Listing, Records
+from ring.messages import Compare, Compared, Listing, Records
 from ring.record import is_sendable
 
 LISTED_PER_FRAME: Final = 4096
@@ -26,12 +26,12 @@ LISTED_PER_FRAME: Final = 4096
 class Answering:
     """The acceptor's side: the rest of an answer, written frame by frame as the link has room."""
 
-    def __init__(self, core: Core, home: str, round_number: int, theirs: bytes) -> None:
+    def __init__(self, core: Core, compare: Compare) -> None:
         self._core = core
-        self.home = home
-        self._round = round_number
-        missing, apart = core.table.differing(home, theirs)
-        self._missing = deque(missing)
+        self.home = compare.home
+        self._round = compare.round
+        missing, apart = core.table.differing(compare.home, compare.buckets)
+        self._missing = deque(missing if compare.wants else ())
         self._apart = deque(apart)
         self._ids: deque[SessionId] = deque()
         self._listed: deque[tuple[SessionId, int]] = deque()

@@ -38,6 +38,8 @@ class Comparison:
     peer: str
     round: int
     progress_at: float
+    wants: bool
+    """This node wants what it lacks, too."""
     listed: bool = False
     """The member has said that this was all."""
     asked: set[SessionId] = field(factory=set)
@@ -95,13 +97,20 @@ class Comparing:
 
     # --- Beginning and ending ---
 
-    def start(self, home: str, peer: str, now: float) -> None:
-        """Send ``peer`` the digests of this node's buckets of ``home``."""
+    def start(self, home: str, peer: str, now: float, *, wants: bool) -> None:
+        """Send ``peer`` the digests of this node's buckets of ``home``.
+
+        Args:
+            home: which home.
+            peer: a member that is linked.
+            now: monotonic seconds.
+            wants: fetch what is lacking here; else only what is here is compared.
+        """
         self._round += 1
-        comparison = Comparison(home, peer, self._round, now)
+        comparison = Comparison(home, peer, self._round, now, wants)
         self._comparisons[home, peer] = self._unfinished[home, peer] = comparison
         buckets = self._core.table.buckets(home)
-        self._links.tell(self._links.outbound[peer], Compare(home, self._round, buckets))
+        self._links.tell(self._links.outbound[peer], Compare(home, self._round, buckets, wants))
 
     def forget(self, home: str, peer: str) -> None:
         """Have ``home`` compared with ``peer`` anew; answers under way no longer count."""
@@ -203,7 +212,8 @@ class Comparing:
         for bucket in buckets:
             ours.update(self._core.table.in_bucket(home, bucket))
         for session_id, digest in theirs.items():
-            if ours.get(session_id) != digest:
+            lacks = session_id not in ours
+            if ours.get(session_id) != digest and (comparison.wants or not lacks):
                 comparison.asked.add(session_id)
                 self._replication.mark(peer, session_id, ())
         if peer in self._core.view.targets(home):

@@ -4,19 +4,21 @@ Rules:
 - A link that this node dialled carries its stream; a link dialled by another carries answers.
 - Nothing is written here: the driver takes one message after the other when the link has room,
   so values are as fresh as the frame, and nothing queues that could be read from the table.
+- A release goes ahead of whatever is written later: its member has dropped the record by then.
 - Control messages go first; they are few, and each kind is bounded by what it answers.
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
 from ring.answering import Answering
 from ring.core import Core
 from ring.effects import Wake
-from ring.identity import LinkId, SessionId
+from ring.identity import LinkId, SessionId, home_of
 from ring.messages import (
+    RELEASED_MAX,
     UNANSWERED_MAX,
     Absent,
     Acks,
@@ -30,6 +32,9 @@ from ring.messages import (
     Leaving,
     Members,
     Message,
+    Offer,
+    Offered,
+    Release,
     Reply,
     Request,
     Status,
@@ -66,6 +71,10 @@ class Look:
         return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
+Waiting: TypeAlias = Look | Reply | Offered | Members | Leaving
+"""What an acceptor has to say in answer, or to a client."""
+
+
 @define
 class Outbound:
     """A link that this node dialled."""
@@ -76,7 +85,9 @@ class Outbound:
     heard_at: float
     status: Status | None = None
     """The newest that has not left yet; an older one has nothing to say."""
-    control: deque[Compare | Ask | Request] = field(factory=deque)
+    releases: dict[SessionId, int] = field(factory=dict)
+    """What the peer may drop, in the states that have these digests, and was not told yet."""
+    control: deque[Compare | Ask | Request | Offer] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
     heard: int = 0
@@ -86,14 +97,30 @@ class Outbound:
     awake: bool = False
 
     def take(self, core: Core, now: float) -> Message | None:
-        """Return the next message: control first, then a frame of changes."""
+        """Return the next message: releases and control first, then a frame of changes."""
         if self.status is not None:
             status, self.status = self.status, None
             return status
+        if self.releases:
+            release = self._release(core)
+            if release is not None:
+                return release
         if self.control:
             return self.control.popleft()
         changes: Changes | None = self.stream.fill(core.table, core.version, now)
         return changes
+
+    def _release(self, core: Core) -> Release | None:
+        """Return what of the releases still holds; the peer may have to hold again by now."""
+        view, flat = core.view, list[bytes | int]()
+        while self.releases and len(flat) < 2 * RELEASED_MAX:
+            session_id = next(iter(self.releases))
+            digest = self.releases.pop(session_id)
+            home = home_of(session_id)
+            spare = home in view.claims and self.peer not in view.targets(home)
+            if spare and core.table.digest(session_id) == digest:
+                flat += (session_id, digest)
+        return Release(flat) if flat else None
 
 
 @define
@@ -107,7 +134,7 @@ class Inbound:
     greeted: bool = False
     """The member has said what it is."""
     status: Status | None = None
-    control: deque[Look | Reply | Members | Leaving] = field(factory=deque)
+    control: deque[Waiting] = field(factory=deque)
     passing_bytes: int = 0
     """Records among ``control`` that another member has sent for whoever asked here."""
     answers: deque[Answering] = field(factory=deque)
@@ -136,7 +163,7 @@ class Inbound:
             self.answers.popleft()
         return None
 
-    def _answer(self, waiting: Look | Reply | Members | Leaving, core: Core, now: float) -> Message:
+    def _answer(self, waiting: Waiting, core: Core, now: float) -> Message:
         if isinstance(waiting, Members | Leaving):
             return waiting
         self.owed -= 1
@@ -203,7 +230,7 @@ class Links:
         outbound.control.append(message)
         self.wake(outbound)
 
-    def ask(self, outbound: Outbound, message: Ask | Request) -> bool:
+    def ask(self, outbound: Outbound, message: Ask | Request | Offer) -> bool:
         """Queue what is to be answered; return False if too much of it waits already."""
         if outbound.unanswered >= UNANSWERED_MAX:
             return False
@@ -212,7 +239,7 @@ class Links:
         self.wake(outbound)
         return True
 
-    def answer(self, link: LinkId, message: Look | Reply | Members | Leaving) -> None:
+    def answer(self, link: LinkId, message: Waiting) -> None:
         """Queue an answer on a link that was dialled by another, if it still lives."""
         inbound = self.inbound.get(link)
         if inbound is not None:

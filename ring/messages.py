@@ -68,6 +68,17 @@ class Acks:
     different: tuple[tuple[int, bytes], ...] = ()
 
 
+@frozen
+class Release:
+    """Dialler: every holder has these; drop each that is in the state with this digest.
+
+    It counts as dropped for whatever is written after this. ``flat`` repeats
+    ``id: bytes, digest: int``.
+    """
+
+    flat: list[bytes | int]
+
+
 # --- Liveness: both ways, at every heartbeat and at every change ---
 
 
@@ -106,6 +117,8 @@ class Compare:
     home: str
     round: int
     buckets: bytes
+    wants: bool = True
+    """Else buckets in which the dialler has nothing are passed over."""
 
 
 @frozen
@@ -137,6 +150,25 @@ class Compared:
 
     home: str
     round: int
+
+
+# --- Freeing a stand-in: it offers to the acting owner, which releases it in its own stream ---
+
+
+@frozen
+class Offer:
+    """Dialler: I have these, and am no holder; ``flat`` repeats ``id: bytes, digest: int``."""
+
+    home: str
+    flat: list[bytes | int]
+
+
+@frozen
+class Offered:
+    """Acceptor: of so many sessions of the last offer of this home I am releasing you."""
+
+    home: str
+    released: int
 
 
 # --- Asking for one record: the dialler asks, the acceptor answers from its table ---
@@ -264,13 +296,16 @@ class Leaving:
     """Acceptor to a client: ask others from now on; what is under way is still answered."""
 
 
+RELEASED_MAX: Final = 1024
+"""Sessions in one offer or release."""
+
 UNANSWERED_MAX: Final = 4096
 """Requests and asks of one member that wait for the same member; the rest wait where they are."""
 
 Request: TypeAlias = Find | Save | End
 Reply: TypeAlias = Found | Absent | Saved | Failed
-DiallerMessage: TypeAlias = Changes | Status | Compare | Ask | Request
+DiallerMessage: TypeAlias = Changes | Release | Status | Compare | Offer | Ask | Request
 AcceptorMessage: TypeAlias = (
-    Acks | Status | Records | Listing | Compared | Answer | Reply | Members | Leaving
+    Acks | Status | Records | Listing | Compared | Offered | Answer | Reply | Members | Leaving
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -56,6 +56,10 @@ class Stream:
     def __len__(self) -> int:
         return len(self._pending) + len(self._sent)
 
+    def carried(self) -> set[SessionId]:
+        """Return the sessions that the peer was not sent, or has not acknowledged."""
+        return {*self._pending, *(session_id for session_id, _ in self._sent)}
+
     def fill(self, table: Table, version: int, now: float) -> Changes | None:
         """Take pending changes, oldest first, into one frame; None: nothing may be sent now."""
         settings, flat, size = self.settings, list[bytes | int](), 0

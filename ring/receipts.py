@@ -91,6 +91,10 @@ class Receipts:
         for session_id in self.waiting():
             self._settle(session_id)
 
+    def is_waiting(self, session_id: SessionId) -> bool:
+        """Return whether a write of this session waits."""
+        return session_id in self._waiting
+
     def waiting(self) -> list[SessionId]:
         """Return the sessions with a write that waits."""
         return list(self._waiting)

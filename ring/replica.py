@@ -12,46 +12,30 @@ Source: the shape follows etcd/raft: a message or a tick goes in, a batch of eff
 
 from collections.abc import Iterable, Mapping
 from random import Random
-from typing import assert_never
 
 from ring.clock import Clock
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
-from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.errors import RecordFormatError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
-from ring.links import Inbound, Links, Look, Outbound
+from ring.incoming import Incoming
+from ring.links import Links
 from ring.liveness import Liveness
 from ring.membership import Membership
 from ring.messages import (
-    UNANSWERED_MAX,
     Absent,
-    Acks,
-    Answer,
-    Ask,
-    Changes,
-    Compare,
-    Compared,
-    End,
-    Failed,
-    Find,
     Found,
-    Leaving,
-    Listing,
-    Members,
     Message,
-    Records,
     Reply,
     Request,
-    Save,
-    Saved,
-    Status,
 )
 from ring.placement import Ring
 from ring.receipts import Origin, Receipts
 from ring.record import Record, aged
+from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving, respond
 from ring.settings import Settings
@@ -99,7 +83,21 @@ class Replica:
             self._serving,
             self._review,
         )
+        self._releasing = Releasing(
+            core, links, self._replication, self._receipts, self._comparing, self._settling
+        )
         self._expiry = Expiry(core, self._replication)
+        self._incoming = Incoming(
+            core,
+            links,
+            self._replication,
+            self._comparing,
+            self._settling,
+            self._releasing,
+            self._serving,
+            self._membership,
+            self._review,
+        )
         self._heartbeat_due = 0.0
 
     # --- What it is ---
@@ -237,82 +235,8 @@ class Replica:
 
     def on_message(self, link: LinkId, message: Message, now: float) -> list[Effect]:
         """A message has come on an authenticated connection."""
-        connection = self._links.get(link)
-        if connection is None:
-            return []  # It was closed here; what was under way no longer counts.
-        connection.heard_at = now
-        try:
-            if isinstance(connection, Outbound):
-                self._on_answer(connection, message, now)
-            else:
-                self._on_dialled(connection, message, now)
-        except RemoteProtocolError as error:
-            self._membership.hang_up(link, str(error), now, unusable=True)
+        self._incoming.on_message(link, message, now)
         return self._core.collect()
-
-    def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
-        """Handle what the dialler of a connection says."""
-        if isinstance(message, Find | Save | End):
-            self._on_request(inbound, message, now)
-            return
-        peer = inbound.peer
-        if peer is None:
-            raise RemoteProtocolError("a client sent what only a member may send")
-        match message:
-            case Changes():
-                self._replication.on_changes(inbound, peer, message, now)
-            case Status():
-                self._membership.on_status(peer, message, now, inbound)
-            case Compare():
-                self._settling.on_compare(inbound, message)
-            case Ask():
-                self._owe(inbound, UNANSWERED_MAX)
-                if home_of(message.session_id) not in self._core.ring:
-                    raise RemoteProtocolError("asks for a session whose home is not in this ring")
-                look = Look(message.number, message.session_id, serves=False)
-                self._links.answer(inbound.link, look)
-            case _:
-                raise RemoteProtocolError("a dialler sent what only an acceptor may send")
-
-    def _on_answer(self, outbound: Outbound, message: Message, now: float) -> None:
-        """Handle what the acceptor of a connection answers."""
-        match message:
-            case Acks():
-                held = self._replication.on_acks(outbound, message, now)
-                if self._comparing.on_held(outbound.peer, held, now):
-                    self._review(now)
-            case Status():
-                self._membership.on_status(outbound.peer, message, now, None)
-            case Records():
-                self._comparing.on_records(outbound, message, now)
-            case Listing():
-                self._comparing.on_listing(outbound, message, now)
-            case Compared():
-                if self._comparing.on_compared(outbound, message, now):
-                    self._review(now)
-            case Answer():
-                outbound.unanswered -= 1
-                self._serving.on_answer(outbound, message, now)
-            case Found() | Absent() | Saved() | Failed():
-                outbound.unanswered -= 1
-                self._serving.on_reply(outbound, message, now)
-            case Members() | Leaving():
-                pass
-            case Changes() | Compare() | Ask() | Find() | Save() | End():
-                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
-            case _:
-                assert_never(message)
-
-    def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
-        client = inbound.peer is None
-        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
-        self._serving.serve(inbound.link, request, now)
-
-    def _owe(self, inbound: Inbound, limit: int) -> None:
-        """Count an answer that is owed from now on, until it has left."""
-        if inbound.owed >= limit:
-            raise RemoteProtocolError(f"asks more while {limit} answers are owed; read them first")
-        inbound.owed += 1
 
     # --- The application in this process ---
 
@@ -385,6 +309,7 @@ class Replica:
             self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)
         self._review(now)
+        self._releasing.offer(now)
 
     # --- Conclusions ---
 

@@ -56,6 +56,7 @@ class Replication:
         """Note that ``peer`` needs these entries, or the whole record for None."""
         outbound = self._links.outbound.get(peer)
         if outbound is not None:
+            outbound.releases.pop(session_id, None)
             outbound.stream.mark(session_id, keys)
             self._links.wake(outbound)
 

@@ -29,6 +29,8 @@ class Settings:
     """How long an expired session's record stays, hidden, before it is dropped."""
     absent_cached_s: float = 1.0
     """How long "no such session" is answered again without asking every member."""
+    offer_interval_s: float = 1.0
+    """How often a stand-in offers again what it was not released from."""
     changes_per_frame_max: int = 256
     """Larger: fewer frames under load. Smaller: a frame is merged in less time."""
     records_per_frame_max: int = 512

@@ -65,6 +65,13 @@ class Settling:
             self.is_synced(peer.name) for peer in up
         )
 
+    @property
+    def all_quiet(self) -> bool:
+        """Whether every member that is up has said, like this node, that it lacks nothing more."""
+        up = self._core.view.peers_in(Liveness.UP)
+        said = all(peer.synced or peer.inbound is None for peer in up)
+        return self._core.ready and said and self.all_synced
+
     def may_deny(self, home: str, now: float) -> bool:
         """Return whether "no such session" is known, once every member that is up was asked.
 
@@ -144,7 +151,7 @@ class Settling:
         for answering in list(inbound.answers):
             if answering.home == message.home:
                 inbound.answers.remove(answering)  # The dialler has dropped that one.
-        answering = Answering(self._core, message.home, message.round, message.buckets)
+        answering = Answering(self._core, message)
         inbound.answers.append(answering)
         self._links.wake(inbound)
 
@@ -250,7 +257,9 @@ class Settling:
                     continue
                 up = view.peers[name].liveness is Liveness.UP
                 if up and (home in awaited or self._is_its_turn(name, now)):
-                    self._comparing.start(home, name, now)
+                    # Of a home that it neither keeps nor acts for, it brings what others lack.
+                    wants = home in self._held or home in view.claims
+                    self._comparing.start(home, name, now, wants=wants)
                     break
 
     def _is_its_turn(self, name: str, now: float) -> bool:

@@ -197,6 +197,10 @@ class Table:
         for shard in self._homes[home]:
             yield from shard
 
+    def in_shard(self, home: str, shard: int) -> list[SessionId]:
+        """Return the ids of a home's records in one shard."""
+        return list(self._homes[home][shard])
+
     def fragments(self, home: str) -> int:
         """Return how many records of a home are not whole: for checks, it walks the whole home."""
         return sum(

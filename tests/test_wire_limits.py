@@ -7,6 +7,7 @@ from ring.clock import Stamp
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import (
+    RELEASED_MAX,
     Absent,
     Acks,
     Ask,
@@ -20,7 +21,9 @@ from ring.messages import (
     Listing,
     Members,
     Message,
+    Offer,
     Records,
+    Release,
     Save,
     Saved,
     Status,
@@ -70,6 +73,8 @@ def at_the_limit() -> list[Message]:
         Acks(DIFFERENT_MAX, tuple((n + 1, b"") for n in range(DIFFERENT_MAX))),
         Records("a" * 32, 2**64 - 1, ROW * RECORDS_MAX),
         Listing("a", 1, tuple(range(BUCKETS)), [ID, 7] * LISTED_MAX),
+        Release([ID, 7] * RELEASED_MAX),
+        Offer("a" * 32, [ID, 7] * RELEASED_MAX),
         Status(Stamp(2**64 - 1), True, True, 1, names, True),
         Save(
             1,
@@ -100,6 +105,8 @@ def test_a_message_at_its_limit_passes() -> None:
         (Changes(ROW[:2]), "2 elements"),
         (Records("a", 1, ROW * (RECORDS_MAX + 1)), "1024 rows"),
         (Listing("a", 1, (), [ID, 7] * (LISTED_MAX + 1)), "16384 rows"),
+        (Release([ID, 7] * (RELEASED_MAX + 1)), "1024 rows"),
+        (Offer("a", [ID, 7] * (RELEASED_MAX + 1)), "1024 rows"),
         (Acks(9999, tuple((n + 1, b"") for n in range(DIFFERENT_MAX + 1))), "1025 rows"),
         (Acks(2, ((3, b""),)), "1 to upto"),
         (Acks(2, ((0, b""),)), "1 to upto"),

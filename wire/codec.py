@@ -21,6 +21,7 @@ from attrs import frozen
 
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.messages import (
+    RELEASED_MAX,
     Absent,
     Acks,
     Answer,
@@ -36,7 +37,10 @@ from ring.messages import (
     Listing,
     Members,
     Message,
+    Offer,
+    Offered,
     Records,
+    Release,
     Save,
     Saved,
     Status,
@@ -92,6 +96,9 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Changes: _by_hand(
         1, hot.spell_changes, hot.read_changes, 3 * CHANGES_MAX, checked_when_sent=False
     ),
+    Release: _by_hand(
+        3, hot.spell_release, hot.read_release, 2 * RELEASED_MAX, checked_when_sent=False
+    ),
     Acks: _by_hand(2, hot.spell_acks, hot.read_acks, 2 * DIFFERENT_MAX),
     # Liveness.
     Status: _by_cattrs(16, Status),
@@ -104,6 +111,8 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
         34, hot.spell_listing, hot.read_listing, 2 * LISTED_MAX, checked_when_sent=False
     ),
     Compared: _by_cattrs(35, Compared),
+    Offer: _by_hand(38, hot.spell_offer, hot.read_offer, 2 * RELEASED_MAX, checked_when_sent=False),
+    Offered: _by_cattrs(39, Offered),
     Ask: _by_cattrs(36, Ask),
     Answer: _by_cattrs(37, Answer),
     # Requests and replies.

@@ -31,7 +31,10 @@ from ring.messages import (
     Listing,
     Members,
     Message,
+    Offer,
+    Offered,
     Records,
+    Release,
     Save,
     Saved,
     Status,
@@ -55,10 +58,12 @@ class Speaker(Enum):
 
 
 ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
-    Speaker.MEMBER_DIALLING: frozenset({Status, Changes, Compare, Ask, Find, Save, End}),
+    Speaker.MEMBER_DIALLING: frozenset(
+        {Status, Changes, Release, Compare, Offer, Ask, Find, Save, End}
+    ),
     Speaker.CLIENT: frozenset({Find, Save, End}),
     Speaker.MEMBER_ANSWERING: frozenset(
-        {Status, Acks, Records, Listing, Compared, Answer, Found, Absent, Saved, Failed}
+        {Status, Acks, Records, Listing, Compared, Offered, Answer, Found, Absent, Saved, Failed}
     ),
     Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed}),
 }

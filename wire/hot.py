@@ -11,7 +11,19 @@ Rules:
 
 from typing import Any, Final
 
-from ring.messages import Acks, Changes, Find, Found, Listing, Records, Save, Saved
+from ring.messages import (
+    RELEASED_MAX,
+    Acks,
+    Changes,
+    Find,
+    Found,
+    Listing,
+    Offer,
+    Records,
+    Release,
+    Save,
+    Saved,
+)
 from ring.record import BUCKETS, ENTRIES_MAX, KEY_BYTES_MAX
 from wire import checks
 from wire.limits import CHANGES_MAX, DIFFERENT_MAX, LISTED_MAX, RECORDS_MAX
@@ -102,6 +114,35 @@ def read_listing(fields: list[object]) -> Listing:
         tuple(listed),  # type: ignore[arg-type]  # just checked, one by one
         flat,  # type: ignore[arg-type]  # just checked, by columns
     )
+
+
+def spell_release(message: Release) -> list[object]:
+    """Return the fields of a Release."""
+    return [_check_flat_size(message.flat, LISTED_STRIDE, RELEASED_MAX)]
+
+
+def read_release(fields: list[object]) -> Release:
+    """Return the Release that ``fields`` spell, or raise a ValueError."""
+    (flat,) = fields
+    return Release(_listed(flat))
+
+
+def spell_offer(message: Offer) -> list[object]:
+    """Return the fields of an Offer."""
+    return [message.home, _check_flat_size(message.flat, LISTED_STRIDE, RELEASED_MAX)]
+
+
+def read_offer(fields: list[object]) -> Offer:
+    """Return the Offer that ``fields`` spell, or raise a ValueError."""
+    home, flat = fields
+    return Offer(checks.member_name(home, "home"), _listed(flat))
+
+
+def _listed(flat: object) -> Any:
+    ids, digests = checks.flat_columns(flat, LISTED_STRIDE, RELEASED_MAX)
+    checks.check_session_ids(ids)
+    checks.check_u64s(digests)
+    return flat
 
 
 def spell_find(message: Find) -> list[object]:

@@ -1,0 +1,158 @@
+"""What each message means, and which part of the replica takes it.
+
+Rules:
+- What the dialler of a connection may say, its acceptor may not, and the other way round.
+- An error that a peer can cause ends that peer's connection and changes nothing else.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from ring.comparing import Comparing
+from ring.core import Core
+from ring.errors import RemoteProtocolError
+from ring.identity import LinkId, home_of
+from ring.links import Inbound, Links, Look, Outbound
+from ring.membership import Membership
+from ring.messages import (
+    UNANSWERED_MAX,
+    Absent,
+    Acks,
+    Answer,
+    Ask,
+    Changes,
+    Compare,
+    Compared,
+    End,
+    Failed,
+    Find,
+    Found,
+    Leaving,
+    Listing,
+    Members,
+    Message,
+    Offer,
+    Offered,
+    Records,
+    Release,
+    Request,
+    Save,
+    Saved,
+    Status,
+)
+from ring.releasing import Releasing
+from ring.replication import Replication
+from ring.serving import Serving
+from ring.settling import Settling
+
+
+class Incoming:
+    """Everything that arrives on an authenticated connection."""
+
+    def __init__(
+        self,
+        core: Core,
+        links: Links,
+        replication: Replication,
+        comparing: Comparing,
+        settling: Settling,
+        releasing: Releasing,
+        serving: Serving,
+        membership: Membership,
+        review: Callable[[float], None],
+    ) -> None:
+        self._core = core
+        self._links = links
+        self._replication = replication
+        self._comparing = comparing
+        self._settling = settling
+        self._releasing = releasing
+        self._serving = serving
+        self._membership = membership
+        self._review = review
+
+    def on_message(self, link: LinkId, message: Message, now: float) -> None:
+        """Have the right part take a message."""
+        connection = self._links.get(link)
+        if connection is None:
+            return  # It was closed here; what was under way no longer counts.
+        connection.heard_at = now
+        try:
+            if isinstance(connection, Outbound):
+                self._on_answer(connection, message, now)
+            else:
+                self._on_dialled(connection, message, now)
+        except RemoteProtocolError as error:
+            self._membership.hang_up(link, str(error), now, unusable=True)
+
+    def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
+        """Handle what the dialler of a connection says."""
+        if isinstance(message, Find | Save | End):
+            self._on_request(inbound, message, now)
+            return
+        peer = inbound.peer
+        if peer is None:
+            raise RemoteProtocolError("a client sent what only a member may send")
+        match message:
+            case Changes():
+                self._replication.on_changes(inbound, peer, message, now)
+            case Status():
+                self._membership.on_status(peer, message, now, inbound)
+            case Compare():
+                self._settling.on_compare(inbound, message)
+            case Release():
+                self._releasing.on_release(peer, message)
+            case Offer():
+                self._owe(inbound, UNANSWERED_MAX)
+                self._releasing.on_offer(inbound, peer, message, now)
+            case Ask():
+                self._owe(inbound, UNANSWERED_MAX)
+                if home_of(message.session_id) not in self._core.ring:
+                    raise RemoteProtocolError("asks for a session whose home is not in this ring")
+                look = Look(message.number, message.session_id, serves=False)
+                self._links.answer(inbound.link, look)
+            case _:
+                raise RemoteProtocolError("a dialler sent what only an acceptor may send")
+
+    def _on_answer(self, outbound: Outbound, message: Message, now: float) -> None:
+        """Handle what the acceptor of a connection answers."""
+        match message:
+            case Acks():
+                held = self._replication.on_acks(outbound, message, now)
+                if self._comparing.on_held(outbound.peer, held, now):
+                    self._review(now)
+            case Status():
+                self._membership.on_status(outbound.peer, message, now, None)
+            case Records():
+                self._comparing.on_records(outbound, message, now)
+            case Listing():
+                self._comparing.on_listing(outbound, message, now)
+            case Compared():
+                if self._comparing.on_compared(outbound, message, now):
+                    self._review(now)
+            case Answer():
+                outbound.unanswered -= 1
+                self._serving.on_answer(outbound, message, now)
+            case Found() | Absent() | Saved() | Failed():
+                outbound.unanswered -= 1
+                self._serving.on_reply(outbound, message, now)
+            case Offered():
+                outbound.unanswered -= 1
+                self._releasing.on_offered(outbound, message, now)
+            case Members() | Leaving():
+                pass
+            case Changes() | Release() | Compare() | Offer() | Ask() | Find() | Save() | End():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case _:
+                assert_never(message)
+
+    def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
+        client = inbound.peer is None
+        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
+        self._serving.serve(inbound.link, request, now)
+
+    def _owe(self, inbound: Inbound, limit: int) -> None:
+        """Count an answer that is owed from now on, until it has left."""
+        if inbound.owed >= limit:
+            raise RemoteProtocolError(f"asks more while {limit} answers are owed; read them first")
+        inbound.owed += 1
