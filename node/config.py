@@ -244,6 +244,7 @@ class NodeConfig:
             heartbeat_interval_s=self.node.heartbeat,
             suspect_after_s=self.node.suspect,
             ack_timeout_s=self.node.ack_timeout,
+            lagging_after_s=self.node.lagging,
             settle_timeout_s=self.node.settle,
             join_timeout_s=self.node.join,
             request_timeout_s=self.node.request_timeout,

@@ -214,6 +214,11 @@ class NodeSection:
     Above ``suspect`` and ``handshake`` together, a request outlasts a member that hangs. Larger:
     fewer requests fail while members are lost. Smaller: they fail sooner.
     """
+    lagging: float = field(default=3.0, converter=_seconds, validator=_check_positive)
+    """Seconds that a change may wait for a member before another one stands in for it.
+
+    Larger: a slow member keeps its copies. Smaller: it holds up writers for less.
+    """
     drain: float = field(default=30.0, converter=_seconds, validator=_check_positive)
     """Seconds that a node which is told to stop takes at most to hand over what it has.
 

@@ -45,7 +45,7 @@ class Peer:
     """It lives, but one side refuses the other: another secret, another ring, an absurd clock."""
     ready: bool = False
     draining: bool = False
-    """It is about to leave; it still is as long as nothing newer is known of it."""
+    """It is about to leave, or reaches nobody in time; so it is until something newer is known."""
     claims: frozenset[str] = frozenset()
     claims_version: int = -1
     synced: bool = False
@@ -80,9 +80,12 @@ class View:
         self._claims: frozenset[str] = frozenset()
         self._up: frozenset[str] = frozenset({name})
         self._is_draining = False
+        self._stands_back = False
         self._lagging: frozenset[str] = frozenset()
         # A write asks for both; they change only with the view.
+        self._draining: frozenset[str] | None = None
         self._lines: dict[str, tuple[str, ...]] = {}
+        self._held_by: dict[str, tuple[str, ...]] = {}
         self._acting: dict[str, str] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
 
@@ -107,6 +110,21 @@ class View:
         self._changed()
 
     @property
+    def stands_back(self) -> bool:
+        """Whether this node lets others go first because nobody keeps up with it."""
+        return self._stands_back
+
+    @stands_back.setter
+    def stands_back(self, stands_back: bool) -> None:
+        self._stands_back = stands_back
+        self._changed()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this node is at the end of every line, for whichever reason."""
+        return self._is_draining or self._stands_back
+
+    @property
     def lagging(self) -> frozenset[str]:
         """The members that do not keep up with this node's streams, as it judges by itself."""
         return self._lagging
@@ -118,9 +136,11 @@ class View:
 
     @property
     def draining(self) -> frozenset[str]:
-        """The names of the members that are about to leave, this node's perhaps among them."""
-        others = {peer.name for peer in self.peers.values() if peer.draining}
-        return frozenset(others | {self.name} if self._is_draining else others)
+        """The names of the members that stand behind the others, this node's perhaps among them."""
+        if self._draining is None:
+            others = {peer.name for peer in self.peers.values() if peer.draining}
+            self._draining = frozenset(others | {self.name} if self.is_last else others)
+        return self._draining
 
     @property
     def up(self) -> Set[str]:
@@ -150,7 +170,9 @@ class View:
         return news
 
     def _changed(self) -> None:
+        self._draining = None
         self._lines.clear()
+        self._held_by.clear()
         self._acting.clear()
         self._targets.clear()
 
@@ -169,7 +191,10 @@ class View:
 
     def holders(self, home: str) -> tuple[str, ...]:
         """Return who keeps ``home``'s sessions: the first ``copies`` of its line that can."""
-        return self._holders(home, self._up)
+        holders = self._held_by.get(home)
+        if holders is None:
+            holders = self._held_by[home] = self._holders(home, self._up)
+        return holders
 
     def is_holder(self, home: str) -> bool:
         """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""

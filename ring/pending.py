@@ -40,6 +40,8 @@ class Stream:
     _pending: dict[SessionId, set[bytes] | None] = field(factory=dict)
     _sent: deque[tuple[SessionId, int]] = field(factory=deque)
     _acknowledged: int = 0
+    _frames: deque[tuple[int, float]] = field(factory=deque)
+    """Of each frame that is not acknowledged as a whole: its last change, and when it was sent."""
 
     def mark(self, session_id: SessionId, keys: Iterable[bytes] | None) -> None:
         """Note that the peer needs the entries under ``keys``; None: the whole record.
@@ -78,7 +80,14 @@ class Stream:
             flat += (session_id, table.digest(session_id), portable or EMPTY_FRAGMENT)
             self._sent.append((session_id, version))
             room -= 1
-        return Changes(flat) if flat else None
+        if not flat:
+            return None
+        self._frames.append((self._acknowledged + len(self._sent), now))
+        return Changes(flat)
+
+    def oldest_sent_at(self) -> float | None:
+        """Return when the oldest change that is not acknowledged was sent; None: all are."""
+        return self._frames[0][1] if self._frames else None
 
     def acknowledge(self, acks: Acks) -> list[Acknowledged]:
         """Take the peer's acknowledgement; return what it says of each change.
@@ -94,6 +103,8 @@ class Stream:
             raise RemoteProtocolError("answers a change outside of what it acknowledges")
         first = self._acknowledged + 1
         self._acknowledged = acks.upto
+        while self._frames and self._frames[0][0] <= acks.upto:
+            self._frames.popleft()
         return [
             Acknowledged(*self._sent.popleft(), different.get(number))
             for number in range(first, acks.upto + 1)

@@ -4,7 +4,8 @@ Rules:
 - A receipt waits on a session and a version of this node, never on a frame: any acknowledgement
   that covers the version counts, on whatever connection it comes.
 - It names whoever said so, and nobody else.
-- No member to ask: degraded at once, and never refused; a ring of one has nobody to lack.
+- No member that keeps copies: degraded at once. Refused then only if one is there that should, and
+  does not keep up; a ring of one has nobody to lack.
 - No answer in time, or a disk that fails: degraded, or refused if the caller chose so.
 """
 
@@ -115,21 +116,20 @@ class Receipts:
         waiters = self._waiting.get(session_id)
         if not waiters:
             return
+        view = self._core.view
         # One whose link was lost a moment ago may be back in another.
-        alone = not (
-            self._core.view.targets(home_of(session_id))
-            or self._core.view.peers_in(Liveness.UNDETERMINED)
-        )
+        undetermined = bool(view.peers_in(Liveness.UNDETERMINED))
+        nobody = not (view.targets(home_of(session_id)) or undetermined)
         left = []
         for waiter in waiters:
-            waits = (self._lacks_backup(waiter) and not alone) or (
+            waits = (self._lacks_backup(waiter) and not nobody) or (
                 waiter.lacks_disk() and not waiter.disk_failed
             )
             if waits and (now is None or waiter.deadline > now):
                 left.append(waiter)
             else:
                 waiter.answered = True
-                self._respond(waiter.origin, self._reply(waiter, alone=alone))
+                self._respond(waiter.origin, self._reply(waiter))
         if left:
             self._waiting[session_id] = left
         else:
@@ -140,11 +140,17 @@ class Receipts:
         kept = min(self._core.ring.copies, len(self._core.ring.names))
         return waiter.request.durability.wants_backup and kept > 1 and not waiter.held_by
 
-    def _reply(self, waiter: Waiter, *, alone: bool) -> Saved | Failed:
+    def _is_alone(self) -> bool:
+        """Return whether nobody is there who should keep copies; who leaves should not any more."""
+        view = self._core.view
+        staying = view.up - view.draining - {view.name}
+        return not staying and not view.peers_in(Liveness.UNDETERMINED)
+
+    def _reply(self, waiter: Waiter) -> Saved | Failed:
         """Return the answer to a write as it stands now, complete or not."""
         request, name = waiter.request, self._core.name
         lacks_backup = self._lacks_backup(waiter)
-        if request.refuse and (waiter.lacks_disk() or (lacks_backup and not alone)):
+        if request.refuse and (waiter.lacks_disk() or (lacks_backup and not self._is_alone())):
             return Failed(
                 request.number,
                 Failure.NOT_REPLICATED,

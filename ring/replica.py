@@ -22,6 +22,7 @@ from ring.errors import RecordFormatError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
 from ring.incoming import Incoming
+from ring.lagging import Lagging
 from ring.links import Links
 from ring.liveness import Liveness
 from ring.membership import Membership
@@ -87,6 +88,7 @@ class Replica:
             core, links, self._replication, self._receipts, self._comparing, self._settling
         )
         self._expiry = Expiry(core, self._replication)
+        self._lagging = Lagging(core, links, self._settling)
         self._incoming = Incoming(
             core,
             links,
@@ -308,6 +310,7 @@ class Replica:
         for outbound in self._links.outbound.values():
             self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)
+        self._lagging.look(now)
         self._review(now)
         self._releasing.offer(now)
 

@@ -17,6 +17,8 @@ class Settings:
     """Silence on a link before it is closed and dialled again; at least 4 heartbeats."""
     ack_timeout_s: float = 1.0
     """How long a save waits for a live member before it is degraded or refused."""
+    lagging_after_s: float = 3.0
+    """How long a change may wait for a member's acknowledgement before another stands in for it."""
     settle_timeout_s: float = 6.0
     """A comparison without progress for this long is given up; more than suspect + handshake."""
     join_timeout_s: float = 10.0

@@ -93,7 +93,7 @@ class Settling:
             self.status_version,
             tuple(sorted(core.view.claims)),
             echo,
-            core.view.is_draining,
+            core.view.is_last,
             heard,
         )
 
@@ -127,6 +127,11 @@ class Settling:
         self._has_news = True
         for name in self._core.view.peers:
             self._forget_all(name)
+
+    def stand_back(self, stands_back: bool) -> None:
+        """Go to the end of every line, or back to this node's place in each."""
+        self._core.view.stands_back = stands_back
+        self._has_news = True
 
     def note_returning(self, member: Peer, now: float) -> None:
         """Begin to wait for a member that comes back, unless that has begun already."""

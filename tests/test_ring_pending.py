@@ -193,3 +193,19 @@ def test_no_keys_at_all_ask_whether_the_peer_holds() -> None:
     stream.mark(IDS[0], ())
     assert stream.fill(table, 1, NOW) == Changes([IDS[0], table.digest(IDS[0]), EMPTY_FRAGMENT])
     assert Record.from_portable(EMPTY_FRAGMENT, NOW) == Record()
+
+
+def test_the_age_of_a_stream_is_that_of_the_oldest_frame_that_waits() -> None:
+    """By which a member that does not keep up is known; what was not sent yet has no age."""
+    table, stream = a_table(), Stream(Settings(changes_per_frame_max=2))
+    for session_id in IDS[:4]:
+        stream.mark(session_id, None)
+    assert stream.oldest_sent_at() is None
+    assert stream.fill(table, 1, NOW) is not None
+    assert stream.fill(table, 1, NOW + 1) is not None
+    stream.acknowledge(Acks(1))
+    assert stream.oldest_sent_at() == NOW
+    stream.acknowledge(Acks(2))
+    assert stream.oldest_sent_at() == NOW + 1
+    stream.acknowledge(Acks(4))
+    assert stream.oldest_sent_at() is None
