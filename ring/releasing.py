@@ -70,16 +70,18 @@ class Releasing:
     def offer(self, now: float) -> None:
         """Begin to offer what this node has and need not have."""
         core = self._core
-        if core.view.is_draining or not self._settling.all_quiet:
+        spare = [
+            home
+            for home in core.ring.names
+            if core.table.count(home) and self._not_before.get(home, 0.0) <= now
+            if self._is_spare(home, core.view.acting_owner(home))
+        ]
+        if not spare or core.view.is_draining or not self._settling.all_quiet:
             return
-        for home in core.ring.names:
-            acting = core.view.acting_owner(home)
-            outbound = self._links.outbound.get(acting)
-            if outbound is None or self._not_before.get(home, 0.0) > now:
-                continue
+        for home in spare:
+            outbound = self._links.outbound[core.view.acting_owner(home)]
             begun = self._passes.get(home)
-            waits = begun is not None and begun.link == outbound.link
-            if not waits and core.table.count(home) and self._is_spare(home, acting):
+            if begun is None or begun.link != outbound.link:
                 self._passes[home] = _Pass(outbound.link)
                 self._offer_more(home, outbound, now)
 

@@ -80,6 +80,7 @@ class Table:
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {
             home: [{} for _ in range(SHARDS)] for home in homes
         }
+        self._counts = dict.fromkeys(self._homes, 0)
         self._buckets = {home: array("Q", bytes(BUCKET_DIGESTS_BYTES)) for home in self._homes}
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class Table:
 
     def count(self, home: str) -> int:
         """Return how many records of ``home`` are held, tombstones and fragments included."""
-        return sum(len(shard) for shard in self._homes[home])
+        return self._counts[home]
 
     def held(self, session_id: SessionId) -> bytes | None:
         """Return the held form of a record; None if there is none."""
@@ -128,6 +129,7 @@ class Table:
         shard = self._homes[home][shard_of(session_id)]
         old = shard.get(session_id)
         before = held_digest(old) if old is not None else 0
+        self._counts[home] += old is None
         shard[session_id] = record.held(self.epoch)
         self._add(home, session_id, record.digest - before)
 
@@ -136,6 +138,7 @@ class Table:
         home = home_of(session_id)
         held = self._homes[home][shard_of(session_id)].pop(session_id, None)
         if held is not None:
+            self._counts[home] -= 1
             self._add(home, session_id, -held_digest(held))
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
