@@ -8,14 +8,15 @@ Rules:
 - In the window of its receipt, a claim has to hold as long as fewer than n of the named nodes are
   *away*: have lost their memory (and their disk, if the receipt names it), or cannot be reached.
 - In later windows nobody knows who holds it, only that as many do: it has to hold as long as fewer
-  than n nodes are away. More than the ring keeps copies of is never asked for.
+  than n nodes are away. More than the ring keeps copies of, or than nodes lived at that moment, is
+  never asked for.
 - At the home of a session it has to hold while that node is neither lost nor passed over: it has
   every copy that counts, and answers itself.
 - What was lost once is lost. What could not be reached is back with the next window.
 - Only claims count: receipts, and the nodes' word that they are settled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define
 
@@ -32,6 +33,8 @@ class Claim:
     since: int
     """How many losses there had been before."""
     lost: bool = False
+    asleep: bool = False
+    """Only the disk of a node that does not run has it."""
 
 
 class Budget:
@@ -44,6 +47,8 @@ class Budget:
     def __init__(self, copies: int) -> None:
         self._copies = copies
         self._window = 0
+        self._live = 0
+        """How many nodes lived when this window began."""
         self._lost: dict[str, tuple[int, bool]] = {}
         """Nodes that lost their memory in this window: which loss that was, and whether their disk
         is kept."""
@@ -77,7 +82,7 @@ class Budget:
         self._lost[node] = (self._losses, disk_kept and self._lost.get(node, (0, True))[1])
         self.restarted.add(node)
         for claim in list(self._claims):
-            if len(self._gone(claim)) >= claim.needed:
+            if len(self._gone(claim)) >= self._needed(claim):
                 claim.lost = True
                 del self._claims[claim]
 
@@ -85,23 +90,33 @@ class Budget:
         """These nodes cannot be reached by somebody, or do not answer."""
         self._apart.update(nodes)
 
-    def on_settled(self) -> None:
-        """Every live node has said that it is settled: as many copies as before are there again."""
+    def on_settled(self, live: Collection[str]) -> None:
+        """All ``live`` nodes have said that they are settled: each session has its copies again."""
+        for claim in self._claims:
+            if claim.window == self._window or claim.asleep:
+                in_memory = claim.named - self._lost_since(claim)
+                disks = claim.on_disk & set(live)
+                claim.asleep = (claim.asleep or not in_memory) and not disks
         self._window += 1
+        self._live = len(live)
         self._lost.clear()
         self._apart.clear()
-        self.restarted.clear()
+        self.restarted.difference_update(live)
 
     def must_hold(self, claim: Claim, node: str, home: str) -> bool:
         """Return whether whoever asks ``node`` now has to see what was claimed of ``home``."""
-        if claim.lost:
+        if claim.lost or claim.asleep:
             return False
         first = claim.window == self._window
         lost = self._lost_since(claim)
-        if node == home and node not in lost and (not first or node in claim.named):
+        itself = node in claim.named - lost if first else node not in self.restarted
+        if node == home and itself:
             return True
         away = lost | self._apart
-        return len(away & claim.named if first else away) < claim.needed
+        return len(away & claim.named if first else away) < self._needed(claim)
+
+    def _needed(self, claim: Claim) -> int:
+        return claim.needed if claim.window == self._window else min(claim.needed, self._live)
 
     def _lost_since(self, claim: Claim) -> set[str]:
         """Return the nodes that have lost their memory after the claim was made."""

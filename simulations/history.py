@@ -7,8 +7,12 @@ Source: Maelstrom's definite and indefinite errors.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from attrs import define
+
+NOT_REPLICATED: Final = "not replicated in time"
+"""The reason of a change that is in force, but less durable than asked for: its client chose so."""
 
 
 class Outcome(StrEnum):

@@ -23,11 +23,14 @@ from math import inf
 from attrs import define, field, frozen
 
 from simulations.budget import Budget, Claim
-from simulations.history import Kind, Operation, Outcome
+from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 
 CLAIMS_KEPT = 8
 """Acknowledged versions of one client and session that are remembered: if faults may have taken
 the latest, an earlier one counts."""
+
+_ANSWERS = frozenset({"gone", NOT_REPLICATED})
+"""Reasons of failures with which a node has done what it was asked."""
 
 
 class Harm(StrEnum):
@@ -162,7 +165,7 @@ class Judge:
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
                     known.ended.append(self.budget.claim(operation.holders, operation.on_disk))
-            case _ if operation.outcome is not Outcome.OK and operation.reason != "gone":
+            case _ if operation.outcome is not Outcome.OK and operation.reason not in _ANSWERS:
                 if expected.demands_progress:
                     why = operation.reason or "no answer in time"
                     self.report("progress", operation, f"was refused by a healthy core: {why},")

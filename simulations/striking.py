@@ -131,7 +131,7 @@ class Striking:
 
     def _note_settled(self) -> None:
         if self._budget.is_disturbed and not self._blocked():
-            self._budget.on_settled()
+            self._budget.on_settled(self._world.running())
             self.moments[Moment.SETTLED_AGAIN] += 1
 
     def _blocked(self) -> bool:
@@ -222,8 +222,18 @@ class Striking:
 
     def _start(self, nodes: Iterable[str]) -> None:
         for name in nodes:
-            if name not in self._world.processes:
+            if name not in self._world.processes and name not in self._gone_for_good():
                 self._world.start(name)
+
+    def _gone_for_good(self) -> set[str]:
+        """Return the nodes whose crash was permanent; another fault may have come before it."""
+        return {
+            fault.nodes[0]
+            for fault in self._plan.faults
+            if fault.kind is Kind.CRASH
+            and self._is_permanent(fault)
+            and fault.at <= self._world.now
+        }
 
     def _freeze(self, fault: Fault, name: str) -> None:
         process = self._world.processes.get(name)

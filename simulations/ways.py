@@ -39,7 +39,9 @@ class Road:
         return self.random.uniform(self.way.least_s, self.way.most_s) * self.slowness
 
     def free(self) -> None:
-        """End one fault; deliver what waits if that was the last."""
+        """End one fault, if there is any; deliver what waits if that was the last."""
+        if not self.stalls:
+            return  # Everything was healed meanwhile.
         self.stalls -= 1
         if not self.stalls:
             held, self.held = self.held, []

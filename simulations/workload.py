@@ -31,7 +31,7 @@ from ring.messages import (
     Saved,
 )
 from ring.record import MAX_IDLE
-from simulations.history import Kind, Operation, Outcome
+from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.plan import Plan
 
@@ -237,6 +237,8 @@ class Workload:
                 operation.outcome, operation.reason = Outcome.FAILED, "gone"
             case Failed(_, Failure.UNAVAILABLE, reason):
                 operation.outcome, operation.reason = Outcome.FAILED, reason
+            case Failed(_, Failure.NOT_REPLICATED, _):
+                operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
             case Failed() | None:
                 operation.outcome = Outcome.UNKNOWN
 

@@ -15,7 +15,7 @@ def test_a_claim_of_two_outlives_the_loss_of_one() -> None:
     assert budget.must_hold(claim, "c", "a")
     budget.on_lost("b", disk_kept=False)
     assert not budget.must_hold(claim, "c", "a")
-    budget.on_settled()
+    budget.on_settled("abcde")
     assert not budget.must_hold(claim, "c", "a")  # What was lost once is lost.
 
 
@@ -41,8 +41,20 @@ def test_a_disk_that_was_named_and_kept_brings_it_back() -> None:
     budget.on_lost("a", disk_kept=True)
     budget.on_lost("b", disk_kept=False)
     assert not budget.must_hold(claim, "c", "a")  # Not while a is on its way back.
-    budget.on_settled()
+    budget.on_settled("abcde")
     assert budget.must_hold(claim, "c", "a")
+
+
+def test_a_disk_whose_node_stays_away_is_not_asked_for() -> None:
+    budget = Budget(1)
+    claim = claimed(budget, "a", on_disk=("a",))
+    budget.on_lost("a", disk_kept=True)
+    budget.on_settled("bc")
+    assert not budget.must_hold(claim, "b", "a")
+    budget.on_settled("bc")
+    assert not budget.must_hold(claim, "b", "a")
+    budget.on_settled("abc")
+    assert budget.must_hold(claim, "b", "a")
 
 
 def test_a_disk_that_is_lost_brings_nothing_back() -> None:
@@ -50,7 +62,7 @@ def test_a_disk_that_is_lost_brings_nothing_back() -> None:
     claim = claimed(budget, "a", "b", on_disk=("a",))
     budget.on_lost("a", disk_kept=False)
     budget.on_lost("b", disk_kept=True)
-    budget.on_settled()
+    budget.on_settled("abcde")
     assert not budget.must_hold(claim, "c", "a")
 
 
@@ -58,11 +70,22 @@ def test_in_later_windows_any_nodes_may_be_the_holders() -> None:
     budget = Budget(2)
     claim = claimed(budget, "a", "b")
     budget.on_lost("a", disk_kept=False)
-    budget.on_settled()
+    budget.on_settled("abcde")
     budget.on_lost("c", disk_kept=False)
     assert budget.must_hold(claim, "d", "b")
     budget.on_lost("d", disk_kept=False)
     assert not budget.must_hold(claim, "e", "a")
+
+
+def test_no_more_copies_are_asked_for_than_nodes_lived() -> None:
+    """The last one alive is settled by itself: it has one copy of everything, and no other."""
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("a", disk_kept=False)
+    budget.on_settled("b")
+    assert budget.must_hold(claim, "b", "a")
+    budget.on_lost("b", disk_kept=False)
+    assert not budget.must_hold(claim, "a", "a")
 
 
 def test_more_copies_than_are_kept_are_never_asked_for() -> None:
@@ -79,7 +102,7 @@ def test_who_cannot_be_reached_is_back_with_the_next_window() -> None:
     claim = claimed(budget, "b", "c")
     budget.on_apart(("b", "c"))
     assert not budget.must_hold(claim, "a", "a")
-    budget.on_settled()
+    budget.on_settled("abcde")
     assert budget.must_hold(claim, "a", "a")
 
 
@@ -89,6 +112,17 @@ def test_the_home_itself_has_what_it_was_named_for() -> None:
     budget.on_apart(("a", "b"))
     assert budget.must_hold(claim, "a", "a")
     assert not budget.must_hold(claim, "c", "a")
+
+
+def test_a_home_that_was_not_there_when_the_others_settled_need_not_know() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "a", "b")
+    budget.on_lost("a", disk_kept=True)
+    budget.on_settled("bc")
+    budget.on_apart("abc")
+    assert not budget.must_hold(claim, "a", "a")
+    budget.on_settled("abc")
+    assert budget.must_hold(claim, "a", "a")
 
 
 def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
