@@ -199,7 +199,7 @@ class Striking:
     def _crash_again(self, fault: Fault, nodes: list[str]) -> None:
         for name in nodes:
             process = self._world.processes.get(name)
-            if process is not None and not self.stopped:
+            if process is not None and not self.stopped and not self._is_settled_fate(name):
                 self.moments[Moment.CRASH_DURING_SETTLE] += not process.replica.ready
                 self._budget.on_lost(name, disk_kept=True)
                 self._world.crash(name)
@@ -225,6 +225,12 @@ class Striking:
             if name not in self._world.processes and name not in self._gone_for_good():
                 self._world.start(name)
 
+    def _is_settled_fate(self, name: str) -> bool:
+        """Return whether a node outside the core is in the state in which it stays."""
+        plan = self._plan
+        permanent = plan.mode is Mode.LIVENESS and self._world.now >= plan.permanent_from_s
+        return permanent and name not in plan.core
+
     def _gone_for_good(self) -> set[str]:
         """Return the nodes whose crash was permanent; another fault may have come before it."""
         return {
@@ -236,6 +242,8 @@ class Striking:
         }
 
     def _freeze(self, fault: Fault, name: str) -> None:
+        if self._is_permanent(fault):
+            self._start([name])
         process = self._world.processes.get(name)
         if process is None or process.frozen:
             return
