@@ -1,6 +1,9 @@
-"""Convergence: once faults stop, all holders of a home hold the same, whole records."""
+"""Convergence: once faults stop, all holders of a home hold the same, and nobody else holds any.
 
-from collections.abc import Collection, Iterator
+Rule: a session of which faults may have taken every whole copy may stay a part for ever.
+"""
+
+from collections.abc import Callable, Collection, Iterator
 
 from ring import SessionId
 from simulations.judge import Violation
@@ -9,16 +12,28 @@ from simulations.world import World
 STORIES_MAX = 3
 
 
-def check_convergence(world: World, nodes: Collection[str]) -> Iterator[Violation]:
-    """Yield how the holders among ``nodes`` differ, home by home."""
+def check_convergence(
+    world: World, nodes: Collection[str], is_required: Callable[[SessionId], bool]
+) -> Iterator[Violation]:
+    """Yield how the holders among ``nodes`` differ, home by home, and what others keep.
+
+    Args:
+        world: at rest.
+        nodes: those that are looked at.
+        is_required: whether the ring still has to have a session.
+    """
     for home in world.ring.names:
         present = [name for name in nodes if name in world.processes]
         holders = world.ring.holders(home, present)
         views = [_view(world, name, home) for name in holders]
         for name, view in zip(holders, views, strict=True):
-            parts = [each for each, (_, whole) in view.items() if not whole]
+            parts = [each for each, (_, whole) in view.items() if not whole and is_required(each)]
             if parts:
                 story = f"{name} has only a part of {len(parts)} sessions of {home}"
+                yield Violation("convergence", story)
+        for name in present:
+            if name not in holders and (extra := _view(world, name, home)):
+                story = f"{name} still has {len(extra)} sessions of {home}, which {holders} hold"
                 yield Violation("convergence", story)
         # Who has dropped an expired session, and who will at its next sweep, need not agree.
         every = {

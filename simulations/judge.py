@@ -179,6 +179,17 @@ class Judge:
             what = "could not read a session that nobody ended"
             self.report("durable", operation, what, Harm.LOST)
 
+    def is_required(self, session_id: bytes) -> bool:
+        """Return whether a change of a session was acknowledged that has to be there."""
+        session = session_id.decode()
+        home = session.partition(".")[0]
+        known = self.sessions.get(session, Known())
+        return any(
+            self.budget.must_hold(change.claim, home, home)
+            for changes in known.changes.values()
+            for change in changes
+        )
+
     # --- Parts ---
 
     def _note_change(self, operation: Operation, known: Known, returned: float) -> None:

@@ -87,7 +87,7 @@ def _play_safely(
     _settle(world, judge)
     workload.read_everything(homes=world.ring.names)
     world.scheduler.run_until(world.now + QUIET_S)
-    judge.violations += check_convergence(world, world.ring.names)
+    judge.violations += check_convergence(world, world.ring.names, judge.is_required)
 
 
 def _play_lively(
@@ -103,7 +103,7 @@ def _play_lively(
     if not any(
         fault.kind is Kind.RESET for fault in plan.faults if fault.at >= plan.permanent_from_s
     ):
-        judge.violations += check_convergence(world, plan.core)
+        judge.violations += check_convergence(world, plan.core, judge.is_required)
 
 
 def _settle(world: World, judge: Judge) -> None:

@@ -53,7 +53,10 @@ class Ground(Protocol):
         """Have ``action`` called later."""
 
     def running(self) -> Sequence[str]:
-        """Return the nodes that run, in ring order."""
+        """Return the nodes that run and answer, in ring order."""
+
+    def alive(self) -> Sequence[str]:
+        """Return the nodes that run, whether they answer or not, in ring order."""
 
     def preference_list(self, home: str) -> Sequence[str]:
         """Return the members in the order in which clients try them."""
@@ -143,7 +146,8 @@ class Workload:
             return
         session_id = random.choice(recent)
         wanders = random.random() < self._load.wander
-        node = random.choice(running) if wanders else self._route(session_id)
+        somewhere = random.choice(self.only or self._ground.alive())
+        node = somewhere if wanders else self._route(session_id)
         kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END), (55, 41, 4))[0]
         if kind is Kind.SAVE and (client, session_id) in self._retired:
             kind = Kind.FIND

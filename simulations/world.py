@@ -4,11 +4,13 @@ Rules:
 - The replicas are the real ones. Each has clocks of its own: the world brings ``now`` as that
   node's monotonic clock shows it, which drifts, and the wall clock once, at its start.
 - A crash loses the memory; of the writes under way to the disk each may have arrived or not.
-- A frozen process does nothing; what comes meanwhile waits, and is handled when it thaws.
+- A frozen process does nothing; what comes meanwhile waits, and is handled when it thaws: what
+  the application asks before what the network brings, which is the worse order.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from typing import Final, assert_never
 
 from attrs import define, field
@@ -26,6 +28,9 @@ WALL_MS: Final = 1_700_000_000_000
 
 HANDSHAKE_S: Final = 2.0
 """What a dial gets to be connected and through its handshake."""
+
+SILENT_S: Final = 1.0
+"""When clients try others than a node that does not answer."""
 
 ROUNDING_S: Final = 1e-6
 """A timer rings this much late, so that it is never early by a node's own clock."""
@@ -51,8 +56,11 @@ class Process:
     clocks: Clocks
     alive: bool = True
     frozen: bool = False
+    frozen_at: float = inf
     waiting: list[Callable[[], None]] = field(factory=list)
     """What a frozen process will find to do."""
+    asked: list[Callable[[], None]] = field(factory=list)
+    """What the application in it will ask first."""
     connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
     redialling: set[str] = field(factory=set)
     linked: dict[str, LinkId] = field(factory=dict)
@@ -119,9 +127,18 @@ class World:
         """Have ``action`` called ``delay_s`` seconds from now."""
         self.scheduler.after(delay_s, action)
 
-    def running(self) -> list[str]:
-        """Return the names of the nodes that run, in ring order."""
+    def alive(self) -> list[str]:
+        """Return the names of the nodes whose processes live, in ring order."""
         return [name for name in self.ring.names if name in self.processes]
+
+    def running(self) -> list[str]:
+        """Return the names of the nodes that run and answer, in ring order."""
+        silent_before = self.now - SILENT_S
+        return [
+            name
+            for name in self.ring.names
+            if name in self.processes and self.processes[name].frozen_at > silent_before
+        ]
 
     def preference_list(self, home: str) -> tuple[str, ...]:
         """Return the members in the order in which clients try them."""
@@ -139,7 +156,11 @@ class World:
         request = make(self._numbers)
         self.scheduler.events += 1
         self.scheduler.note("submit", name, type(request).__name__, self._numbers)
-        self._enter(process, partial(self._submit, process, request))
+        ask = partial(self._submit, process, request)
+        if process.frozen:
+            process.asked.append(ask)
+        else:
+            ask()
         return True
 
     def _submit(self, process: Process, request: Request) -> None:
@@ -196,16 +217,17 @@ class World:
     def freeze(self, name: str) -> None:
         """Let a process do nothing until ``thaw``."""
         self.scheduler.note("freeze", name)
-        self.processes[name].frozen = True
+        self.processes[name].frozen, self.processes[name].frozen_at = True, self.now
 
     def thaw(self, name: str, process: Process) -> None:
         """Let a process go on, if it is still there: with all that has come meanwhile."""
         if not process.alive or not process.frozen:
             return
         self.scheduler.note("thaw", name)
-        process.frozen = False
-        waiting, process.waiting = process.waiting, []
-        for action in waiting:
+        process.frozen, process.frozen_at = False, inf
+        asked, waiting = process.asked, process.waiting
+        process.asked, process.waiting = [], []
+        for action in (*asked, *waiting):
             self._enter(process, action)
         for connection, end in list(process.connections.values()):
             connection.pump(end)
