@@ -13,7 +13,8 @@ Rules:
 - At the home of a session it has to hold while that node is neither lost nor passed over: it has
   every copy that counts, and answers itself.
 - What was lost once is lost. What could not be reached is back with the next window.
-- Only claims count: receipts, and the nodes' word that they are settled.
+- The same holds once a node was told that it may drop its copy.
+- Only claims count: receipts, releases, and the nodes' word that they are settled.
 """
 
 from collections.abc import Collection, Iterable
@@ -33,6 +34,8 @@ class Claim:
     since: int
     """How many losses there had been before."""
     lost: bool = False
+    anywhere: bool = False
+    """A node was told that it may drop its copy, since others have it: any may be the holders."""
     asleep: bool = False
     """Only the disk of a node that does not run has it."""
 
@@ -107,7 +110,7 @@ class Budget:
         """Return whether whoever asks ``node`` now has to see what was claimed of ``home``."""
         if claim.lost or claim.asleep:
             return False
-        first = claim.window == self._window
+        first = self._names_holders(claim)
         lost = self._lost_since(claim)
         itself = node in claim.named - lost if first else node not in self.restarted
         if node == home and itself:
@@ -118,6 +121,9 @@ class Budget:
     def _needed(self, claim: Claim) -> int:
         return claim.needed if claim.window == self._window else min(claim.needed, self._live)
 
+    def _names_holders(self, claim: Claim) -> bool:
+        return claim.window == self._window and not claim.anywhere
+
     def _lost_since(self, claim: Claim) -> set[str]:
         """Return the nodes that have lost their memory after the claim was made."""
         return {name for name, (number, _) in self._lost.items() if number > claim.since}
@@ -125,7 +131,7 @@ class Budget:
     def _gone(self, claim: Claim) -> set[str]:
         """Return the nodes whose copy is lost for good."""
         lost = self._lost_since(claim)
-        if claim.window != self._window:
+        if not self._names_holders(claim):
             return lost
         return {
             name

@@ -16,7 +16,7 @@ Rules:
 - **isolation**: nothing is ever read that nobody wrote there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import inf
 
@@ -178,6 +178,17 @@ class Judge:
         if known.changes and not known.end_attempted:
             what = "could not read a session that nobody ended"
             self.report("durable", operation, what, Harm.LOST)
+
+    def on_released(self, session_ids: Iterable[object]) -> None:
+        """A node may drop its copies of these sessions: the claims do not name who has them."""
+        for session_id in session_ids:
+            assert isinstance(session_id, bytes)
+            known = self.sessions.get(session_id.decode(), Known())
+            for claim in known.ended:
+                claim.anywhere = True
+            for changes in known.changes.values():
+                for change in changes:
+                    change.claim.anywhere = True
 
     def is_required(self, session_id: bytes) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""

@@ -56,6 +56,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload.look_closely)
     world.on_trigger = striking.on_trigger
+    world.on_release = judge.on_released
     for name in world.ring.names:
         world.start(name)
     striking.watch_settling()

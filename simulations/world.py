@@ -17,7 +17,7 @@ from attrs import define, field
 
 from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
-from ring.messages import Message, Records, Reply, Request
+from ring.messages import Message, Records, Release, Reply, Request
 from simulations.disks import Disk
 from simulations.plan import Clocks, Plan, Trigger
 from simulations.scheduler import Scheduler
@@ -111,6 +111,8 @@ class World:
         self.notices: dict[str, int] = {}
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         """Is told what happens at which node."""
+        self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
+        """Is told of which sessions a node may drop its copies."""
         self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
@@ -350,6 +352,8 @@ class World:
         def receive(message: Message) -> None:
             if type(message) is Records:
                 self.on_trigger(Trigger.SNAPSHOT, process.name)
+            elif type(message) is Release:
+                self.on_release(message.flat[::2])
             self._enter(process, partial(handle, message))
 
         def handle(message: Message) -> None:

@@ -125,6 +125,16 @@ def test_a_home_that_was_not_there_when_the_others_settled_need_not_know() -> No
     assert budget.must_hold(claim, "a", "a")
 
 
+def test_a_release_means_that_others_have_it() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "b", "c")
+    claim.anywhere = True
+    budget.on_lost("c", disk_kept=True)
+    assert budget.must_hold(claim, "a", "a")
+    budget.on_lost("a", disk_kept=True)
+    assert not budget.must_hold(claim, "b", "c")
+
+
 def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
     budget = Budget(1)
     claim = claimed(budget, "a")
