@@ -34,6 +34,7 @@ from ring.messages import (
     Offer,
     Offered,
     Records,
+    Redirect,
     Release,
     Request,
     Save,
@@ -133,7 +134,7 @@ class Incoming:
             case Answer():
                 outbound.unanswered -= 1
                 self._serving.on_answer(outbound, message, now)
-            case Found() | Absent() | Saved() | Failed():
+            case Found() | Absent() | Saved() | Failed() | Redirect():
                 outbound.unanswered -= 1
                 self._serving.on_reply(outbound, message, now)
             case Offered():

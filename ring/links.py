@@ -34,6 +34,7 @@ from ring.messages import (
     Message,
     Offer,
     Offered,
+    Redirect,
     Release,
     Reply,
     Request,
@@ -71,7 +72,7 @@ class Look:
         return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
-Waiting: TypeAlias = Look | Reply | Offered | Members | Leaving
+Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving
 """What an acceptor has to say in answer, or to a client."""
 
 
@@ -224,6 +225,10 @@ class Links:
     def get(self, link: LinkId) -> Outbound | Inbound | None:
         """Return a connection that is known and not over."""
         return self._dialled.get(link) or self.inbound.get(link)
+
+    def all_links(self) -> list[LinkId]:
+        """Return every connection that is not over."""
+        return [*self._dialled, *self.inbound]
 
     def tell(self, outbound: Outbound, message: Compare) -> None:
         """Queue a control message on a link that this node dialled."""

@@ -110,6 +110,25 @@ class Membership:
         self._core.emit(Close(link, reason))
         self.lose(link, now, redial=redial, unusable=unusable)
 
+    def on_frozen(self, now: float, for_s: float) -> None:
+        """This node has stood still: end every connection unread, and begin anew with everybody.
+
+        Others may have called it down and acted in its place, and what lies unread here may be as
+        old as the standstill.
+        """
+        self._core.alarm("frozen", for_s=round(for_s, 3))
+        for peer in self._core.view.peers.values():
+            if peer.liveness is Liveness.UP:
+                self._core.view.set_liveness(peer, Liveness.UNDETERMINED)
+        self._settling.on_frozen()
+        for link in self._links.all_links():
+            self.hang_up(link, f"this node stood still for {for_s:.1f} s", now)
+        for peer in self._core.view.peers.values():
+            # Whoever was down may have come meanwhile, and acted.
+            self._core.view.set_liveness(peer, Liveness.UNDETERMINED)
+            self._core.emit(Dial(peer.name))
+        self._review(now)
+
     def hang_up_on_the_silent(self, now: float) -> None:
         """End the connections of members that have said nothing for too long."""
         silent_before = now - self._core.settings.suspect_after_s

@@ -201,6 +201,9 @@ class Find:
     session_id: SessionId
     touch: bool
     forwarded: bool
+    insist: bool = False
+    """Forwarded, and the member that the receiver would name cannot be asked: it serves itself,
+    having asked everybody that it can reach."""
 
 
 @frozen
@@ -217,6 +220,8 @@ class Save:
     refuse: bool
     """Fail if the durability is not reached in time, instead of answering degraded."""
     forwarded: bool
+    insist: bool = False
+    """As in Find."""
 
 
 @frozen
@@ -228,6 +233,8 @@ class End:
     durability: Durability
     refuse: bool
     forwarded: bool
+    insist: bool = False
+    """As in Find."""
 
 
 class Failure(IntEnum):
@@ -283,6 +290,14 @@ class Failed:
 
 
 @frozen
+class Redirect:
+    """To a forwarded request: that member acts for the session, as this one sees it."""
+
+    number: int
+    to: str
+
+
+@frozen
 class Members:
     """Acceptor to a client, first of all: the ring, so that the client can route by id."""
 
@@ -306,6 +321,16 @@ Request: TypeAlias = Find | Save | End
 Reply: TypeAlias = Found | Absent | Saved | Failed
 DiallerMessage: TypeAlias = Changes | Release | Status | Compare | Offer | Ask | Request
 AcceptorMessage: TypeAlias = (
-    Acks | Status | Records | Listing | Compared | Offered | Answer | Reply | Members | Leaving
+    Acks
+    | Status
+    | Records
+    | Listing
+    | Compared
+    | Offered
+    | Answer
+    | Reply
+    | Members
+    | Leaving
+    | Redirect
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -4,6 +4,7 @@ Rules:
 - Pure: no I/O, no clock, no global randomness. The driver brings ``now`` (monotonic seconds), and
   performs the effects in order. The same inputs give the same effects.
 - An error that a peer can cause ends that peer's connection and changes nothing else.
+- A standstill of the loop, whatever the cause, is noticed at the first input after it.
 - Parts (links, replication, receipts, settling, serving) change what is theirs; after every input
   that changes the view of the ring, all conclusions are drawn anew, here.
 
@@ -11,6 +12,7 @@ Source: the shape follows etcd/raft: a message or a tick goes in, a batch of eff
 """
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from random import Random
 
 from ring.clock import Clock
@@ -18,6 +20,7 @@ from ring.comparing import Comparing
 from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
+from ring.errands import respond
 from ring.errors import RecordFormatError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
@@ -38,7 +41,7 @@ from ring.receipts import Origin, Receipts
 from ring.record import Record, aged
 from ring.releasing import Releasing
 from ring.replication import Replication
-from ring.serving import Serving, respond
+from ring.serving import Serving
 from ring.settings import Settings
 from ring.settling import Settling
 
@@ -101,6 +104,8 @@ class Replica:
             self._review,
         )
         self._heartbeat_due = 0.0
+        self._last_turn = inf
+        self._frozen_after_s = max(settings.frozen_after_s, 2 * settings.heartbeat_interval_s)
 
     # --- What it is ---
 
@@ -198,6 +203,7 @@ class Replica:
 
     def start(self, now: float) -> list[Effect]:
         """Begin: dial every other member, the successor first."""
+        self._last_turn = now
         self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
@@ -210,26 +216,31 @@ class Replica:
 
     def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
         """This node's own connection to ``peer`` is authenticated."""
+        self._note_turn(now)
         self._membership.on_linked(peer, link, now)
         return self._core.collect()
 
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         """A connection to ``peer`` was refused, or its handshake was not done in time."""
+        self._note_turn(now)
         self._membership.on_unreachable(peer, now, alive=False)
         return self._core.collect()
 
     def on_refused(self, peer: str, now: float) -> list[Effect]:
         """``peer`` lives, and one side has refused the other at the handshake."""
+        self._note_turn(now)
         self._membership.on_unreachable(peer, now, alive=True)
         return self._core.collect()
 
     def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:
         """``peer``, or a client for None, has dialled this node and is authenticated."""
+        self._note_turn(now)
         self._membership.on_accepted(link, peer, now)
         return self._core.collect()
 
     def on_closed(self, link: LinkId, now: float) -> list[Effect]:
         """A connection is over, whoever closed it and why."""
+        self._note_turn(now)
         self._membership.lose(link, now)
         return self._core.collect()
 
@@ -237,6 +248,7 @@ class Replica:
 
     def on_message(self, link: LinkId, message: Message, now: float) -> list[Effect]:
         """A message has come on an authenticated connection."""
+        self._note_turn(now)
         self._incoming.on_message(link, message, now)
         return self._core.collect()
 
@@ -244,6 +256,7 @@ class Replica:
 
     def submit(self, request: Request, now: float) -> list[Effect]:
         """Serve a request of this process; its answer is a ``Respond`` of the same number."""
+        self._note_turn(now)
         self._serving.serve(None, request, now)
         return self._core.collect()
 
@@ -251,12 +264,14 @@ class Replica:
         self, session_id: SessionId, touch: bool, now: float
     ) -> tuple[Found | Absent | None, list[Effect]]:
         """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
+        self._note_turn(now)
         return self._serving.read(session_id, touch, now), self._core.collect()
 
     # --- Leaving ---
 
     def drain(self, now: float) -> list[Effect]:
         """Begin to hand over to the others; it goes on serving, and stops when ``drained``."""
+        self._note_turn(now)
         self._draining.begin()
         self._review(now)
         return self._core.collect()
@@ -265,6 +280,7 @@ class Replica:
 
     def take(self, link: LinkId, now: float) -> Message | None:
         """Return the next message for a connection that has room; None: wait for its Wake."""
+        self._note_turn(now)
         return self._links.take(link, now)
 
     # --- The store ---
@@ -275,6 +291,7 @@ class Replica:
 
     def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:
         """The store has these sessions as they were at these versions."""
+        self._note_turn(now)
         for session_id, version in versions.items():
             self._receipts.on_persisted(session_id, version)
         return self._core.collect()
@@ -283,6 +300,7 @@ class Replica:
         self, session_ids: Iterable[SessionId], reason: str, now: float
     ) -> list[Effect]:
         """The store could not take these sessions; the driver goes on trying."""
+        self._note_turn(now)
         for session_id in session_ids:
             self._receipts.on_persist_failed(session_id)
         return self._core.collect()
@@ -296,6 +314,7 @@ class Replica:
 
     def on_tick(self, now: float) -> list[Effect]:
         """Do what has become due."""
+        self._note_turn(now)
         self._receipts.on_tick(now)
         self._serving.on_tick(now)
         if self._heartbeat_due <= now:
@@ -313,6 +332,12 @@ class Replica:
         self._lagging.look(now)
         self._review(now)
         self._releasing.offer(now)
+
+    def _note_turn(self, now: float) -> None:
+        """Note that the loop of this node goes round; after a standstill nothing is trusted."""
+        stood_still_s, self._last_turn = now - self._last_turn, now
+        if stood_still_s > self._frozen_after_s:
+            self._membership.on_frozen(now, stood_still_s)
 
     # --- Conclusions ---
 

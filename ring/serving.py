@@ -4,7 +4,8 @@ Rules:
 - The acting owner answers from its table. While a member that is up was not compared for the
   home, that member is asked for the id first; before "no such session", all of them are.
 - One hop: only the node that was asked forwards. What it cannot place now, it parks and tries
-  again until the deadline; a forwarded request is answered at once, whatever the answer.
+  again until the deadline; a forwarded request is answered at once, whatever the answer. Who does
+  not act redirects to who does; an origin that cannot go there insists.
 - A find may be tried again. A forwarded save or end whose answer is lost has an unknown outcome.
 - Three answers to a lookup: found, not found, not known yet. Nothing that is not whole, and
   nothing that may still be somewhere else, is ever answered "not found".
@@ -15,13 +16,14 @@ from collections.abc import Set
 from itertools import count
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
 from ring.core import Core
-from ring.effects import Respond
+from ring.errands import Asking, Errand, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links, Look, Outbound
+from ring.liveness import Liveness
 from ring.messages import (
     Absent,
     Answer,
@@ -31,6 +33,7 @@ from ring.messages import (
     Failure,
     Find,
     Found,
+    Redirect,
     Reply,
     Request,
     Save,
@@ -54,24 +57,6 @@ RETRIED_MAX: Final = 2048
 """Parked requests tried again in one step; all at once would stop the loop for 0.1 s."""
 PARKED_MAX: Final = 16_384
 ABSENT_CACHED_MAX: Final = 16_384
-
-
-@frozen
-class Errand:
-    """A request on its way, with where its answer goes and until when."""
-
-    origin: Origin
-    request: Request
-    deadline: float
-
-
-@define
-class Asking:
-    """Members that were asked for one session, and who waits for their answers."""
-
-    asked: set[str] = field(factory=set)
-    waiting_for: set[str] = field(factory=set)
-    errands: list[Errand] = field(factory=list)
 
 
 class Serving:
@@ -135,7 +120,7 @@ class Serving:
         del self._asked[message.number]
         self._stop_waiting(session_id, peer, now)
 
-    def on_reply(self, outbound: Outbound, reply: Reply, now: float) -> None:
+    def on_reply(self, outbound: Outbound, reply: Reply | Redirect, now: float) -> None:
         """Pass the answer to a forwarded request back to where the request came from."""
         link, errand = self._forwarded.get(reply.number, (None, None))
         if errand is None:
@@ -143,7 +128,9 @@ class Serving:
         if link != outbound.link:
             raise RemoteProtocolError("replies to a request of another connection")
         del self._forwarded[reply.number]
-        if isinstance(reply, Failed) and reply.failure is Failure.UNAVAILABLE:
+        if isinstance(reply, Redirect):
+            self._follow(errand, outbound, reply.to, now)
+        elif isinstance(reply, Failed) and reply.failure is Failure.UNAVAILABLE:
             self._park(errand, reply.reason, now)
         else:
             self._respond(errand.origin, evolve(reply, number=errand.request.number))
@@ -204,8 +191,10 @@ class Serving:
             self._carry_out_unknown(errand)
             return
         acting = view.acting_owner(home)
-        if acting != self._core.name:
-            self._forward(errand, acting, now)
+        if request.insist:
+            self._look_up(errand, home, asked, now)
+        elif acting != self._core.name:
+            self._place_elsewhere(errand, acting, now)
         elif home not in view.claims:
             self._park(errand, "its members are still comparing what they have", now)
         else:
@@ -221,21 +210,40 @@ class Serving:
             case End():
                 self._respond(errand.origin, Saved(number, (), (), False))
 
-    def _forward(self, errand: Errand, acting: str, now: float) -> None:
-        outbound = self._links.outbound.get(acting)
-        if errand.request.forwarded:
-            self._fail(
-                errand, Failure.UNAVAILABLE, f"{acting} acts for it, as {self._core.name} sees it"
-            )
-        elif outbound is None:
-            self._park(errand, f"{acting} cannot be reached", now)
+    def _place_elsewhere(self, errand: Errand, acting: str, now: float) -> None:
+        """Have ``acting`` carry out a request, or name it to who has forwarded the request here."""
+        if not errand.request.forwarded:
+            self._forward(errand, acting, now)
+        elif self._settling.knows_claimant(home_of(errand.request.session_id), acting):
+            redirect = Redirect(errand.request.number, acting)
+            assert errand.origin is not None
+            self._links.answer(errand.origin, redirect)
         else:
-            number = next(self._numbers)
-            forwarded = evolve(errand.request, number=number, forwarded=True)
-            if self._links.ask(outbound, forwarded):
-                self._forwarded[number] = (outbound.link, errand)
-            else:
-                self._park(errand, f"too much waits for {acting}", now)
+            reason = f"{acting} acts for it, as {self._core.name} sees it"
+            self._fail(errand, Failure.UNAVAILABLE, reason)
+
+    def _forward(self, errand: Errand, acting: str, now: float, *, insist: bool = False) -> None:
+        outbound = self._links.outbound.get(acting)
+        if outbound is None:
+            self._park(errand, f"{acting} cannot be reached", now)
+            return
+        number = next(self._numbers)
+        forwarded = evolve(errand.request, number=number, forwarded=True, insist=insist)
+        if self._links.ask(outbound, forwarded):
+            self._forwarded[number] = (outbound.link, errand)
+        else:
+            self._park(errand, f"too much waits for {acting}", now)
+
+    def _follow(self, errand: Errand, outbound: Outbound, to: str, now: float) -> None:
+        """Ask the member that was named, once; where that is not possible, insist."""
+        peer = self._core.view.peers.get(to)
+        if peer is not None and not errand.redirected and to in self._links.outbound:
+            self._forward(evolve(errand, redirected=True), to, now)
+        elif peer is not None and peer.liveness is not Liveness.UNDETERMINED:
+            self._forward(evolve(errand, redirected=True), outbound.peer, now, insist=True)
+        else:
+            # It is this node, which thinks otherwise, or somebody who is just coming or going.
+            self._park(evolve(errand, redirected=False), f"{to} acts for it, it was said", now)
 
     def _park(self, errand: Errand, reason: str, now: float) -> None:
         parks = not errand.request.forwarded and errand.deadline > now
@@ -256,6 +264,10 @@ class Serving:
         """Ask for the session whoever may know more of it, then carry out the request."""
         session_id = errand.request.session_id
         whom = self._whom_to_ask(errand.request, home, now) - asked
+        if errand.request.insist:
+            # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
+            near = self._core.view.up & self._links.outbound.keys()
+            whom = near - asked
         if not whom:
             self._carry_out(errand, now)
             return
@@ -376,11 +388,3 @@ class Serving:
 
     def _respond(self, origin: Origin, reply: Reply) -> None:
         respond(self._core, self._links, origin, reply)
-
-
-def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
-    """Send the answer to a request to where the request came from."""
-    if origin is None:
-        core.emit(Respond(reply.number, reply))
-        return
-    links.answer(origin, reply)

@@ -15,6 +15,11 @@ class Settings:
     """Larger: fewer small frames. Smaller: silence is noticed sooner, with ``suspect_after_s``."""
     suspect_after_s: float = 3.0
     """Silence on a link before it is closed and dialled again; at least 4 heartbeats."""
+    frozen_after_s: float = 1.0
+    """A standstill of this node's own loop after which it trusts no link and nothing it knew; at
+    least two heartbeats, whatever is set. Half the connect time-out: others can call a node down
+    that accepts and says nothing within about that, and act in its place. Smaller: a busy process
+    settles again needlessly."""
     ack_timeout_s: float = 1.0
     """How long a save waits for a live member before it is degraded or refused."""
     lagging_after_s: float = 3.0

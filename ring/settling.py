@@ -72,6 +72,11 @@ class Settling:
         said = all(peer.synced or peer.inbound is None for peer in up)
         return self._core.ready and said and self.all_synced
 
+    def knows_claimant(self, home: str, name: str) -> bool:
+        """Return whether ``name`` acts for ``home``, and knows no less of it than this node."""
+        compared = home not in self._homes() or self._comparing.is_heard(home, name)
+        return home in self._core.view.peers[name].claims and compared
+
     def may_deny(self, home: str, now: float) -> bool:
         """Return whether "no such session" is known, once every member that is up was asked.
 
@@ -131,6 +136,17 @@ class Settling:
     def stand_back(self, stands_back: bool) -> None:
         """Go to the end of every line, or back to this node's place in each."""
         self._core.view.stands_back = stands_back
+        self._has_news = True
+
+    def on_frozen(self) -> None:
+        """Forget whatever was known of the others, who may have acted meanwhile."""
+        core, view = self._core, self._core.view
+        core.ready = False
+        for home in sorted(view.claims):
+            core.notice("handed_back", home=home)
+        view.claims = frozenset()
+        self._rivals.clear()
+        self._covered.clear()
         self._has_news = True
 
     def note_returning(self, member: Peer, now: float) -> None:

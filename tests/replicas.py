@@ -9,9 +9,11 @@ Rules:
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import inf
 from random import Random
 from typing import assert_never
 
+from attrs import evolve
 from replica_parts import Asked, Connection, Disk, Sent
 from samples import NOW, WALL_MS, ring_of
 
@@ -37,9 +39,11 @@ class Rig:
         *,
         stores: bool = True,
         start: str | None = None,
+        freezes: bool = False,
     ) -> None:
         self.ring = ring_of(names, copies)
-        self.settings = settings
+        # Most tests let hours pass in one step, which is no standstill to them.
+        self.settings = settings if freezes else evolve(settings, frozen_after_s=inf)
         self.stores = stores
         self.now = NOW
         self.replicas: dict[str, Replica] = {}

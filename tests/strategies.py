@@ -27,6 +27,7 @@ from ring.messages import (
     Offer,
     Offered,
     Records,
+    Redirect,
     Release,
     Save,
     Saved,
@@ -98,7 +99,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Compared: st.builds(Compared, member_names, u64s),
     Ask: st.builds(Ask, u64s, session_ids),
     Answer: st.builds(Answer, u64s, maybe_portables),
-    Find: st.builds(Find, u64s, session_ids, st.booleans(), st.booleans()),
+    Find: st.builds(Find, u64s, session_ids, st.booleans(), st.booleans(), st.booleans()),
     Save: st.builds(
         Save,
         u64s,
@@ -108,13 +109,17 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         durabilities,
         st.booleans(),
         st.booleans(),
+        st.booleans(),
     ),
-    End: st.builds(End, u64s, session_ids, durabilities, st.booleans(), st.booleans()),
+    End: st.builds(
+        End, u64s, session_ids, durabilities, st.booleans(), st.booleans(), st.booleans()
+    ),
     Found: st.builds(Found, u64s, portables),
     Absent: st.builds(Absent, u64s),
     Saved: st.builds(Saved, u64s, name_tuples, name_tuples, st.booleans()),
     Failed: st.builds(Failed, u64s, st.sampled_from(Failure), plain_text),
     Leaving: st.just(Leaving()),
+    Redirect: st.builds(Redirect, u64s, member_names),
     Members: st.builds(
         lambda ring_name, members: Members(ring_name, tuple(members), tuple(members.values())),
         st.text("shop 1", max_size=8),

@@ -4,6 +4,7 @@ A mistyped secret or a changed ``[ring]`` section on one node must neither split
 the users of the others out.
 """
 
+from math import inf
 from random import Random
 
 import pytest
@@ -18,7 +19,7 @@ from ring.settings import Settings
 
 RING = Ring("shop", (Member("a", "a:1"), Member("b", "b:1")))
 ID = SessionId(b"b.AAAAAAAAAAAAAAAAAAAAAA")
-SETTINGS = Settings()
+SETTINGS = Settings(frozen_after_s=inf)
 
 
 def starting() -> Replica:

@@ -18,6 +18,7 @@ from ring.messages import (
     Found,
     Listing,
     Message,
+    Redirect,
     Reply,
     Save,
     Saved,
@@ -78,17 +79,27 @@ def test_a_request_is_forwarded_once_to_the_acting_owner() -> None:
         End(5, ID, Durability.LOCAL, False, True),
     ],
 )
-def test_who_gets_a_forwarded_request_and_does_not_act_says_so_at_once(
+def test_who_gets_a_forwarded_request_and_does_not_act_names_who_does_at_once(
     request_: Find | Save | End,
 ) -> None:
     """Only the node that the client asked forwards: else two views could play ball with it."""
     rig = a_ring()
     rig.deliver(rig.link("c", "b"), "c", request_)
     rig.run()
-    answers = [each for each in rig.sent if isinstance(each.message, Failed)]
+    answers = [each for each in rig.sent if isinstance(each.message, Redirect)]
     assert [(each.sender, each.receiver) for each in answers] == [("b", "c")]
-    assert why(answers[0].message) is Failure.UNAVAILABLE  # type: ignore[arg-type]
+    assert answers[0].message == Redirect(5, "a")
     assert kinds(rig, Find, Save, End) == []
+
+
+def test_nobody_is_redirected_to_whom_the_redirecting_one_has_not_heard() -> None:
+    """What that one acts on may be old: it has not compared with this side since they parted."""
+    rig = a_ring()
+    rig.replicas["b"]._comparing.forget("a", "a")
+    rig.deliver(rig.link("c", "b"), "c", Find(5, ID, False, True))
+    rig.run()
+    answers = [each.message for each in rig.sent if isinstance(each.message, Failed | Redirect)]
+    assert why(answers[0]) is Failure.UNAVAILABLE  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_placed_yet_is_tried_again_until_it_can() -> None:

@@ -34,6 +34,7 @@ from ring.messages import (
     Offer,
     Offered,
     Records,
+    Redirect,
     Release,
     Save,
     Saved,
@@ -73,6 +74,7 @@ EXAMPLES: list[Message] = [
     Failed(1, Failure.UNAVAILABLE, "nobody to ask"),
     Members("shop", ("a", "b"), ("h:1", "")),
     Leaving(),
+    Redirect(1, "b"),
 ]
 
 STRANGE: list[object] = [

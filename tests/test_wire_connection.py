@@ -55,7 +55,7 @@ def ends_of(speaker: Speaker) -> tuple[Connection, Connection]:
 def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
     if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End):
-        return evolve(message, forwarded=False)
+        return evolve(message, forwarded=False, insist=False)
     return message
 
 

@@ -40,6 +40,7 @@ from ring.messages import (
     Offer,
     Offered,
     Records,
+    Redirect,
     Release,
     Save,
     Saved,
@@ -125,6 +126,7 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Failed: _by_cattrs(67, Failed),
     Members: _by_cattrs(68, Members),
     Leaving: _by_cattrs(69, Leaving),
+    Redirect: _by_cattrs(70, Redirect),
 }
 """The tag table; ``docs/protocol.md`` gives every field's type and limit."""
 

@@ -34,6 +34,7 @@ from ring.messages import (
     Offer,
     Offered,
     Records,
+    Redirect,
     Release,
     Save,
     Saved,
@@ -63,7 +64,10 @@ ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     ),
     Speaker.CLIENT: frozenset({Find, Save, End}),
     Speaker.MEMBER_ANSWERING: frozenset(
-        {Status, Acks, Records, Listing, Compared, Offered, Answer, Found, Absent, Saved, Failed}
+        {
+            *(Status, Acks, Records, Listing, Compared, Offered, Answer),
+            *(Found, Absent, Saved, Failed, Redirect),
+        }
     ),
     Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed}),
 }
@@ -298,4 +302,4 @@ class Connection:
 
 
 def _is_forwarded(message: Message) -> bool:
-    return isinstance(message, Find | Save | End) and message.forwarded
+    return isinstance(message, Find | Save | End) and (message.forwarded or message.insist)

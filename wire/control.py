@@ -59,6 +59,7 @@ _CHECKS_BY_FIELD: Final[dict[str, _Check]] = {
     "names": checks.member_names,
     "portable": lambda value, what: checks.exactly(bytes, value, what),
     "reason": lambda value, what: checks.text(value, what, REASON_CHARS_MAX),
+    "to": checks.member_name,
     "ring_name": lambda value, what: checks.text(value, what, RING_NAME_CHARS_MAX),
 }
 """Text, bytes and lists, by the name of the field; a name means the same in every message."""

@@ -147,17 +147,24 @@ def _listed(flat: object) -> Any:
 
 def spell_find(message: Find) -> list[object]:
     """Return the fields of a Find."""
-    return [message.number, message.session_id, message.touch, message.forwarded]
+    return [
+        message.number,
+        message.session_id,
+        message.touch,
+        message.forwarded,
+        message.insist,
+    ]
 
 
 def read_find(fields: list[object]) -> Find:
     """Return the Find that ``fields`` spell, or raise a ValueError."""
-    number, session_id, touch, forwarded = fields
+    number, session_id, touch, forwarded, insist = fields
     return Find(
         checks.u64(number, "number"),
         checks.session_id(session_id, "session id"),
         checks.exactly(bool, touch, "touch"),
         checks.exactly(bool, forwarded, "forwarded"),
+        checks.exactly(bool, insist, "insist"),
     )
 
 
@@ -171,12 +178,13 @@ def spell_save(message: Save) -> list[object]:
         message.durability.value,
         message.refuse,
         message.forwarded,
+        message.insist,
     ]
 
 
 def read_save(fields: list[object]) -> Save:
     """Return the Save that ``fields`` spell, or raise a ValueError."""
-    number, session_id, create, flat, durability, refuse, forwarded = fields
+    number, session_id, create, flat, durability, refuse, forwarded, insist = fields
     keys, values = checks.flat_columns(flat, 2, ENTRIES_MAX)
     changes: list[tuple[bytes, bytes | None]] = []
     for key, value in zip(keys, values, strict=True):
@@ -194,6 +202,7 @@ def read_save(fields: list[object]) -> Save:
         checks.durability(durability, "durability"),
         checks.exactly(bool, refuse, "refuse"),
         checks.exactly(bool, forwarded, "forwarded"),
+        checks.exactly(bool, insist, "insist"),
     )
 
 

@@ -1,0 +1,40 @@
+"""Requests on their way: what was asked, for whom, and until when.
+
+Rule: an errand is answered once, whatever becomes of it.
+"""
+
+from attrs import define, field, frozen
+
+from ring.core import Core
+from ring.effects import Respond
+from ring.links import Links
+from ring.messages import Reply, Request
+from ring.receipts import Origin
+
+
+@frozen
+class Errand:
+    """A request on its way, with where its answer goes and until when."""
+
+    origin: Origin
+    request: Request
+    deadline: float
+    redirected: bool = False
+    """A member has named another one, which was asked."""
+
+
+@define
+class Asking:
+    """Members that were asked for one session, and who waits for their answers."""
+
+    asked: set[str] = field(factory=set)
+    waiting_for: set[str] = field(factory=set)
+    errands: list[Errand] = field(factory=list)
+
+
+def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
+    """Send the answer to a request to where the request came from."""
+    if origin is None:
+        core.emit(Respond(reply.number, reply))
+        return
+    links.answer(origin, reply)
