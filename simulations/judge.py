@@ -179,6 +179,11 @@ class Judge:
             what = "could not read a session that nobody ended"
             self.report("durable", operation, what, Harm.LOST)
 
+    def is_concurrent(self, operation: Operation) -> bool:
+        """Return whether a write may lose against another one of its own client."""
+        known = self.sessions.get(operation.session, Known())
+        return operation.client in known.concurrent
+
     def on_released(self, session_ids: Iterable[object]) -> None:
         """A node may drop its copies of these sessions: the claims do not name who has them."""
         for session_id in session_ids:
