@@ -8,6 +8,7 @@ Rules:
 """
 
 from collections.abc import Callable
+from math import inf
 
 from ring.core import Core
 from ring.effects import Close, Dial
@@ -135,9 +136,16 @@ class Membership:
         connections: list[Outbound | Inbound] = list(self._links.outbound.values())
         connections += [each for each in self._links.inbound.values() if each.peer is not None]
         for connection in connections:
-            if connection.heard_at < silent_before:
+            if connection.heard_at <= silent_before:
                 never_spoke = connection.peer not in self._core.view.up
                 self.hang_up(connection.link, "silent for too long", now, unusable=never_spoke)
+
+    def silent_at(self) -> float:
+        """Return when the first connection will have been silent for too long, as things are."""
+        inbound = self._links.inbound.values()
+        heard_at = [each.heard_at for each in self._links.outbound.values()]
+        heard_at += [each.heard_at for each in inbound if each.peer is not None]
+        return min(heard_at, default=inf) + self._core.settings.suspect_after_s
 
     def lose(
         self, link: LinkId, now: float, *, redial: bool = True, unusable: bool = False

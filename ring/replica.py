@@ -104,6 +104,7 @@ class Replica:
             self._review,
         )
         self._heartbeat_due = 0.0
+        self._silence_due = inf
         self._last_turn = inf
         self._frozen_after_s = max(settings.frozen_after_s, 2 * settings.heartbeat_interval_s)
 
@@ -309,8 +310,11 @@ class Replica:
 
     def next_due(self, now: float) -> float:
         """Return when ``on_tick`` is to be called, in monotonic seconds."""
-        dues = (self._heartbeat_due, self._receipts.next_due(), self._serving.next_due(now))
-        return min(due for due in dues if due is not None)
+        due = min(self._heartbeat_due, self._silence_due)
+        for other in (self._receipts.next_due(), self._serving.next_due(now)):
+            if other is not None and other < due:
+                due = other
+        return due
 
     def on_tick(self, now: float) -> list[Effect]:
         """Do what has become due."""
@@ -320,12 +324,18 @@ class Replica:
         if self._heartbeat_due <= now:
             self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
             self._beat(now)
+        elif self._silence_due <= now:
+            self._membership.hang_up_on_the_silent(now)
+            self._silence_due = inf
         return self._core.collect()
 
     def _beat(self, now: float) -> None:
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now)
         self._membership.hang_up_on_the_silent(now)
+        # Silence is noticed when it is too long, and not only at the next beat.
+        silent_at = self._membership.silent_at()
+        self._silence_due = silent_at if silent_at < self._heartbeat_due else inf
         for outbound in self._links.outbound.values():
             self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)

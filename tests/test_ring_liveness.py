@@ -4,12 +4,14 @@ import pytest
 from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from replicas import Rig
 from samples import ring_of
 from strategies_ring import rings
 
 from ring.clock import Stamp
 from ring.liveness import Liveness, Peer, View
 from ring.messages import Status
+from ring.settings import Settings
 
 UP, UNDETERMINED, DOWN = Liveness.UP, Liveness.UNDETERMINED, Liveness.DOWN
 
@@ -234,3 +236,18 @@ def test_a_member_that_was_down_and_calls_is_returning_until_it_is_known(
     for step in steps:
         view.set_liveness(view.peers["a"], step)
     assert view.peers["a"].returning == returning
+
+
+def test_silence_is_noticed_when_it_is_too_long_and_not_only_at_the_next_heartbeat() -> None:
+    """A stopped member's users wait for it: half a heartbeat on average, for nothing."""
+    rig = Rig("ab", stores=False)
+    rig.pass_time(2.1, step_s=0.1)
+    rig.hold_back("b", "a")
+    heard_at = rig.now
+    closed_at = None
+    while closed_at is None and rig.now < heard_at + 5:
+        rig.pass_time(0.05, step_s=0.05)
+        if "silent" in " ".join(str(e) for n, e in rig.effects if n == "a"):
+            closed_at = rig.now
+    assert closed_at is not None
+    assert closed_at - heard_at <= Settings().suspect_after_s + 0.1
