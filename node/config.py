@@ -243,6 +243,8 @@ class NodeConfig:
         return Settings(
             heartbeat_interval_s=self.node.heartbeat,
             suspect_after_s=self.node.suspect,
+            frozen_after_s=self.node.handshake / 2,
+            clock_bound_s=self.node.clock_bound,
             ack_timeout_s=self.node.ack_timeout,
             lagging_after_s=self.node.lagging,
             settle_timeout_s=self.node.settle,

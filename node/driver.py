@@ -10,6 +10,7 @@ Rules:
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import count
 from typing import Final, NoReturn, TypeVarTuple, Unpack, assert_never
 
@@ -24,7 +25,7 @@ from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
 from ring.replica import Replica
-from wire import Connection
+from wire import Connection, Refusal
 
 REQUESTS_MAX: Final = 16_384
 """Requests of this process that wait for their answers. Larger: more memory under overload."""
@@ -105,8 +106,12 @@ class Driver:
                     self._respond(number, reply)
                 case Dial(peer):
                     self._on_dial(peer)
-                case Close(link_id, reason):
-                    if (link := self.links.get(link_id)) is not None:
+                case Close(link_id, reason, name_in_use):
+                    if (link := self.links.get(link_id)) is None:
+                        continue
+                    if name_in_use:
+                        link.refuse(Refusal.NAME_IN_USE, reason)
+                    else:
                         link.close(reason)
                 case Notice(event, fields, alarming):
                     log_event(logging.WARNING if alarming else logging.INFO, event, fields)
@@ -183,15 +188,18 @@ class Driver:
         link = self.links[link_id] = Link(link_id, stream, connection, self)
         peer = connection.peer
         try:
+            greeting = connection.greeting
             if dialled is not None:
-                self.feed(self.replica.on_linked, dialled, link_id)
+                self.feed(partial(self.replica.on_linked, greeting=greeting), dialled, link_id)
             else:
-                self.feed(self.replica.on_accepted, link_id, peer)
+                self.feed(partial(self.replica.on_accepted, greeting=greeting), link_id, peer)
             end = await link.run()
         finally:
             del self.links[link_id]
             if self._bug is None:
                 self.feed(self.replica.on_closed, link_id)
+        if end.refused and dialled is not None:
+            self.feed(self.replica.on_refused, dialled)
         self._log_end(end, peer, "dialled" if dialled is not None else "accepted")
         return end
 

@@ -22,7 +22,7 @@ from node.transport import Stream
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId
 from ring.messages import Message
-from wire import Authenticated, Connection
+from wire import Authenticated, Connection, HandshakeError, Refusal
 
 SEND_TIMEOUT_S: Final = 5.0
 """For one send of at most `SEND_FILL_BYTES` and a frame; more than the suspicion of silence."""
@@ -62,6 +62,8 @@ class LinkEnd:
     """One sentence for people; it may quote what the peer sent."""
     broken_off: bool
     """This side broke it off, for what the peer did or failed to do; else it just ended."""
+    refused: bool = False
+    """The peer has refused this side, by the word that the protocol has for it."""
 
 
 async def shake_hands(stream: Stream, connection: Connection) -> Authenticated:
@@ -124,6 +126,7 @@ class Link:
         self._bell = Doorbell()
         self._scope = trio.CancelScope()
         self._end: LinkEnd | None = None
+        self._refusal: Refusal | None = None
         self._sending = False
         self._busy = False
         self._idle = trio.Event()
@@ -136,6 +139,11 @@ class Link:
     def close(self, reason: str) -> None:
         """Break the link off, whatever is under way. ``run`` returns soon after."""
         self._finish(LinkEnd(reason, broken_off=True))
+
+    def refuse(self, refusal: Refusal, reason: str) -> None:
+        """Break the link off, and tell the peer why, if it listens."""
+        self._refusal = refusal
+        self.close(reason)
 
     @property
     def is_closing(self) -> bool:
@@ -159,6 +167,9 @@ class Link:
             self._busy = False
             self._idle.set()
             with trio.CancelScope(shield=True):
+                if self._refusal is not None and not self._sending:
+                    self._connection.refuse(self._refusal)
+                    await send_refusal(self._stream, self._connection)
                 await self._stream.aclose()
         assert self._end is not None, "a link ends for a reason"
         return self._end
@@ -178,7 +189,8 @@ class Link:
         except OSError as error:
             self._finish(LinkEnd(f"the connection broke: {error}", broken_off=False))
         except (RemoteProtocolError, RecordFormatError) as error:
-            self._end = self._end or LinkEnd(str(error), broken_off=True)
+            refused = isinstance(error, HandshakeError) and error.by_peer
+            self._end = self._end or LinkEnd(str(error), broken_off=True, refused=refused)
             if not self._sending:
                 await send_refusal(self._stream, self._connection)
             self._scope.cancel()

@@ -191,6 +191,11 @@ class NodeSection:
 
     Larger: for slow networks. Smaller: a member that accepts but never answers is down sooner.
     """
+    clock_bound: float = field(default=60.0, converter=_seconds, validator=_check_positive)
+    """Seconds that two members' clocks may be apart; one that starts stays out beyond it.
+
+    Larger: a wrong clock is tolerated, and its writes win for so long. Smaller: the reverse.
+    """
     settle: float = field(default=6.0, converter=_seconds, validator=_check_positive)
     """Seconds without progress after which a comparison with a member is given up.
 

@@ -32,6 +32,8 @@ class Close:
 
     link: LinkId
     reason: str
+    name_in_use: bool = False
+    """Tell the peer that another live process has its name."""
 
 
 @frozen

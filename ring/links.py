@@ -29,6 +29,7 @@ from ring.messages import (
     Failed,
     Failure,
     Found,
+    Greeting,
     Leaving,
     Members,
     Message,
@@ -84,6 +85,7 @@ class Outbound:
     peer: str
     stream: Stream
     heard_at: float
+    greeting: Greeting | None = None
     status: Status | None = None
     """The newest that has not left yet; an older one has nothing to say."""
     releases: dict[SessionId, int] = field(factory=dict)
@@ -132,6 +134,7 @@ class Inbound:
     peer: str | None
     """None: a client."""
     heard_at: float
+    greeting: Greeting | None = None
     greeted: bool = False
     """The member has said what it is."""
     status: Status | None = None

@@ -52,6 +52,8 @@ class Peer:
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
     heard: int = 0
     """The newest version of this node's status that its ``synced`` allows for."""
+    clock_is_off: bool = False
+    """Its clock and this node's are further apart than is good, and people were told."""
     inbound: LinkId | None = None
     """The link that it dialled."""
 

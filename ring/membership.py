@@ -15,7 +15,7 @@ from ring.effects import Close, Dial
 from ring.identity import LinkId
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
-from ring.messages import Leaving, Members, Status
+from ring.messages import Greeting, Leaving, Members, Status
 from ring.receipts import Receipts
 from ring.replication import Replication
 from ring.serving import Serving
@@ -43,12 +43,19 @@ class Membership:
         self._serving = serving
         self._review = review
 
-    def on_linked(self, peer: str, link: LinkId, now: float) -> None:
+    def on_linked(
+        self, peer: str, link: LinkId, now: float, greeting: Greeting | None = None
+    ) -> None:
         """This node's own connection to ``peer`` is authenticated."""
+        if self._is_kept_apart(peer, link, greeting, now):
+            if self._core.view.peers[peer].liveness is not Liveness.UP:
+                self.on_unreachable(peer, now, alive=True)
+            return
         old = self._links.outbound.get(peer)
         if old is not None:
             self.hang_up(old.link, "replaced by a newer connection", now, redial=False)
         outbound = self._links.add_outbound(link, peer, now)
+        outbound.greeting = greeting
         self._links.show_status(outbound, self._settling.status(now))
 
     def on_unreachable(self, peer: str, now: float, *, alive: bool) -> None:
@@ -59,10 +66,15 @@ class Membership:
             self._note_down(member)
             self._review(now)
 
-    def on_accepted(self, link: LinkId, peer: str | None, now: float) -> None:
+    def on_accepted(
+        self, link: LinkId, peer: str | None, now: float, greeting: Greeting | None = None
+    ) -> None:
         """``peer``, or a client for None, has dialled this node and is authenticated."""
         core = self._core
+        if peer is not None and self._is_kept_apart(peer, link, greeting, now):
+            return
         inbound = self._links.add_inbound(link, peer, now)
+        inbound.greeting = greeting
         if peer is None:
             ring = core.ring
             addresses = tuple(member.address for member in ring.members)
@@ -75,6 +87,46 @@ class Membership:
             self.hang_up(member.inbound, "replaced by a newer connection", now)
         member.inbound = link
         self._links.show_status(inbound, self._settling.status(now))
+
+    def _is_kept_apart(
+        self, name: str, link: LinkId, greeting: Greeting | None, now: float
+    ) -> bool:
+        """End a connection on which nothing may be said; return whether it was ended."""
+        if greeting is None:
+            return False
+        if self._is_name_in_use(name, greeting, now):
+            self._core.emit(Close(link, f"another live process is {name}", name_in_use=True))
+            return True
+        return self._is_clock_off(name, link, greeting, now)
+
+    def _is_name_in_use(self, name: str, greeting: Greeting, now: float) -> bool:
+        """Return whether another process of that name was heard too lately to be dead."""
+        member = self._core.view.peers[name]
+        connections: list[Outbound | Inbound | None] = [self._links.outbound.get(name)]
+        if member.inbound is not None:
+            connections.append(self._links.inbound.get(member.inbound))
+        heard_since = now - self._core.settings.suspect_after_s
+        return any(
+            each.greeting.incarnation != greeting.incarnation and each.heard_at > heard_since
+            for each in connections
+            if each is not None and each.greeting is not None
+        )
+
+    def _is_clock_off(self, name: str, link: LinkId, greeting: Greeting, now: float) -> bool:
+        """Tell people of clocks that are too far apart; stay out unless this node serves already.
+
+        Two that serve stay linked: their records are stamped by now, and parting them helps nobody.
+        """
+        core, member = self._core, self._core.view.peers[name]
+        ahead_s = (greeting.clock_ms - core.clock.physical_ms(now)) / 1000
+        is_off = abs(ahead_s) > core.settings.clock_bound_s
+        if is_off and not member.clock_is_off:
+            core.alarm("clock_off", peer=name, ahead_s=round(ahead_s, 1), stays_out=not core.ready)
+        member.clock_is_off = is_off
+        if is_off and not core.ready:
+            core.emit(Close(link, f"its clock is {ahead_s:.0f} s ahead of this node's"))
+            return True
+        return False
 
     def on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
         """Take what a member says of itself; the first on a link tells that it can be heard."""

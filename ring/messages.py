@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from ring.clock import Stamp
-from ring.identity import SessionId
+from ring.identity import Incarnation, SessionId
 
 
 class Durability(StrEnum):
@@ -40,6 +40,15 @@ class Durability(StrEnum):
     def wants_disk(self) -> bool:
         """Whether the acting owner's disk has to hold the change."""
         return self in (Durability.DISK, Durability.BACKUP_AND_DISK)
+
+
+@frozen
+class Greeting:
+    """What the handshake of a connection has shown of the peer, beside its name."""
+
+    incarnation: Incarnation
+    clock_ms: int
+    """The reading of its clock, in milliseconds since 1970."""
 
 
 # --- The stream: dialler to acceptor, hot ---

@@ -32,6 +32,7 @@ from ring.membership import Membership
 from ring.messages import (
     Absent,
     Found,
+    Greeting,
     Message,
     Reply,
     Request,
@@ -215,10 +216,19 @@ class Replica:
 
     # --- Links ---
 
-    def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
-        """This node's own connection to ``peer`` is authenticated."""
+    def on_linked(
+        self, peer: str, link: LinkId, now: float, greeting: Greeting | None = None
+    ) -> list[Effect]:
+        """This node's own connection to ``peer`` is authenticated.
+
+        Args:
+            peer: the member at its other end.
+            link: names the connection.
+            now: monotonic seconds.
+            greeting: what its handshake has shown; None: nothing, and nothing is checked.
+        """
         self._note_turn(now)
-        self._membership.on_linked(peer, link, now)
+        self._membership.on_linked(peer, link, now, greeting)
         return self._core.collect()
 
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
@@ -233,10 +243,12 @@ class Replica:
         self._membership.on_unreachable(peer, now, alive=True)
         return self._core.collect()
 
-    def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:
+    def on_accepted(
+        self, link: LinkId, peer: str | None, now: float, greeting: Greeting | None = None
+    ) -> list[Effect]:
         """``peer``, or a client for None, has dialled this node and is authenticated."""
         self._note_turn(now)
-        self._membership.on_accepted(link, peer, now)
+        self._membership.on_accepted(link, peer, now, greeting)
         return self._core.collect()
 
     def on_closed(self, link: LinkId, now: float) -> list[Effect]:

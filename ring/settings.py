@@ -24,6 +24,9 @@ class Settings:
     """How long a save waits for a live member before it is degraded or refused."""
     lagging_after_s: float = 3.0
     """How long a change may wait for a member's acknowledgement before another stands in for it."""
+    clock_bound_s: float = 60.0
+    """How far apart two members' clocks may be; one that is not ready yet stays out beyond it.
+    Larger: a wrong clock is tolerated, and its writes win for so long. Smaller: the reverse."""
     settle_timeout_s: float = 6.0
     """A comparison without progress for this long is given up; more than suspect + handshake."""
     join_timeout_s: float = 10.0

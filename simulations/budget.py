@@ -89,6 +89,12 @@ class Budget:
                 claim.lost = True
                 del self._claims[claim]
 
+    def on_left(self, node: str) -> None:
+        """A node has handed everything over, and has stopped: the claims do not name who has it."""
+        self.restarted.add(node)
+        for claim in self._claims:
+            claim.anywhere = True
+
     def on_apart(self, nodes: Iterable[str]) -> None:
         """These nodes cannot be reached by somebody, or do not answer."""
         self._apart.update(nodes)

@@ -29,6 +29,7 @@ from simulations.world import HANDSHAKE_S
 _WEIGHTS: Final = {
     Kind.CRASH: 10,
     Kind.CRASH_AGAIN: 4,
+    Kind.STOP: 3,
     Kind.FREEZE: 3,
     Kind.RESET: 8,
     Kind.HALF_OPEN: 2,
@@ -97,13 +98,19 @@ def _draw_fault(
     if hot and random.random() < 0.7:
         trigger = random.choice(list(Trigger))
         delay_s = random.choice((0.0, random.uniform(0, 0.06), random.uniform(0, 0.4)))
-    amount, for_s, disk = 0.0, random.choice((0.05, random.uniform(0.05, 6))), Disk.KEPT
+    amount, for_s, disk = (
+        0.0,
+        random.choice((0.05, random.uniform(0.3, 6), random.uniform(0.3, 6))),
+        Disk.KEPT,
+    )
     match kind:
         case Kind.CRASH | Kind.CRASH_AGAIN:
             several = random.choices((1, 2, len(names)), (8, 1, 1))[0]
             nodes = nodes[:several]
             disks = [Disk.KEPT, Disk.KEPT, Disk.LOST, Disk.OLD] + [Disk.WRONG] * steady
             disk = Disk.KEPT if several == len(names) > 1 else random.choice(disks)
+        case Kind.STOP:
+            nodes, disk = nodes[:1], random.choice((Disk.KEPT, Disk.LOST))
         case Kind.FREEZE:
             nodes, for_s = nodes[:1], random.choice((0.5, 1.5, 2.5, 4.0, 7.0, 12.0))
         case Kind.SPLIT:
@@ -162,12 +169,12 @@ def _draw_ways(random: Random, names: str, *, hot: bool) -> dict[str, Way]:
 def _draw_workload(random: Random, members: int, *, steady: bool) -> Workload:
     durable = ("backup", "backup", "backup+disk") if members > 1 else ("disk",)
     mixed = (*durable, "local", "disk")
-    clients = random.randint(3, 6)
-    pause_s = clients / 8  # About 8 operations a second in all.
+    clients = random.randint(5, 8)
+    pause_s = clients / 12  # About 12 operations a second in all.
     return Workload(
         clients=clients,
         think_s=(pause_s * 0.2, pause_s * 1.6),
-        sessions_max=random.choice((6, 20)),
+        sessions_max=random.choice((4, 12)),
         durabilities=random.choice((durable, durable, mixed)),
         refuse=random.choice((0.0, 0.3)),
         max_idles_s=(0.0,) if steady else random.choice(((0.0,), (0.0, 4.0), (0.0, 3.0, 9.0))),

@@ -40,7 +40,7 @@ class Kind(StrEnum):
     CRASH_AGAIN = "crash again"
     """The same, and once more while they recover."""
     STOP = "stop"
-    """A planned stop, and a start."""
+    """A planned stop: the node hands everything over first; later it is started again."""
     FREEZE = "freeze"
     """A process does nothing for a while, and then goes on."""
     RESET = "reset"

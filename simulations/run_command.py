@@ -159,7 +159,7 @@ class _Sums:
         self.moments.update(report.moments)
 
     def _all_moments(self) -> dict[str, int]:
-        from simulations.striking import Moment
+        from simulations.moments import Moment
 
         return {str(moment): self.moments[moment] for moment in Moment}
 

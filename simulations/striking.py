@@ -9,46 +9,24 @@ Rules:
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from functools import partial
 from itertools import product
 from typing import Final
 
 from simulations.budget import Budget
+from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
+from simulations.process import Process
 from simulations.world import World
 
 GATE_STEP_S: Final = 0.1
+DRAIN_STEP_S: Final = 0.02
+DRAIN_LIMIT_S: Final = 20.0
 GATE_LIMIT_S: Final = 15.0
 TRIGGER_LIMIT_S: Final = 10.0
 JUST_NOW_S: Final = 0.3
 DISK_COPIES: Final = 3
 DISK_COPY_INTERVAL_S: Final = 7.0
-
-
-class Moment(StrEnum):
-    """What has to come about now and then, or a run proves little."""
-
-    CRASH_AFTER_RECEIPT = "crash after a receipt"
-    CRASH_DURING_SETTLE = "crash during settle"
-    CRASH_DURING_TAKEOVER = "crash during takeover"
-    CRASH_DURING_HAND_BACK = "crash during hand-back"
-    CRASH_DURING_SNAPSHOT = "crash during snapshot"
-    CRASH_OF_SEVERAL = "crash of several"
-    CRASH_OF_ALL = "crash of all"
-    CRASH_BEHIND_A_CUT = "crash behind a cut"
-    EMPTY_DISK = "return with an empty disk"
-    OLD_DISK = "return with an old disk"
-    WRONG_DISK = "return with a wrong disk"
-    CRASH_DURING_A_WRITE = "crash while the disk writes"
-    RESET_DURING_SETTLE = "reset during settle"
-    RESET_DURING_SNAPSHOT = "reset during snapshot"
-    RESET_WITH_FRAMES = "reset with frames under way"
-    FREEZE_OF_AN_OWNER = "freeze of an acting owner"
-    THAW_AFTER_DOWN = "thaw after it was called down"
-    THAW_BEFORE_DOWN = "thaw before it was called down"
-    TWO_CLAIMANTS = "two claimants of a home"
-    SETTLED_AGAIN = "settled again"
 
 
 class Striking:
@@ -58,11 +36,12 @@ class Striking:
         world: where they strike.
         plan: which they are.
         budget: is told what they take.
-        look_closely: has the clients look at the latest session, since something happens to it.
+        look_closely: has the clients look at the latest session (of a home, or of all for no
+            name), since something happens to it.
     """
 
     def __init__(
-        self, world: World, plan: Plan, budget: Budget, look_closely: Callable[[], None]
+        self, world: World, plan: Plan, budget: Budget, look_closely: Callable[[str], None]
     ) -> None:
         self._world = world
         self._plan = plan
@@ -120,7 +99,7 @@ class Striking:
         nodes = (node, *rest)[: len(fault.nodes)]
         self.faults[fault.kind] += 1
         if fault.trigger is not None:
-            self._look_closely()
+            self._look_closely("")
         self._strike(fault, nodes)
 
     def watch_settling(self) -> None:
@@ -147,6 +126,8 @@ class Striking:
         match fault.kind:
             case Kind.CRASH | Kind.CRASH_AGAIN:
                 self._crash(fault, nodes)
+            case Kind.STOP:
+                self._stop(fault, nodes[0])
             case Kind.FREEZE:
                 self._freeze(fault, nodes[0])
             case Kind.RESET | Kind.HALF_OPEN:
@@ -205,6 +186,33 @@ class Striking:
                 self._world.crash(name)
                 self._world.start(name)
 
+    def _stop(self, fault: Fault, name: str) -> None:
+        process = self._world.processes.get(name)
+        if process is not None and not process.frozen and not process.replica.draining:
+            self._world.drain(name)
+            self._leave(fault, process, self._world.now + DRAIN_LIMIT_S)
+
+    def _leave(self, fault: Fault, process: Process, deadline: float) -> None:
+        """End a process that drains as soon as it may, or when its time is up."""
+        world, name = self._world, process.name
+        if world.processes.get(name) is not process or self.stopped:
+            return
+        stay = [each for each in world.processes.values() if not each.replica.draining]
+        # Where nobody stays, its disk has to have everything.
+        done = process.replica.drained and (bool(stay) or world.disks[name].has_all)
+        if not done and world.now < deadline:
+            again = partial(self._leave, fault, process, deadline)
+            world.after(DRAIN_STEP_S, again)
+            return
+        self.moments[Moment.DRAINED if done else Moment.DRAIN_INCOMPLETE] += 1
+        if done and len(stay) >= self._plan.copies:
+            self._budget.on_left(name)
+            self._change_disk(name, fault.disk)
+        else:
+            self._budget.on_lost(name, disk_kept=True)
+        world.crash(name)
+        self._later(fault, partial(self._start, [name]))
+
     def _change_disk(self, name: str, disk: Disk) -> None:
         here = self._world.disks[name]
         match disk:
@@ -224,6 +232,7 @@ class Striking:
         for name in nodes:
             if name not in self._world.processes and name not in self._gone_for_good():
                 self._world.start(name)
+                self._look_closely(name)
 
     def _is_settled_fate(self, name: str) -> bool:
         """Return whether a node outside the core is in the state in which it stays."""
@@ -356,6 +365,9 @@ class Striking:
             Moment.CRASH_OF_ALL: len(nodes) == len(self._world.processes) > 0,
             Moment.CRASH_BEHIND_A_CUT: self._blocked(),
             Moment.CRASH_DURING_A_WRITE: any(not self._world.disks[name].is_idle for name in nodes),
+            Moment.CRASH_DURING_DRAIN: any(
+                process.replica.draining for process in self._world.processes.values()
+            ),
             Moment.CRASH_DURING_SETTLE: any(
                 not self._world.processes[name].replica.ready for name in nodes
             ),

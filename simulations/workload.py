@@ -102,7 +102,8 @@ class Workload:
         self.sessions: list[SessionId] = []
         self._hot: SessionId | None = None
         self._hot_until = 0.0
-        self._last_written: SessionId | None = None
+        self._last_written: dict[str, SessionId] = {}
+        """By home, and under no name of all."""
         self._retired: set[tuple[int, SessionId]] = set()
         self._versions = count(1)
         self._randoms = [plan.stream(f"client/{each}") for each in range(self._load.clients)]
@@ -110,9 +111,9 @@ class Workload:
         for client in range(self._load.clients):
             self._think(client)
 
-    def look_closely(self) -> None:
-        """Have everybody look at the session of the latest receipt for a while."""
-        self._hot, self._hot_until = self._last_written, self._ground.now + HOT_FOR_S
+    def look_closely(self, home: str = "") -> None:
+        """Have everybody look at the session of the latest receipt, of a home, for a while."""
+        self._hot, self._hot_until = self._last_written.get(home), self._ground.now + HOT_FOR_S
 
     def read_everything(self, *, homes: Sequence[str]) -> None:
         """Have client 0 look every session of these homes up once, where its id says."""
@@ -217,7 +218,7 @@ class Workload:
         if isinstance(reply, Saved):
             self._check_honest(operation, session_id)
             if not reply.degraded and reply.holders:
-                self._last_written = session_id
+                self._last_written[""] = self._last_written[home_of(session_id)] = session_id
                 self._on_receipt(reply.holders[0])
         if then:
             self._think(operation.client)

@@ -13,18 +13,15 @@ from functools import partial
 from math import inf
 from typing import Final, assert_never
 
-from attrs import define, field
-
 from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
-from ring.messages import Message, Records, Release, Reply, Request
+from ring.identity import Incarnation
+from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from simulations.disks import Disk
-from simulations.plan import Clocks, Plan, Trigger
+from simulations.plan import Plan, Trigger
+from simulations.process import WALL_MS, Process
 from simulations.scheduler import Scheduler
 from simulations.ways import Connection, End, Road
-
-WALL_MS: Final = 1_700_000_000_000
-"""The true time of the world at its beginning."""
 
 HANDSHAKE_S: Final = 2.0
 """What a dial gets to be connected and through its handshake."""
@@ -44,37 +41,6 @@ _TRIGGERS: Final = {
     "settled": Trigger.SETTLED,
     "member_down": Trigger.MEMBER_DOWN,
 }
-
-
-@define(eq=False)
-class Process:
-    """One life of a node: from its start to its end."""
-
-    name: str
-    replica: Replica
-    started_at: float
-    clocks: Clocks
-    alive: bool = True
-    frozen: bool = False
-    frozen_at: float = inf
-    waiting: list[Callable[[], None]] = field(factory=list)
-    """What a frozen process will find to do."""
-    asked: list[Callable[[], None]] = field(factory=list)
-    """What the application in it will ask first."""
-    connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
-    redialling: set[str] = field(factory=set)
-    linked: dict[str, LinkId] = field(factory=dict)
-    """By member: the latest connection that this process dialled."""
-    replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
-    tick_at: float = -1.0
-
-    def clock(self, true_time: float) -> float:
-        """Return this node's monotonic clock."""
-        return true_time * (1 + self.clocks.drift)
-
-    def true_time(self, reading: float) -> float:
-        """Return when this node's monotonic clock shows ``reading``."""
-        return reading / (1 + self.clocks.drift)
 
 
 class World:
@@ -116,6 +82,7 @@ class World:
         self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
+        self._incarnations = 0
         self._numbers = 0
 
     # --- What clients ask of it ---
@@ -134,13 +101,15 @@ class World:
         return [name for name in self.ring.names if name in self.processes]
 
     def running(self) -> list[str]:
-        """Return the names of the nodes that run and answer, in ring order."""
+        """Return the nodes that run, answer and stay, if there are any, in ring order."""
         silent_before = self.now - SILENT_S
-        return [
+        answering = [
             name
             for name in self.ring.names
             if name in self.processes and self.processes[name].frozen_at > silent_before
         ]
+        staying = [name for name in answering if not self.processes[name].replica.draining]
+        return staying or answering
 
     def preference_list(self, home: str) -> tuple[str, ...]:
         """Return the members in the order in which clients try them."""
@@ -194,6 +163,9 @@ class World:
         process.replica = Replica(
             self.ring, name, plan.settings, Clock(wall_ms, now), random, has_store=True
         )
+        self._incarnations += 1
+        process.incarnation = Incarnation(self._incarnations)
+        process.wall_ahead_s = self.wall_offsets_s[name]
         self.processes[name] = process
         self.scheduler.note("start", name)
         disk = self.disks[name]
@@ -215,6 +187,13 @@ class World:
             connection.break_off(noticed_by=(connection.other(end),))
         for done in list(process.replies.values()):
             done(None)
+
+    def drain(self, name: str) -> None:
+        """Tell a node to hand everything over, since it is going to stop."""
+        self.scheduler.note("drain", name)
+        process = self.processes[name]
+        now = partial(process.clock, self.now)
+        self._enter(process, lambda: self._perform(process, process.replica.drain(now())))
 
     def freeze(self, name: str) -> None:
         """Let a process do nothing until ``thaw``."""
@@ -316,11 +295,17 @@ class World:
         process.connections[dialler.link] = (connection, dialler)
         self.scheduler.note("accepted", process.name, peer)
         now = far.clock(self.now)
-        self._perform(far, far.replica.on_accepted(acceptor.link, process.name, now))
-        linked = partial(self._linked, process, peer, connection, dialler)
+        self._perform(
+            far,
+            far.replica.on_accepted(acceptor.link, process.name, now, process.greeting(self.now)),
+        )
+        greeting = far.greeting(self.now)
+        linked = partial(self._linked, process, peer, connection, dialler, greeting)
         self.scheduler.after(back.delay_s(), partial(self._enter, process, linked))
 
-    def _linked(self, process: Process, peer: str, connection: Connection, end: End) -> None:
+    def _linked(
+        self, process: Process, peer: str, connection: Connection, end: End, greeting: Greeting
+    ) -> None:
         process.redialling.discard(peer)
         if not connection.alive:
             self._tell_refused(process, peer)
@@ -328,7 +313,7 @@ class World:
         process.linked[peer] = end.link
         self.on_trigger(Trigger.LINKED, process.name)
         now = process.clock(self.now)
-        self._perform(process, process.replica.on_linked(peer, end.link, now))
+        self._perform(process, process.replica.on_linked(peer, end.link, now, greeting))
         connection.pump(end)
 
     def _refused(self, process: Process, peer: str) -> None:
@@ -387,7 +372,7 @@ class World:
                     process.replies.pop(number)(reply)
                 case Dial(peer):
                     self._dial(process, peer, self._dials[process.name].uniform(0, 0.001))
-                case Close(link, _):
+                case Close(link):
                     if link in process.connections:
                         connection, end = process.connections[link]
                         connection.close(end)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from ring.effects import Effect
 from ring.identity import LinkId, SessionId
-from ring.messages import Absent, Found, Message, Request
+from ring.messages import Absent, Found, Greeting, Message, Request
 from ring.replica import Replica
 
 
@@ -20,6 +20,8 @@ class ScriptedReplica:
         self.inputs: list[tuple[Any, ...]] = []
         self.effects: dict[str, list[Effect] | Exception] = {}
         self.outbox: dict[LinkId, deque[Message]] = {}
+        self.greetings: list[Greeting | None] = []
+        """What the handshakes have shown, in the order of the links."""
         self.due = float("inf")
         self.ready = False
         self.claims: frozenset[str] = frozenset()
@@ -45,7 +47,10 @@ class ScriptedReplica:
     def start(self, now: float) -> list[Effect]:
         return self._note("start")
 
-    def on_linked(self, peer: str, link: LinkId, now: float) -> list[Effect]:
+    def on_linked(
+        self, peer: str, link: LinkId, now: float, greeting: Greeting | None = None
+    ) -> list[Effect]:
+        self.greetings.append(greeting)
         return self._note("on_linked", peer, link)
 
     def on_refused(self, peer: str, now: float) -> list[Effect]:
@@ -54,7 +59,10 @@ class ScriptedReplica:
     def on_unreachable(self, peer: str, now: float) -> list[Effect]:
         return self._note("on_unreachable", peer)
 
-    def on_accepted(self, link: LinkId, peer: str | None, now: float) -> list[Effect]:
+    def on_accepted(
+        self, link: LinkId, peer: str | None, now: float, greeting: Greeting | None = None
+    ) -> list[Effect]:
+        self.greetings.append(greeting)
         return self._note("on_accepted", link, peer)
 
     def on_closed(self, link: LinkId, now: float) -> list[Effect]:

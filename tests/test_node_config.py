@@ -130,6 +130,7 @@ requests_per_connection_max = 7
     assert from_file.settings == Settings(
         heartbeat_interval_s=0.1,
         suspect_after_s=1.0,
+        frozen_after_s=0.25,
         ack_timeout_s=0.2,
         lagging_after_s=5.0,
         settle_timeout_s=2.0,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from local_ring import SECRETS, LocalRing
+from attrs import evolve
+from local_ring import SECRETS, LocalRing, free_ports
 
 from node import NodeConfig, SessionUnavailableError, open_client, open_node
 from node.node import Node
@@ -248,3 +249,28 @@ async def test_a_single_node_listens_nowhere_and_keeps_its_sessions_on_disk(
         found = await node.sessions.find(session.id)
         assert found is not None
         assert found["x"] == (1, 2)
+
+
+async def test_a_second_process_of_a_name_waits_until_the_first_one_is_gone(
+    tmp_path: Path, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At another address, and with a store of its own, nothing else would tell them apart."""
+    ring = LocalRing(tmp_path, nursery, ("a", "b"))
+    await ring.start()
+    session = await create(ring["a"], cart=1)
+    elsewhere = evolve(
+        ring.config("b"),
+        store=None,
+        node=evolve(ring.section, listen=f"127.0.0.1:{free_ports(1)[0]}", reconnect_max=0.2, join=3.0),
+    )
+    async with open_node(elsewhere) as second:
+        with trio.fail_after(10):
+            while "another live process" not in caplog.text:  # noqa: ASYNC110 - bounded polling
+                await trio.sleep(0.01)
+        assert not second.ready
+        assert ring["b"].ready
+        assert ring["a"].status().members == {"b": "up"}
+        await ring.kill("b")
+        with trio.fail_after(20):
+            await second.wait_ready()
+        assert (await find(second, session.id))["cart"] == 1

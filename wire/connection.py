@@ -15,6 +15,7 @@ from random import Random
 from typing import Final, TypeAlias, TypeVar
 
 from ring.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from ring.identity import Incarnation
 from ring.messages import (
     Absent,
     Acks,
@@ -27,6 +28,7 @@ from ring.messages import (
     Failed,
     Find,
     Found,
+    Greeting,
     Leaving,
     Listing,
     Members,
@@ -138,6 +140,14 @@ class Connection:
     def peer(self) -> str | None:
         """The member at the other end, once authenticated; None before, and for a client."""
         return self._authenticated.peer if self._authenticated is not None else None
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the handshake has shown of the peer, once authenticated; None before."""
+        shown = self._authenticated
+        if shown is None:
+            return None
+        return Greeting(Incarnation(shown.incarnation), shown.clock_ms)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Store what the peer has sent; then call ``next_event`` until it needs data.

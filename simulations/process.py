@@ -1,0 +1,55 @@
+"""One life of a simulated node: its replica, its clocks, its connections, and what waits for it."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from attrs import define, field
+
+from ring import LinkId, Replica
+from ring.identity import Incarnation
+from ring.messages import Greeting, Reply
+from simulations.plan import Clocks
+from simulations.ways import Connection, End
+
+WALL_MS: Final = 1_700_000_000_000
+"""The true time of the world at its beginning."""
+
+
+@define(eq=False)
+class Process:
+    """One life of a node: from its start to its end."""
+
+    name: str
+    replica: Replica
+    started_at: float
+    clocks: Clocks
+    alive: bool = True
+    frozen: bool = False
+    frozen_at: float = inf
+    waiting: list[Callable[[], None]] = field(factory=list)
+    """What a frozen process will find to do."""
+    asked: list[Callable[[], None]] = field(factory=list)
+    """What the application in it will ask first."""
+    connections: dict[LinkId, tuple[Connection, End]] = field(factory=dict)
+    redialling: set[str] = field(factory=set)
+    linked: dict[str, LinkId] = field(factory=dict)
+    """By member: the latest connection that this process dialled."""
+    replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
+    tick_at: float = -1.0
+    incarnation: Incarnation = Incarnation(0)
+    wall_ahead_s: float = 0.0
+    """Of true time: its wall clock when it was read, at the start."""
+
+    def clock(self, true_time: float) -> float:
+        """Return this node's monotonic clock."""
+        return true_time * (1 + self.clocks.drift)
+
+    def greeting(self, true_time: float) -> Greeting:
+        """Return what its hello shows."""
+        clock_ms = WALL_MS + int((true_time + self.wall_ahead_s) * 1000)
+        return Greeting(self.incarnation, clock_ms)
+
+    def true_time(self, reading: float) -> float:
+        """Return when this node's monotonic clock shows ``reading``."""
+        return reading / (1 + self.clocks.drift)
