@@ -41,6 +41,8 @@ class Peer:
     """Undetermined, and it may have acted meanwhile: nothing is answered without its word."""
     returning_since: float | None = None
     """When that began; it may come and go for a while before it is heard or down."""
+    restless_since: float | None = None
+    """When its link was first lost, since it was last compared with or down."""
     unusable: bool = False
     """It lives, but one side refuses the other: another secret, another ring, an absurd clock."""
     ready: bool = False
@@ -154,7 +156,7 @@ class View:
         was_away = peer.returning or peer.liveness is Liveness.DOWN
         peer.returning = was_away and liveness is Liveness.UNDETERMINED
         if liveness is Liveness.DOWN:
-            peer.returning_since = None
+            peer.returning_since = peer.restless_since = None
             peer.draining = False
         peer.liveness = liveness
         if liveness is not Liveness.UP:

@@ -119,6 +119,8 @@ class Settling:
         view = self._core.view
         member = view.peers[peer]
         if member.liveness is Liveness.UNDETERMINED:
+            if member.restless_since is None:
+                member.restless_since = now
             member.returning |= any(
                 peer in self._rivals[home] or not self._comparing.is_heard(home, peer)
                 for home in view.claims
@@ -181,8 +183,8 @@ class Settling:
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
-            if peer.returning_since is not None and self.is_synced(peer.name):
-                peer.returning_since = None
+            if peer.restless_since is not None and self.is_synced(peer.name):
+                peer.returning_since = peer.restless_since = None
         self._note_holders()
         self._note_claimants()
         self._start_comparisons(now)
@@ -294,10 +296,14 @@ class Settling:
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
         peers = list(core.view.peers.values())
-        if core.ready or any(peer.liveness is Liveness.UNDETERMINED for peer in peers):
+        if core.ready or self._undetermined(now):
             return False
         up = [peer for peer in peers if peer.liveness is Liveness.UP]
-        if not all(self.is_synced(peer.name) and self._has_synced(peer, now) for peer in up):
+        if not all(
+            self._is_restless(peer, now)
+            or (self.is_synced(peer.name) and self._has_synced(peer, now))
+            for peer in up
+        ):
             return False
         someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
         if not someone_was_ready:
@@ -327,12 +333,14 @@ class Settling:
 
     def _update_claims(self, now: float) -> bool:
         core, view = self._core, self._core.view
-        undetermined = view.peers_in(Liveness.UNDETERMINED)
+        undetermined = self._undetermined(now)
         claims = set()
         for home in core.ring.names:
             if not (core.ready and view.is_first_in_line(home)):
                 continue
-            if home in view.claims or not (undetermined or self._unheard(home, now)):
+            unheard = [view.peers[name] for name in self._unheard(home, now)]
+            awaited = undetermined or not all(self._is_restless(peer, now) for peer in unheard)
+            if home in view.claims or not awaited:
                 claims.add(home)
         if claims == view.claims:
             return False
@@ -348,6 +356,16 @@ class Settling:
         return True
 
     # --- Bookkeeping ---
+
+    def _undetermined(self, now: float) -> list[Peer]:
+        """Return the members about which this node has to know more before it goes on."""
+        undetermined = self._core.view.peers_in(Liveness.UNDETERMINED)
+        return [peer for peer in undetermined if not self._is_restless(peer, now)]
+
+    def _is_restless(self, peer: Peer, now: float) -> bool:
+        """Return whether ``peer`` has come and gone unheard for as long as it is waited for."""
+        since = peer.restless_since
+        return since is not None and now - since > self._core.settings.settle_timeout_s
 
     def _unheard(self, home: str, now: float) -> set[str]:
         since = now - self._core.settings.settle_timeout_s

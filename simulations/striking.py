@@ -343,6 +343,11 @@ class Striking:
         for disk in world.disks.values():
             disk.failing, disk.slowness = 0, 1.0
         for name in world.ring.names:
+            process = world.processes.get(name)
+            if process is not None and process.replica.draining:
+                # It was on its way out, and would stay there for ever.
+                self._budget.on_lost(name, disk_kept=True)
+                world.crash(name)
             if name in world.processes:
                 world.thaw(name, world.processes[name])
             else:

@@ -261,7 +261,9 @@ async def test_a_second_process_of_a_name_waits_until_the_first_one_is_gone(
     elsewhere = evolve(
         ring.config("b"),
         store=None,
-        node=evolve(ring.section, listen=f"127.0.0.1:{free_ports(1)[0]}", reconnect_max=0.2, join=3.0),
+        node=evolve(
+            ring.section, listen=f"127.0.0.1:{free_ports(1)[0]}", reconnect_max=0.2, join=3.0
+        ),
     )
     async with open_node(elsewhere) as second:
         with trio.fail_after(10):

@@ -24,7 +24,7 @@ from ring.replica import Replica
 from ring.replication import Replication
 from simulations.__main__ import main
 from simulations.drawing import draw_plan
-from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json
+from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
 from simulations.run import failing_promises, run
 
 ROOT = Path(__file__).parents[1]
@@ -261,3 +261,14 @@ def test_a_file_that_is_no_plan_is_refused(
         assert "cannot be replayed" in capsys.readouterr().err
     assert main(["replay", str(tmp_path / "none.json")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+# --- Plans that have found something ---
+
+PLANS = sorted((ROOT / "tests" / "plans").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_a_plan_that_has_once_broken_a_promise_keeps_them_all(path: Path) -> None:
+    report = run(read_plan(path))
+    assert [str(violation) for violation in report.violations] == []
