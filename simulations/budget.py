@@ -118,7 +118,10 @@ class Budget:
             return False
         first = self._names_holders(claim)
         lost = self._lost_since(claim)
-        itself = node in claim.named - lost if first else node not in self.restarted
+        if claim.window == self._window:
+            itself = node in claim.named - lost - self.restarted
+        else:
+            itself = node not in self.restarted
         if node == home and itself:
             return True
         away = lost | self._apart

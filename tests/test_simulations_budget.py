@@ -135,6 +135,15 @@ def test_a_release_means_that_others_have_it() -> None:
     assert not budget.must_hold(claim, "b", "c")
 
 
+def test_a_home_that_was_never_named_need_not_know_who_has_it_now() -> None:
+    """It was cut off when the others acknowledged, and one of them has handed over since."""
+    budget = Budget(2)
+    budget.on_apart("abc")
+    claim = claimed(budget, "a", "b")
+    budget.on_left("a")
+    assert not budget.must_hold(claim, "c", "c")
+
+
 def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
     budget = Budget(1)
     claim = claimed(budget, "a")
