@@ -77,6 +77,8 @@ class Dialling:
         self._back_off = BackOff(random, first_s=first_s, max_s=wait_max_s)
         self._now = Doorbell()
         self._outage: str | None = None
+        self.began: float | None = None
+        """When the latest dial began, by the node's clock."""
 
     @property
     def outage(self) -> str | None:
@@ -99,6 +101,7 @@ class Dialling:
                 await self._now.wait()
 
     async def _dial_once(self) -> None:
+        self.began = self._timekeeper.now()
         try:
             connected = await self._connect()
         except HandshakeError:

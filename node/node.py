@@ -270,13 +270,18 @@ class Node:
             transport=self._transport,
             new_connection=lambda: self._new_connection(name),
             run_link=lambda stream, link: self._driver.run_link(stream, link, dialled=name),
-            on_unreachable=lambda: self._driver.feed(self._driver.replica.on_unreachable, name),
+            on_unreachable=lambda: self._note_unreachable(name),
             on_refused=lambda: self._driver.feed(self._driver.replica.on_refused, name),
             timekeeper=self._timekeeper,
             random=self._random,
             timeout_s=self._config.node.handshake,
             wait_max_s=self._config.node.reconnect_max,
         )
+
+    def _note_unreachable(self, name: str) -> None:
+        replica = self._driver.replica
+        began = self._diallings[name].began
+        self._driver.feed(lambda now: replica.on_unreachable(name, now, began))
 
     def _new_connection(self, dialled: str | None) -> Connection:
         return Connection(

@@ -9,6 +9,7 @@ Rules:
 """
 
 from collections import deque
+from math import inf
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
@@ -137,6 +138,7 @@ class Inbound:
     greeting: Greeting | None = None
     greeted: bool = False
     """The member has said what it is."""
+    greeted_at: float = -inf
     status: Status | None = None
     control: deque[Waiting] = field(factory=deque)
     passing_bytes: int = 0

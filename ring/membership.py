@@ -42,6 +42,7 @@ class Membership:
         self._settling = settling
         self._serving = serving
         self._review = review
+        self._thawed_at = -inf
 
     def on_linked(
         self, peer: str, link: LinkId, now: float, greeting: Greeting | None = None
@@ -58,13 +59,27 @@ class Membership:
         outbound.greeting = greeting
         self._links.show_status(outbound, self._settling.status(now))
 
-    def on_unreachable(self, peer: str, now: float, *, alive: bool) -> None:
+    def on_unreachable(
+        self, peer: str, now: float, *, alive: bool, began: float | None = None
+    ) -> None:
         """A dial of ``peer`` has failed; ``alive``: somebody is there, and will not talk."""
         member = self._core.view.peers[peer]
         member.unusable = alive
-        if member.liveness is Liveness.UNDETERMINED:
+        if member.liveness is not Liveness.UNDETERMINED:
+            return
+        if began is None or began >= self._last_sign_of(member):
             self._note_down(member)
             self._review(now)
+
+    def _last_sign_of(self, member: Peer) -> float:
+        """Return since when a dial has to have begun for its failure to tell something.
+
+        One that began before this node stood still, or before the member called, tells of then.
+        """
+        called_at = -inf
+        if member.inbound is not None:
+            called_at = self._links.inbound[member.inbound].greeted_at
+        return max(called_at, self._thawed_at)
 
     def on_accepted(
         self, link: LinkId, peer: str | None, now: float, greeting: Greeting | None = None
@@ -141,7 +156,8 @@ class Membership:
             if not inbound.greeted and peer.liveness is not Liveness.UP:
                 self._note_caller(peer, now)
                 news = True
-            inbound.greeted = True
+            if not inbound.greeted:
+                inbound.greeted, inbound.greeted_at = True, now
             news |= peer.synced != status.synced
             peer.synced, peer.heard = status.synced, status.heard
             if not status.echo:
@@ -170,6 +186,7 @@ class Membership:
         old as the standstill.
         """
         self._core.alarm("frozen", for_s=round(for_s, 3))
+        self._thawed_at = now
         for peer in self._core.view.peers.values():
             if peer.liveness is Liveness.UP:
                 self._core.view.set_liveness(peer, Liveness.UNDETERMINED)

@@ -231,10 +231,16 @@ class Replica:
         self._membership.on_linked(peer, link, now, greeting)
         return self._core.collect()
 
-    def on_unreachable(self, peer: str, now: float) -> list[Effect]:
-        """A connection to ``peer`` was refused, or its handshake was not done in time."""
+    def on_unreachable(self, peer: str, now: float, began: float | None = None) -> list[Effect]:
+        """A connection to ``peer`` was refused, or its handshake was not done in time.
+
+        Args:
+            peer: whom this node cannot reach.
+            now: monotonic seconds.
+            began: when the dial began, by the same clock; None: a moment ago.
+        """
         self._note_turn(now)
-        self._membership.on_unreachable(peer, now, alive=False)
+        self._membership.on_unreachable(peer, now, alive=False, began=began)
         return self._core.collect()
 
     def on_refused(self, peer: str, now: float) -> list[Effect]:

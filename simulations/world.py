@@ -268,16 +268,16 @@ class World:
             return
         there, back = self.roads[process.name, peer], self.roads[peer, process.name]
         if there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0:
-            self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer))
+            self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer, self.now))
         elif peer not in self.processes:
             delay_s = there.delay_s() + back.delay_s()
-            self.scheduler.after(delay_s, partial(self._refused, process, peer))
+            self.scheduler.after(delay_s, partial(self._refused, process, peer, self.now))
         else:
             delay_s = there.delay_s() + back.delay_s() + there.delay_s()
             if delay_s < HANDSHAKE_S:
                 self.scheduler.after(delay_s, partial(self._accept, process, peer, self.now))
             else:
-                self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer))
+                self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer, self.now))
 
     def _accept(self, process: Process, peer: str, began: float) -> None:
         far = self.processes.get(peer)
@@ -287,7 +287,7 @@ class World:
         blocked = there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0
         if far is None or far.frozen or process.frozen or blocked:
             left_s = max(0.0, began + HANDSHAKE_S - self.now) if far is not None else 0.0
-            self.scheduler.after(left_s, partial(self._refused, process, peer))
+            self.scheduler.after(left_s, partial(self._refused, process, peer, began))
             return
         dialler, acceptor = self._end(process, peer), self._end(far, process.name)
         connection = Connection(self.scheduler, self.plan.window, dialler, acceptor, there, back)
@@ -308,7 +308,8 @@ class World:
     ) -> None:
         process.redialling.discard(peer)
         if not connection.alive:
-            self._tell_refused(process, peer)
+            # It was made and has broken since: that tells nothing of how things are now.
+            self._dial(process, peer, self._dials[process.name].uniform(*REDIAL_S))
             return
         process.linked[peer] = end.link
         self.on_trigger(Trigger.LINKED, process.name)
@@ -316,13 +317,14 @@ class World:
         self._perform(process, process.replica.on_linked(peer, end.link, now, greeting))
         connection.pump(end)
 
-    def _refused(self, process: Process, peer: str) -> None:
-        self._enter(process, partial(self._tell_refused, process, peer))
+    def _refused(self, process: Process, peer: str, began: float) -> None:
+        self._enter(process, partial(self._tell_refused, process, peer, began))
 
-    def _tell_refused(self, process: Process, peer: str) -> None:
+    def _tell_refused(self, process: Process, peer: str, began: float) -> None:
         process.redialling.discard(peer)
         self._dial(process, peer, self._dials[process.name].uniform(*REDIAL_S))
-        self._perform(process, process.replica.on_unreachable(peer, process.clock(self.now)))
+        now = process.clock(self.now)
+        self._perform(process, process.replica.on_unreachable(peer, now, process.clock(began)))
 
     def _end(self, process: Process, far: str) -> End:
         self._links += 1

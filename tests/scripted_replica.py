@@ -56,7 +56,7 @@ class ScriptedReplica:
     def on_refused(self, peer: str, now: float) -> list[Effect]:
         return self._note("on_refused", peer)
 
-    def on_unreachable(self, peer: str, now: float) -> list[Effect]:
+    def on_unreachable(self, peer: str, now: float, began: float | None = None) -> list[Effect]:
         return self._note("on_unreachable", peer)
 
     def on_accepted(

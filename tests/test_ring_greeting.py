@@ -46,6 +46,11 @@ def status(now: float, *, ready: bool = True) -> Status:
     return Status(clock, ready, False, 1, (), False, False, 0)
 
 
+def seen(replica: Replica) -> str:
+    """Return how it sees b."""
+    return replica.liveness["b"].value
+
+
 def closed(effects: list[Effect], link: int) -> list[bool]:
     """Return, for each time that a link was closed, whether it was for its name."""
     return [e.name_in_use for e in effects if isinstance(e, Close) and e.link == link]
@@ -146,3 +151,29 @@ def test_a_clock_that_was_corrected_lets_its_node_in() -> None:
     assert (closed(effects, 2), alarms(effects)) == ([], [])
     replica.on_message(LinkId(2), status(1.0), 1.0)
     assert replica.liveness["b"] is Liveness.UP
+
+
+# --- A dial that began before the call ---
+
+
+def test_a_dial_that_began_before_a_member_called_does_not_make_it_down() -> None:
+    """It was frozen, and thaws: what it knows must be asked for from the moment that it calls."""
+    replica = serving()
+    replica.on_accepted(LinkId(1), "b", 20.0, greeting(1, now=20.0))
+    replica.on_message(LinkId(1), status(20.0), 20.0)
+    assert seen(replica) == "undetermined"
+    replica.on_unreachable("b", 20.5, 19.0)
+    assert seen(replica) == "undetermined"
+    replica.on_unreachable("b", 22.5, 20.5)
+    assert seen(replica) == "down"
+
+
+def test_nor_does_a_dial_that_began_before_this_node_stood_still() -> None:
+    """Else it would take itself for the last one alive, and serve what it remembers."""
+    clock = Clock(WALL_MS, 0.0)
+    replica = Replica(ring_of("ab"), "a", Settings(), clock, Random(1), False)
+    replica.start(0.0)
+    replica.on_unreachable("b", 12.0, 11.9)
+    assert seen(replica) == "undetermined"  # It stood still until just now.
+    replica.on_unreachable("b", 12.1, 12.05)
+    assert seen(replica) == "down"
