@@ -13,6 +13,7 @@ from functools import partial
 from itertools import product
 from typing import Final
 
+from ring import Liveness
 from simulations.budget import Budget
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
@@ -197,7 +198,13 @@ class Striking:
         world, name = self._world, process.name
         if world.processes.get(name) is not process or self.stopped:
             return
-        stay = [each for each in world.processes.values() if not each.replica.draining]
+        # Whom it cannot reach it has handed nothing to, whoever else there is.
+        stay = [
+            other
+            for other, liveness in process.replica.liveness.items()
+            if liveness is Liveness.UP and other in world.processes
+            if not world.processes[other].replica.draining
+        ]
         # Where nobody stays, its disk has to have everything.
         done = process.replica.drained and (bool(stay) or world.disks[name].has_all)
         if not done and world.now < deadline:
