@@ -4,6 +4,7 @@ Rules:
 - A receipt waits on a session and a version of this node, never on a frame: any acknowledgement
   that covers the version counts, on whatever connection it comes.
 - It names whoever said so, and nobody else.
+- A write that was made here while another member acts waits for that one, whatever else it asks.
 - No member that keeps copies: degraded at once. Refused then only if one is there that should, and
   does not keep up; a ring of one has nobody to lack.
 - No answer in time, or a disk that fails: degraded, or refused if the caller chose so.
@@ -32,10 +33,17 @@ class Waiter:
     request: Save | End
     version: int
     deadline: float
+    owner: str | None = None
+    """The member that acts for the session, where that is not this node: it has to know as well,
+    or whoever asks it next would read an older state."""
     held_by: list[str] = field(factory=list)
     on_disk: bool = False
     disk_failed: bool = False
     answered: bool = False
+
+    def lacks_owner(self) -> bool:
+        """Whether another member acts, and does not have the change."""
+        return self.owner is not None and self.owner not in self.held_by
 
     def lacks_disk(self) -> bool:
         """Whether this node's disk is asked for and does not have the change."""
@@ -55,7 +63,9 @@ class Receipts:
     def wait(self, origin: Origin, request: Save | End, now: float) -> None:
         """Answer ``request``, which has just been carried out, as soon as it is durable."""
         deadline = now + self._core.settings.ack_timeout_s
-        waiter = Waiter(origin, request, self._core.version, deadline)
+        acting = self._core.view.acting_owner(home_of(request.session_id))
+        owner = acting if acting != self._core.name else None
+        waiter = Waiter(origin, request, self._core.version, deadline, owner)
         waiter.disk_failed = not self._core.has_store
         self._waiting.setdefault(request.session_id, []).append(waiter)
         self._in_line.append(waiter)
@@ -122,9 +132,8 @@ class Receipts:
         nobody = not (view.targets(home_of(session_id)) or undetermined)
         left = []
         for waiter in waiters:
-            waits = (self._lacks_backup(waiter) and not nobody) or (
-                waiter.lacks_disk() and not waiter.disk_failed
-            )
+            lacks = self._lacks_backup(waiter) or waiter.lacks_owner()
+            waits = (lacks and not nobody) or (waiter.lacks_disk() and not waiter.disk_failed)
             if waits and (now is None or waiter.deadline > now):
                 left.append(waiter)
             else:
@@ -149,7 +158,7 @@ class Receipts:
     def _reply(self, waiter: Waiter) -> Saved | Failed:
         """Return the answer to a write as it stands now, complete or not."""
         request, name = waiter.request, self._core.name
-        lacks_backup = self._lacks_backup(waiter)
+        lacks_backup = self._lacks_backup(waiter) or waiter.lacks_owner()
         if request.refuse and (waiter.lacks_disk() or (lacks_backup and not self._is_alone())):
             return Failed(
                 request.number,

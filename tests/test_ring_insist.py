@@ -8,7 +8,7 @@ import pytest
 from replicas import Rig
 from samples import IDS, NOW
 
-from ring.messages import Find, Found, Redirect, Reply, Save, Saved
+from ring.messages import Changes, Durability, Find, Found, Redirect, Reply, Save, Saved
 from ring.record import Record
 from ring.settings import Settings
 
@@ -130,3 +130,19 @@ def test_saves_are_carried_out_once_however_they_are_passed_on() -> None:
     rig.save("c", ID, {b"cart": b"\x05"})
     insisted = [e for e in rig.sent if isinstance(e.message, Save) and e.message.insist]
     assert [(each.sender, each.receiver) for each in insisted] == [("c", "b")]
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_save_that_was_insisted_on_is_acknowledged_once_the_acting_owner_has_it(
+    durability: Durability,
+) -> None:
+    """Else whoever asks the acting owner next reads an older state: it answers without asking."""
+    rig = a_ring()
+    cut_off(rig, "a", "c")
+    rig.hold_back("b", "a", Changes)
+    saved = rig.save("c", ID, {b"cart": b"\x07"}, durability=durability)
+    assert saved.waits
+    rig.let_go()
+    assert isinstance(saved.reply, Saved)
+    assert "a" in saved.reply.holders
+    assert cart_of(rig.find("a", ID).reply) == b"\x07"

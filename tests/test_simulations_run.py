@@ -1,31 +1,19 @@
-"""The simulated ring: clean code keeps its promises, a plan has one trace, planted bugs are found.
-
-A judge without teeth proves nothing. So each bug that is planted here, in the real code, has to
-be found within the number of seeds that its test states.
-"""
+"""The simulated ring: clean code keeps its promises, a plan has one trace, a failure is told."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
+from ablations import ABLATIONS
 from attrs import evolve
 
-from ring.effects import Effect
 from ring.errors import ConfigError
-from ring.links import Inbound
-from ring.messages import Changes
-from ring.record import ENDED, WHOLE_HASH, Record
-from ring.replica import Replica
-from ring.replication import Replication
 from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
-from simulations.run import failing_promises, run
+from simulations.run import run
 
 ROOT = Path(__file__).parents[1]
 
@@ -122,72 +110,6 @@ def test_the_same_plan_has_the_same_trace_in_every_process() -> None:
     assert trace.split()[2] == run(short(2, 6.0)).trace_hash
 
 
-# --- Planted bugs ---
-
-
-@contextmanager
-def acknowledging_without_merging() -> Iterator[None]:
-    def on_changes(
-        self: Replication, inbound: Inbound, peer: str, changes: Changes, now: float
-    ) -> None:
-        inbound.merged += len(changes.flat) // 3
-        self._links.wake(inbound)
-
-    with patch.object(Replication, "on_changes", on_changes):
-        yield
-
-
-@contextmanager
-def a_write_reviving_the_ended() -> Iterator[None]:
-    put = Record.put
-
-    def reviving(self: Record, key: bytes, entry: bytes) -> bool:
-        if self.ended and key != ENDED:
-            self.entries, self.digest = {}, WHOLE_HASH
-        return put(self, key, entry)
-
-    with patch.object(Record, "put", reviving):
-        yield
-
-
-@contextmanager
-def serving_from_the_disk_at_once() -> Iterator[None]:
-    start = Replica.start
-
-    def hasty(self: Replica, now: float) -> list[Effect]:
-        effects = start(self, now)
-        self._core.ready = True
-        self._core.view.claims |= {self._core.name}
-        self._serving.on_view_changed(now)
-        return effects + self._core.collect()
-
-    with patch.object(Replica, "start", hasty):
-        yield
-
-
-def first_seed_that_finds(seeds: range, named: set[str]) -> int | None:
-    """Return the first seed in which one of these promises is broken."""
-    return next((seed for seed in seeds if named & set(failing_promises(run(short(seed))))), None)
-
-
-def test_acknowledging_before_merging_is_found_within_five_seeds() -> None:
-    """A receipt then names a holder that has nothing."""
-    with acknowledging_without_merging():
-        assert first_seed_that_finds(range(5), {"honest"}) is not None
-
-
-def test_a_write_that_revives_an_ended_session_is_found_within_thirty_seeds() -> None:
-    with a_write_reviving_the_ended():
-        assert first_seed_that_finds(range(30), {"ended-is-final"}) is not None
-
-
-def test_serving_from_the_disk_before_the_others_were_heard_is_found_within_ten_seeds() -> None:
-    """A restarted node then answers a state that was overwritten while it was away."""
-    with serving_from_the_disk_at_once():
-        named = {"durable", "read-your-writes", "recovery-first"}
-        assert first_seed_that_finds(range(10), named) is not None
-
-
 # --- The command line ---
 
 
@@ -211,7 +133,7 @@ def test_many_seeds_are_counted_with_every_fault_and_every_moment(
 def test_a_failure_is_told_kept_replayed_and_made_smaller(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    with acknowledging_without_merging():
+    with ABLATIONS["acknowledge before merging"]():
         assert main(["run", "--seeds", "2:4", "--plans", str(tmp_path)]) == 1
         out = capsys.readouterr().out
         assert "honest: client" in out
