@@ -12,12 +12,14 @@ Rules:
   never asked for.
 - At the home of a session it has to hold while that node is neither lost nor passed over: it has
   every copy that counts, and answers itself.
+- Two nodes that cannot reach each other may both act: what one of them stamps, the other need not
+  show before they have met again.
 - What was lost once is lost. What could not be reached is back with the next window.
 - The same holds once a node was told that it may drop its copy.
 - Only claims count: receipts, releases, and the nodes' word that they are settled.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from attrs import define
 
@@ -26,6 +28,8 @@ from attrs import define
 class Claim:
     """What one receipt has promised."""
 
+    by: str
+    """Who stamped the change."""
     named: frozenset[str]
     on_disk: frozenset[str]
     needed: int
@@ -67,11 +71,18 @@ class Budget:
         """Whether something has happened since everybody was settled."""
         return bool(self._lost or self._apart)
 
-    def claim(self, named: Iterable[str], on_disk: Iterable[str]) -> Claim:
-        """Return the claim of a receipt that has just come."""
+    def claim(self, named: Sequence[str], on_disk: Iterable[str]) -> Claim:
+        """Return the claim of a receipt that has just come; it names first who stamped it."""
         names = frozenset(named)
         needed = max(1, min(len(names), self._copies))
-        claim = Claim(names, frozenset(on_disk), needed, self._window, self._losses)
+        claim = Claim(
+            named[0] if named else "",
+            names,
+            frozenset(on_disk),
+            needed,
+            self._window,
+            self._losses,
+        )
         self._claims[claim] = None
         return claim
 
@@ -124,6 +135,8 @@ class Budget:
             itself = node not in self.restarted
         if node == home and itself:
             return True
+        if claim.by != node and {claim.by, node} <= self._apart:
+            return False
         away = lost | self._apart
         return len(away & claim.named if first else away) < self._needed(claim)
 

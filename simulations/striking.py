@@ -85,7 +85,9 @@ class Striking:
             self.faults["missed"] += 1
 
     def _pass_gate(self, fault: Fault, node: str, waited_s: float) -> None:
-        if self.stopped:
+        plan = self._plan
+        fates = plan.mode is Mode.LIVENESS and self._world.now >= plan.permanent_from_s
+        if self.stopped or (fates and not self._is_permanent(fault)):
             return
         if fault.gated and not self._world.all_settled():
             if waited_s >= GATE_LIMIT_S:
@@ -270,7 +272,7 @@ class Striking:
 
     def _thaw(self, name: str) -> None:
         process = self._world.processes.get(name)
-        if process is not None and process.frozen:
+        if process is not None and process.frozen and not self._is_settled_fate(name):
             away = any(
                 other.replica.liveness[name].value == "down"
                 for other in self._world.processes.values()

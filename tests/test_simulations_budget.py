@@ -144,6 +144,15 @@ def test_a_home_that_was_never_named_need_not_know_who_has_it_now() -> None:
     assert not budget.must_hold(claim, "c", "c")
 
 
+def test_of_two_that_cannot_reach_each_other_none_has_to_show_what_the_other_stamps() -> None:
+    """They may both act, with a common backup between them."""
+    budget = Budget(2)
+    budget.on_apart("bc")
+    claim = claimed(budget, "c", "a")
+    assert not budget.must_hold(claim, "b", "b")
+    assert budget.must_hold(claim, "a", "b")
+
+
 def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
     budget = Budget(1)
     claim = claimed(budget, "a")
