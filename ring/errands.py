@@ -19,6 +19,8 @@ class Errand:
     origin: Origin
     request: Request
     deadline: float
+    parked_until: float
+    """When it is given up where it cannot be placed."""
     redirected: bool = False
     """A member has named another one, which was asked."""
 

@@ -94,7 +94,11 @@ class Serving:
 
     def serve(self, origin: Origin, request: Request, now: float) -> None:
         """Answer ``request``, now or before its deadline."""
-        self._attempt(Errand(origin, request, now + self._core.settings.request_timeout_s), now)
+        settings = self._core.settings
+        deadline = parked_until = now + settings.request_timeout_s
+        if origin is not None and self._links.inbound[origin].peer is None:
+            parked_until = min(deadline, now + settings.client_parked_s)
+        self._attempt(Errand(origin, request, deadline, parked_until), now)
 
     def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
         """Return what is certain here and now, sending nothing; None: it has to be asked for."""
@@ -246,7 +250,7 @@ class Serving:
             self._park(evolve(errand, redirected=False), f"{to} acts for it, it was said", now)
 
     def _park(self, errand: Errand, reason: str, now: float) -> None:
-        parks = not errand.request.forwarded and errand.deadline > now
+        parks = not errand.request.forwarded and errand.parked_until > now
         if parks and len(self._parked) < PARKED_MAX:
             self._parked.append(errand)
         else:

@@ -33,6 +33,9 @@ class Settings:
     """How long a starting node waits for members that may know more than its own disk."""
     request_timeout_s: float = 8.0
     """The one deadline of a request, wherever it is forwarded; more than suspect + handshake."""
+    client_parked_s: float = 1.0
+    """How long a client's request is kept before it is told "not known yet". Less than a client
+    waits for a node: so it can tell a node that waits for others from one that is stopped."""
     sweep_interval_s: float = 60.0
     """Between two looks for expired sessions, with 10 % jitter. Larger: they linger in memory."""
     expired_kept_s: float = 300.0

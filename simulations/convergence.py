@@ -32,7 +32,9 @@ def check_convergence(
                 story = f"{name} has only a part of {len(parts)} sessions of {home}"
                 yield Violation("convergence", story)
         for name in present:
-            if name not in holders and (extra := _view(world, name, home)):
+            kept = _view(world, name, home) if name not in holders else {}
+            extra = [each for each in kept if not _has_expired(world, name, each)]
+            if extra:
                 story = f"{name} still has {len(extra)} sessions of {home}, which {holders} hold"
                 yield Violation("convergence", story)
         # Who has dropped an expired session, and who will at its next sweep, need not agree.
