@@ -58,7 +58,12 @@ class Comparison:
     @property
     def finished(self) -> bool:
         """Whether the member has all that this node had to send as well."""
-        return self.given_up or (self.heard and not self.owed)
+        return self.given_up or self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether both have all of each other; one that was given up may still become so."""
+        return self.listed and not self.asked and not self.owed
 
 
 class Comparing:
@@ -120,10 +125,14 @@ class Comparing:
     def give_up_stalled(self, now: float) -> bool:
         """Give up comparisons without progress; return whether there were any."""
         limit = self._core.settings.settle_timeout_s
-        stalled = [each for each in self._unfinished.values() if now - each.progress_at > limit]
+        # It stays among the unfinished: what it still lacks may come, and others wait for that.
+        stalled = [
+            each
+            for each in self._unfinished.values()
+            if now - each.progress_at > limit and not each.given_up
+        ]
         for comparison in stalled:
             comparison.given_up = True
-            self._maybe_finish(comparison)
             self._core.alarm("comparison_given_up", home=comparison.home, peer=comparison.peer)
         return bool(stalled)
 
@@ -183,7 +192,7 @@ class Comparing:
             comparison.asked.difference_update(session_ids)
             comparison.owed.difference_update(session_ids)
             self._maybe_finish(comparison)
-            changed |= comparison.heard != before or comparison.finished
+            changed |= comparison.heard != before or comparison.complete
         return changed
 
     # --- Parts ---
@@ -223,12 +232,12 @@ class Comparing:
                     self._replication.mark(peer, session_id, None)
 
     def _maybe_finish(self, comparison: Comparison) -> None:
-        if comparison.finished:
+        if comparison.complete:
             self._unfinished.pop((comparison.home, comparison.peer), None)
 
     def _current(self, outbound: Outbound, message: Listing | Compared) -> Comparison | None:
         """Return the comparison that an answer belongs to; None: it was forgotten."""
         comparison = self._comparisons.get((message.home, outbound.peer))
-        if comparison is None or comparison.round != message.round or comparison.given_up:
+        if comparison is None or comparison.round != message.round:
             return None
         return comparison
