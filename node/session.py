@@ -20,10 +20,11 @@ from node.errors import AttributeDecodeError
 from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, receipt_of
 from node.unpacking import unpack_value
 from ring.clock import stamp_ms
+from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
 from ring.errors import ReplicationTimeoutError, SessionEnded, SessionTooLargeError
 from ring.identity import SessionId, home_of
 from ring.messages import Durability, End, Save
-from ring.record import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, Record, entry_stamp
+from ring.record import Record
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from typing import Final
 from ring.core import Core
 from ring.identity import SessionId
 from ring.messages import Compare, Compared, Listing, Records
-from ring.record import is_sendable
+from ring.packed import is_sendable
 
 LISTED_PER_FRAME: Final = 4096
 

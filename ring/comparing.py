@@ -22,7 +22,7 @@ from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Links, Outbound
 from ring.messages import Compare, Compared, Listing, Records
-from ring.record import is_sendable
+from ring.packed import is_sendable
 from ring.replication import Replication
 from ring.table import bucket_of
 

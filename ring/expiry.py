@@ -9,7 +9,7 @@ Rules:
 """
 
 from ring.core import Core
-from ring.record import EXPIRED, NIL, make_entry
+from ring.entry import EXPIRED, NIL, make_entry
 from ring.replication import Replication
 from ring.table import SHARDS
 

@@ -42,8 +42,8 @@ from ring.messages import (
     Request,
     Status,
 )
+from ring.packed import held_portable, held_serves, is_sendable
 from ring.pending import Stream
-from ring.record import held_portable, held_serves, is_sendable
 
 PASSING_BYTES_MAX: Final = 16 << 20
 """Answers of other members that wait on one link. What this node has itself waits as an id."""

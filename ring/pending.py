@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import Acks, Changes
-from ring.record import EMPTY_FRAGMENT, is_sendable
+from ring.packed import EMPTY_FRAGMENT, is_sendable
 from ring.settings import Settings
 from ring.table import Table
 

@@ -37,9 +37,10 @@ from ring.messages import (
     Reply,
     Request,
 )
+from ring.packed import aged
 from ring.placement import Ring
 from ring.receipts import Origin, Receipts
-from ring.record import Record, aged
+from ring.record import Record
 from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving

@@ -18,9 +18,10 @@ from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
+from ring.packed import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, is_sendable
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
-from ring.record import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, Record, is_sendable
+from ring.record import Record
 from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400

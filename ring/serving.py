@@ -19,6 +19,7 @@ from typing import Final
 from attrs import evolve
 
 from ring.core import Core
+from ring.entry import ACCESSED
 from ring.errands import Asking, Errand, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
@@ -39,14 +40,9 @@ from ring.messages import (
     Save,
     Saved,
 )
+from ring.packed import held_is_whole, held_serves, held_touch_may_be_due
 from ring.receipts import Origin, Receipts
-from ring.record import (
-    ACCESSED,
-    Record,
-    held_is_whole,
-    held_serves,
-    held_touch_may_be_due,
-)
+from ring.record import Record
 from ring.replication import Replication
 from ring.settling import Settling
 from ring.writing import RefusedChange, apply_changes, apply_end

@@ -19,17 +19,18 @@ from zlib import crc32
 from attrs import frozen
 
 from ring.identity import RANDOM_CHARS, SessionId, home_of
-from ring.record import (
-    BUCKETS,
+from ring.packed import (
     EMPTY_FRAGMENT,
-    Record,
     held_digest,
     held_due,
     held_is_whole,
     held_portable,
     is_sendable,
 )
+from ring.record import Record
 
+BUCKETS: Final = 1024
+"""Digests of a home are added up in this many buckets; 8 KiB to compare a home."""
 SHARDS: Final = 64
 BUCKETS_PER_SHARD: Final = BUCKETS // SHARDS
 BUCKET_DIGESTS_BYTES: Final = 8 * BUCKETS

@@ -10,8 +10,7 @@ from typing import Final
 from attrs import define
 
 from ring.clock import Clock
-from ring.messages import Failure, Save
-from ring.record import (
+from ring.entry import (
     ACCESSED,
     CREATED,
     ENDED,
@@ -22,9 +21,10 @@ from ring.record import (
     NIL,
     PRINCIPAL,
     EndReason,
-    Record,
     make_entry,
 )
+from ring.messages import Failure, Save
+from ring.record import Record
 from ring.settings import Settings
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2

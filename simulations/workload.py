@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import msgpack
 
 from ring import Durability, Record, SessionId
+from ring.entry import MAX_IDLE
 from ring.identity import home_of, new_session_id
 from ring.messages import (
     Absent,
@@ -30,7 +31,6 @@ from ring.messages import (
     Save,
     Saved,
 )
-from ring.record import MAX_IDLE
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.plan import Plan

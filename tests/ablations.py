@@ -7,12 +7,13 @@ from unittest.mock import patch
 
 from ring.comparing import Comparing
 from ring.effects import Effect
+from ring.entry import ENDED, WHOLE_HASH
 from ring.errands import Errand
 from ring.identity import SessionId
 from ring.links import Inbound, Outbound
 from ring.membership import Membership
 from ring.messages import Changes
-from ring.record import ENDED, WHOLE_HASH, Record
+from ring.record import Record
 from ring.releasing import Releasing
 from ring.replica import Replica
 from ring.replication import Replication

@@ -11,9 +11,10 @@ from node.sections import SessionsConfig
 from node.session import Session
 from node.sessions import SessionRepository
 from ring.clock import Stamp
+from ring.entry import EndReason, make_entry
 from ring.identity import SessionId
 from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Save, Saved
-from ring.record import EndReason, Record, make_entry
+from ring.record import Record
 
 Reply = Found | Absent | Saved | Failed
 T = TypeVar("T")

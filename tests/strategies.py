@@ -33,7 +33,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import BUCKETS
+from ring.table import BUCKETS
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
 

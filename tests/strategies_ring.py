@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import IDS, NOW, ring_of
 
 from ring.clock import Stamp
-from ring.record import (
+from ring.entry import (
     ACCESSED,
     CREATED,
     ENDED,
@@ -21,9 +21,9 @@ from ring.record import (
     NIL,
     PRINCIPAL,
     EndReason,
-    Record,
     make_entry,
 )
+from ring.record import Record
 
 ids = st.sampled_from(IDS)
 stamps = st.integers(1, 9).map(Stamp)

@@ -10,6 +10,7 @@ from shelf import Shelf, at_once, found, last_save, repository, saved
 from node.errors import AttributeDecodeError, ValueNotStorableError
 from node.receipts import NOTHING_SENT, Receipt
 from ring.clock import Stamp
+from ring.entry import CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, make_entry
 from ring.errors import (
     OutcomeUnknownError,
     ReplicationTimeoutError,
@@ -18,7 +19,7 @@ from ring.errors import (
     SessionUnavailableError,
 )
 from ring.messages import Absent, Durability, End, Failure, Saved
-from ring.record import CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, Record, make_entry
+from ring.record import Record
 
 # --- Receipts, durability ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import trio
 from shelf import Shelf, at_once, found, last_save, repository, saved
 
 from ring.clock import Stamp
+from ring.entry import CREATED, LIFETIME, MAX_IDLE, make_entry
 from ring.errors import (
     LocalProtocolError,
     OutcomeUnknownError,
@@ -14,7 +15,6 @@ from ring.errors import (
     SessionUnavailableError,
 )
 from ring.messages import Failure
-from ring.record import CREATED, LIFETIME, MAX_IDLE, make_entry
 
 # --- What travels -------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ from replicas import Rig
 from samples import IDS, NOW, session
 
 from ring.effects import Persist
+from ring.entry import EXPIRED, LIFETIME, MAX_IDLE
 from ring.identity import SessionId
 from ring.messages import Absent, Changes, Durability, Failed, Failure, Found
-from ring.record import EXPIRED, LIFETIME, MAX_IDLE, Record
+from ring.record import Record
 from ring.settings import Settings
 from ring.table import SHARDS, Table
 

@@ -13,7 +13,8 @@ from samples import IDS, NOW
 
 from ring.effects import Close
 from ring.messages import Changes, Found, Reply, Saved
-from ring.record import EMPTY_FRAGMENT, Record
+from ring.packed import EMPTY_FRAGMENT
+from ring.record import Record
 from ring.settings import Settings
 
 ID = IDS[0]

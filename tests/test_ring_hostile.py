@@ -14,6 +14,7 @@ from strategies_ring import ids, records
 
 from ring.clock import Stamp
 from ring.effects import Close
+from ring.entry import make_entry
 from ring.identity import LinkId
 from ring.messages import (
     UNANSWERED_MAX,
@@ -38,7 +39,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import Record, make_entry
+from ring.record import Record
 from ring.settings import Settings
 
 ID = IDS[0]

@@ -5,6 +5,7 @@ from replicas import Rig
 from samples import IDS, NOW, session
 
 from ring.effects import Wake
+from ring.entry import EXPIRED, NIL, make_entry
 from ring.identity import LinkId
 from ring.messages import (
     Absent,
@@ -19,7 +20,7 @@ from ring.messages import (
     Message,
     Status,
 )
-from ring.record import EXPIRED, NIL, Record, make_entry
+from ring.record import Record
 from ring.settings import Settings
 
 ID = IDS[0]

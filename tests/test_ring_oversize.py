@@ -11,9 +11,11 @@ from samples import IDS, NOW, session
 
 from ring.clock import Stamp
 from ring.effects import Close
+from ring.entry import ENTRIES_MAX, make_entry
 from ring.identity import LinkId
 from ring.messages import Changes, Failed, Failure, Find, Found, Listing, Message, Saved
-from ring.record import ENTRIES_MAX, SENDABLE_BYTES_MAX, Record, is_sendable, make_entry
+from ring.packed import SENDABLE_BYTES_MAX, is_sendable
+from ring.record import Record
 from wire.codec import encode
 
 ID = IDS[0]

@@ -8,11 +8,13 @@ from samples import IDS, NOW
 from strategies_ring import ids
 
 from ring.clock import Stamp
+from ring.entry import make_entry
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import Acks, Changes
+from ring.packed import EMPTY_FRAGMENT
 from ring.pending import Acknowledged, Stream
-from ring.record import EMPTY_FRAGMENT, Record, make_entry
+from ring.record import Record
 from ring.settings import Settings
 from ring.table import Table
 

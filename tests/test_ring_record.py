@@ -20,7 +20,7 @@ from strategies_ring import (
 )
 
 from ring.clock import Stamp
-from ring.record import (
+from ring.entry import (
     ACCESSED,
     CREATED,
     ENDED,
@@ -29,11 +29,11 @@ from ring.record import (
     MAX_IDLE,
     NIL,
     EndReason,
-    Record,
     coalescing_s,
     entry_stamp,
     make_entry,
 )
+from ring.record import Record
 
 MINUTES_30 = b"\xcd\x07\x08"
 

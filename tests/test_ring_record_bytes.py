@@ -19,29 +19,31 @@ from strategies_ring import (
 )
 
 from ring.clock import Stamp
-from ring.errors import RecordFormatError
-from ring.record import (
+from ring.entry import (
     ACCESSED,
     CREATED,
     ENDED,
     ENTRIES_MAX,
-    IDLE_MS_MAX,
     KEY_BYTES_MAX,
     LIFETIME,
     MAX_IDLE,
     NIL,
     EndReason,
-    Record,
-    aged,
     coalescing_s,
+    make_entry,
+)
+from ring.errors import RecordFormatError
+from ring.packed import (
+    IDLE_MS_MAX,
+    aged,
     held_digest,
     held_due,
     held_is_whole,
     held_portable,
     held_serves,
     held_touch_may_be_due,
-    make_entry,
 )
+from ring.record import Record
 
 ENTRY = make_entry(Stamp(5), b"\x01")
 moments = st.floats(NOW, NOW + 1e7)

@@ -8,6 +8,7 @@ from replicas import Rig
 from samples import NOW, session
 
 from ring.clock import Stamp
+from ring.entry import make_entry
 from ring.identity import SessionId, new_session_id
 from ring.messages import (
     RELEASED_MAX,
@@ -22,7 +23,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import Record, make_entry
+from ring.record import Record
 from ring.settings import Settings
 
 ID = session("a", 7)

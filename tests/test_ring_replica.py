@@ -11,11 +11,12 @@ from samples import IDS, NOW, WALL_MS, ring_of, session
 
 from ring.clock import Clock, Stamp
 from ring.effects import Dial, Notice, Wake
+from ring.entry import make_entry
 from ring.errors import RecordFormatError, UnknownMemberError
 from ring.identity import LinkId
 from ring.liveness import Liveness
 from ring.messages import Absent, Compare, Failed, Failure, Found, Members, Saved, Status
-from ring.record import Record, make_entry
+from ring.record import Record
 from ring.replica import Replica
 from ring.settings import Settings
 

@@ -5,8 +5,10 @@ from samples import IDS, NOW, session
 
 from ring.clock import Stamp
 from ring.effects import Persist
+from ring.entry import ACCESSED, ENDED, MAX_IDLE, make_entry
 from ring.messages import Absent, Acks, Changes, Durability, Failed, Failure, Found, Saved
-from ring.record import ACCESSED, EMPTY_FRAGMENT, ENDED, MAX_IDLE, Record, make_entry
+from ring.packed import EMPTY_FRAGMENT
+from ring.record import Record
 
 ID = IDS[0]
 TEN: dict[bytes, bytes | None] = {b"key-%d" % number: b"\x01" for number in range(10)}

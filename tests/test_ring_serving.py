@@ -5,6 +5,7 @@ from replicas import Rig
 from samples import IDS, NOW, session
 
 from ring.effects import Respond, Wake
+from ring.entry import make_entry
 from ring.messages import (
     Absent,
     Ask,
@@ -16,7 +17,7 @@ from ring.messages import (
     Reply,
     Saved,
 )
-from ring.record import Record, make_entry
+from ring.record import Record
 from ring.settings import Settings
 
 ID = IDS[0]

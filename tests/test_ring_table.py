@@ -15,9 +15,10 @@ from samples import IDS, NOW, session
 from strategies_ring import copy, digest_of, fragments, ids, merged, records, said, whole_records
 
 from ring.clock import Stamp
+from ring.entry import MAX_IDLE, NIL, make_entry
 from ring.identity import SessionId
-from ring.record import BUCKETS, MAX_IDLE, NIL, Record, make_entry
-from ring.table import BUCKET_DIGESTS_BYTES, SHARDS, Table, bucket_of, shard_of, weight
+from ring.record import Record
+from ring.table import BUCKET_DIGESTS_BYTES, BUCKETS, SHARDS, Table, bucket_of, shard_of, weight
 
 HOMES = ("a", "b")
 NOTHING = bytes(BUCKET_DIGESTS_BYTES)

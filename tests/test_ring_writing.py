@@ -8,8 +8,7 @@ from samples import IDS, NOW, WALL_MS
 from strategies_ring import copy, digest_of, live_records, records, tombstones, whole_records
 
 from ring.clock import Clock, Stamp
-from ring.messages import Durability, Failure, Save
-from ring.record import (
+from ring.entry import (
     ACCESSED,
     CREATED,
     ENDED,
@@ -21,10 +20,11 @@ from ring.record import (
     NIL,
     PRINCIPAL,
     EndReason,
-    Record,
     entry_stamp,
     make_entry,
 )
+from ring.messages import Durability, Failure, Save
+from ring.record import Record
 from ring.settings import Settings
 from ring.writing import RefusedChange, apply_changes, apply_end
 

@@ -40,7 +40,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import BUCKETS
+from ring.table import BUCKETS
 from wire import control
 from wire.checks import check_session_ids
 from wire.codec import TAGS, decode, encode

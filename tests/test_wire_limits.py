@@ -4,6 +4,7 @@ import msgpack
 import pytest
 
 from ring.clock import Stamp
+from ring.entry import ENTRIES_MAX, KEY_BYTES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.identity import SessionId
 from ring.messages import (
@@ -28,7 +29,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import BUCKETS, ENTRIES_MAX, KEY_BYTES_MAX
+from ring.table import BUCKETS
 from wire.codec import TAGS, decode, encode
 from wire.limits import (
     ADDRESS_CHARS_MAX,

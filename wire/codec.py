@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgpack
 from attrs import frozen
 
+from ring.entry import ENTRIES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.messages import (
     RELEASED_MAX,
@@ -46,7 +47,6 @@ from ring.messages import (
     Saved,
     Status,
 )
-from ring.record import ENTRIES_MAX
 from wire import control, hot
 from wire.limits import (
     CHANGES_MAX,

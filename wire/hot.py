@@ -11,6 +11,7 @@ Rules:
 
 from typing import Any, Final
 
+from ring.entry import ENTRIES_MAX, KEY_BYTES_MAX
 from ring.messages import (
     RELEASED_MAX,
     Acks,
@@ -24,7 +25,7 @@ from ring.messages import (
     Save,
     Saved,
 )
-from ring.record import BUCKETS, ENTRIES_MAX, KEY_BYTES_MAX
+from ring.table import BUCKETS
 from wire import checks
 from wire.limits import CHANGES_MAX, DIFFERENT_MAX, LISTED_MAX, RECORDS_MAX
 

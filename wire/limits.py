@@ -7,7 +7,7 @@ meets one; a receiver refuses whatever is above, and the connection ends.
 from typing import Final
 
 from ring.placement import MEMBERS_MAX
-from ring.record import BUCKETS
+from ring.table import BUCKETS
 
 HANDSHAKE_FRAME_BYTES_MAX: Final = 4096
 """A payload before authentication; the longest hello has 219 bytes, and strangers get no more."""
