@@ -164,7 +164,8 @@ class SecurityConfig:
     )
     """Shared secrets of 16 to 1,024 bytes. The first one proves, all of them are accepted.
 
-    To change a secret without a pause: add the new one as the last on every node, then make it
+    To change a secret without a pause: add the new one as the last on every node and
+    client, then make it
     the first everywhere, then remove the old one. None: the node may listen on loopback only.
     """
 

@@ -146,6 +146,8 @@ class LocalRing:
     nursery: trio.Nursery
     names: tuple[str, ...] = ("a", "b", "c")
     section: NodeSection = field(factory=NodeSection)
+    security: SecurityConfig = field(default=SecurityConfig(secrets=SECRETS))
+    """What the next node that starts is told about security."""
     ring: Ring = field(init=False)
     running: dict[str, Running] = field(factory=dict)
 
@@ -165,7 +167,7 @@ class LocalRing:
             name=name,
             ring=self.ring,
             store=StoreConfig(f"file:{self.directory}/{{name}}"),
-            security=SecurityConfig(secrets=SECRETS),
+            security=self.security,
             node=self.section,
         )
 
