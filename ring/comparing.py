@@ -76,6 +76,8 @@ class Comparing:
         self._comparisons: dict[tuple[str, str], Comparison] = {}
         self._unfinished: dict[tuple[str, str], Comparison] = {}
         self._round = 0
+        self.changes = 0
+        """How often it may have changed which homes were compared with whom."""
 
     # --- What is known ---
 
@@ -112,6 +114,7 @@ class Comparing:
             wants: fetch what is lacking here; else only what is here is compared.
         """
         self._round += 1
+        self.changes += 1
         comparison = Comparison(home, peer, self._round, now, wants)
         self._comparisons[home, peer] = self._unfinished[home, peer] = comparison
         buckets = self._core.table.buckets(home)
@@ -119,8 +122,9 @@ class Comparing:
 
     def forget(self, home: str, peer: str) -> None:
         """Have ``home`` compared with ``peer`` anew; answers under way no longer count."""
-        self._comparisons.pop((home, peer), None)
-        self._unfinished.pop((home, peer), None)
+        if self._comparisons.pop((home, peer), None) is not None:
+            self._unfinished.pop((home, peer), None)
+            self.changes += 1
 
     def give_up_stalled(self, now: float) -> bool:
         """Give up comparisons without progress; return whether there were any."""
@@ -133,6 +137,7 @@ class Comparing:
         ]
         for comparison in stalled:
             comparison.given_up = True
+            self.changes += 1
             self._core.alarm("comparison_given_up", home=comparison.home, peer=comparison.peer)
         return bool(stalled)
 
@@ -180,6 +185,7 @@ class Comparing:
         if comparison is None:
             return False
         comparison.listed = True
+        self.changes += 1
         self._maybe_finish(comparison)
         return comparison.heard
 
@@ -193,6 +199,7 @@ class Comparing:
             comparison.owed.difference_update(session_ids)
             self._maybe_finish(comparison)
             changed |= comparison.heard != before or comparison.complete
+        self.changes += changed
         return changed
 
     # --- Parts ---
@@ -216,6 +223,7 @@ class Comparing:
         now: float,
     ) -> None:
         """Ask for what differs or is lacking here, and send what the member lacks."""
+        self.changes += 1
         home, peer = comparison.home, comparison.peer
         ours: dict[SessionId, int] = {}
         for bucket in buckets:

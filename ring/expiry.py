@@ -10,6 +10,7 @@ Rules:
 
 from ring.core import Core
 from ring.entry import EXPIRED, NIL, make_entry
+from ring.identity import home_of
 from ring.replication import Replication
 from ring.table import SHARDS
 
@@ -36,8 +37,7 @@ class Expiry:
                 return
             self._due += self._interval()
             self._shard = (self._shard + 1) % SHARDS
-            for home in self._core.ring.names:
-                self._sweep_shard(home, now)
+            self._sweep_shard(now)
         self._due = max(self._due, now)  # After a long sleep once is enough.
 
     def _interval(self) -> float:
@@ -45,10 +45,10 @@ class Expiry:
         spread = self._core.random.uniform(1 - _JITTER, 1 + _JITTER)
         return self._core.settings.sweep_interval_s * spread / SHARDS
 
-    def _sweep_shard(self, home: str, now: float) -> None:
+    def _sweep_shard(self, now: float) -> None:
         core = self._core
-        for session_id in core.table.due(home, self._shard, now):
-            record = core.table.get(session_id)
+        for session_id in core.table.due(self._shard, now):
+            home, record = home_of(session_id), core.table.get(session_id)
             assert record is not None
             if now >= record.due(core.clock.epoch) + core.settings.expired_kept_s:
                 self._replication.drop(session_id)

@@ -80,6 +80,8 @@ class View:
     def __init__(self, ring: Ring, name: str) -> None:
         self.ring = ring
         self.name = name
+        self.changes = 0
+        """How often anything here has changed: what was concluded before may not hold now."""
         self.peers = {other: Peer(other) for other in ring.names if other != name}
         self._claims: frozenset[str] = frozenset()
         self._up: frozenset[str] = frozenset({name})
@@ -174,6 +176,7 @@ class View:
         return news
 
     def _changed(self) -> None:
+        self.changes += 1
         self._draining = None
         self._lines.clear()
         self._held_by.clear()

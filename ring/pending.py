@@ -64,6 +64,8 @@ class Stream:
 
     def fill(self, table: Table, version: int, now: float) -> Changes | None:
         """Take pending changes, oldest first, into one frame; None: nothing may be sent now."""
+        if not self._pending:
+            return None
         settings, flat, size = self.settings, list[bytes | int](), 0
         room = min(settings.changes_per_frame_max, settings.unacknowledged_max - len(self._sent))
         while self._pending and room > 0:

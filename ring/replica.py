@@ -372,9 +372,12 @@ class Replica:
 
     def _review(self, now: float) -> None:
         """Draw every conclusion from a changed view of the ring."""
-        self._settling.review(now)
-        self._receipts.on_view_changed()
-        self._serving.on_view_changed(now)
+        if not self._settling.is_at_rest():
+            self._settling.review(now)
+            self._receipts.on_view_changed()
+            self._serving.on_view_changed(now)
+        else:
+            self._serving.retry(now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:
         respond(self._core, self._links, origin, reply)

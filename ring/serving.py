@@ -152,10 +152,14 @@ class Serving:
                 self._stop_waiting(session_id, peer, now)
 
     def on_view_changed(self, now: float) -> None:
-        """Try again what could not be placed before."""
+        """Find out what is known here, and try again what could not be placed before."""
         self._complete = frozenset(
             home for home in self._core.view.claims if not self._settling.uncompared(home, now)
         )
+        self.retry(now)
+
+    def retry(self, now: float) -> None:
+        """Try again what could not be placed before."""
         for _ in range(min(len(self._parked), RETRIED_MAX)):
             self._attempt(self._parked.popleft(), now)
 

@@ -18,6 +18,7 @@ from ring.errors import RemoteProtocolError
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
 from ring.messages import Compare, Status
+from ring.rest import Rest
 
 
 class Settling:
@@ -44,6 +45,7 @@ class Settling:
         self._was_settled = False
         self._has_news = False
         """There is something to say of this node that it has not said yet."""
+        self._rest = Rest(core, comparing)
 
     # --- What the others ask of it ---
 
@@ -180,6 +182,14 @@ class Settling:
 
     # --- What follows ---
 
+    def is_at_rest(self) -> bool:
+        """Return whether ``review`` would conclude nothing: all was settled, and still is."""
+        if not self._rest.lasts():
+            return False
+        for name, outbound in self._links.outbound.items():
+            outbound.heard = self._heard(name, outbound)
+        return all(outbound.synced for outbound in self._links.outbound.values())
+
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
@@ -201,7 +211,8 @@ class Settling:
             outbound.synced, outbound.heard = synced, heard
             if news:
                 self.show_status(outbound, now)
-        self._note_settled()
+        settled = self._note_settled()
+        self._rest.note(settled and not changed and not self._core.view.draining)
 
     def show_status(self, outbound: Outbound, now: float) -> None:
         """Say to a member what this node is, and what it has made of the member's last word."""
@@ -213,12 +224,13 @@ class Settling:
         said = max(0, self._core.view.peers[name].claims_version)
         return outbound.heard if outbound.unanswered else said
 
-    def _note_settled(self) -> None:
+    def _note_settled(self) -> bool:
         """Say once, whenever it becomes true, that another member may be lost."""
         settled = self._core.ready and self.all_synced
         if settled and not self._was_settled:
             self._core.notice("settled", members_up=len(self._core.view.up))
         self._was_settled = settled
+        return settled
 
     def _note_holders(self) -> None:
         """Compare again where this node, or another, has become a holder: it missed the stream."""

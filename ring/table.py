@@ -10,7 +10,7 @@ Rules:
 - Whoever walks a table walks it shard by shard.
 """
 
-import struct
+import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -36,7 +36,7 @@ BUCKETS_PER_SHARD: Final = BUCKETS // SHARDS
 BUCKET_DIGESTS_BYTES: Final = 8 * BUCKETS
 
 _MASK: Final = (1 << 64) - 1
-_DIGESTS: Final = struct.Struct(f">{BUCKETS}Q")
+_COMPARED_AT_ONCE: Final = 64
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _SIX_BITS: Final = {char: number for number, char in enumerate(_BASE64)}
 
@@ -82,6 +82,8 @@ class Table:
             home: [{} for _ in range(SHARDS)] for home in homes
         }
         self._counts = dict.fromkeys(self._homes, 0)
+        self.occupations = 0
+        """How often a home has got its first record here, or lost its last."""
         self._buckets = {home: array("Q", bytes(BUCKET_DIGESTS_BYTES)) for home in self._homes}
 
     def __len__(self) -> int:
@@ -130,7 +132,8 @@ class Table:
         shard = self._homes[home][shard_of(session_id)]
         old = shard.get(session_id)
         before = held_digest(old) if old is not None else 0
-        self._counts[home] += old is None
+        if old is None:
+            self._count(home, 1)
         shard[session_id] = record.held(self.epoch)
         self._add(home, session_id, record.digest - before)
 
@@ -139,7 +142,7 @@ class Table:
         home = home_of(session_id)
         held = self._homes[home][shard_of(session_id)].pop(session_id, None)
         if held is not None:
-            self._counts[home] -= 1
+            self._count(home, -1)
             self._add(home, session_id, -held_digest(held))
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
@@ -165,7 +168,7 @@ class Table:
         """Return the bucket digests of a home, big-endian; empty bytes if nothing is held."""
         if not self.count(home):
             return b""
-        return _DIGESTS.pack(*self._buckets[home])
+        return _big_endian(self._buckets[home]).tobytes()
 
     def differing(self, home: str, theirs: bytes) -> tuple[list[int], list[int]]:
         """Compare a peer's bucket digests with what is held here.
@@ -174,9 +177,13 @@ class Table:
             The buckets in which the peer has nothing and this table has something, and the
             buckets in which both have something and it differs, or only the peer has something.
         """
-        digests = _DIGESTS.unpack(theirs or bytes(BUCKET_DIGESTS_BYTES))
-        ours = self._buckets[home]
-        apart = [number for number in range(BUCKETS) if ours[number] != digests[number]]
+        digests = _big_endian(array("Q", theirs or bytes(BUCKET_DIGESTS_BYTES)))
+        ours, apart = self._buckets[home], list[int]()
+        # Mostly few differ or none: many are compared at once, and one by one where they do.
+        for start in range(0, BUCKETS, _COMPARED_AT_ONCE):
+            end = start + _COMPARED_AT_ONCE
+            if ours[start:end] != digests[start:end]:
+                apart += [number for number in range(start, end) if ours[number] != digests[number]]
         missing = [number for number in apart if not digests[number]]
         return missing, [number for number in apart if digests[number]]
 
@@ -188,11 +195,15 @@ class Table:
             if _SIX_BITS[session_id[1 - RANDOM_CHARS]] >> 2 == low:
                 yield session_id, held_digest(held)
 
-    def due(self, home: str, shard: int, now: float) -> list[SessionId]:
-        """Return the ids in a shard whose time had come by ``now``, tombstones not among them."""
+    def due(self, shard: int, now: float) -> list[SessionId]:
+        """Return the ids in one shard of all homes whose time had come by ``now``.
+
+        Tombstones are never among them.
+        """
         return [
             session_id
-            for session_id, held in self._homes[home][shard].items()
+            for shards in self._homes.values()
+            for session_id, held in shards[shard].items()
             if held_due(held) <= now
         ]
 
@@ -211,7 +222,21 @@ class Table:
             not held_is_whole(held) for shard in self._homes[home] for held in shard.values()
         )
 
+    def _count(self, home: str, difference: int) -> None:
+        before = self._counts[home]
+        self._counts[home] = before + difference
+        if not (before and before + difference):
+            self.occupations += 1
+
     def _add(self, home: str, session_id: SessionId, difference: int) -> None:
         bucket = bucket_of(session_id)
         digests = self._buckets[home]
         digests[bucket] = (digests[bucket] + difference * weight(session_id)) & _MASK
+
+
+def _big_endian(digests: "array[int]") -> "array[int]":
+    """Return a copy in the order of bytes that is sent, or from that in this machine's own."""
+    copy = digests[:]
+    if sys.byteorder == "little":
+        copy.byteswap()
+    return copy

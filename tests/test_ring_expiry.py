@@ -198,9 +198,9 @@ def test_after_a_long_sleep_one_sweep_is_enough(monkeypatch: pytest.MonkeyPatch)
     rig, looks = Rig("a", settings=SWEEPING), list[int]()
     due = Table.due
 
-    def counted(table: Table, home: str, shard: int, now: float) -> list[SessionId]:
+    def counted(table: Table, shard: int, now: float) -> list[SessionId]:
         looks.append(shard)
-        return due(table, home, shard, now)
+        return due(table, shard, now)
 
     monkeypatch.setattr(Table, "due", counted)
     rig.now += 10_000

@@ -273,9 +273,7 @@ def test_a_copy_that_was_read_is_nobody_elses(held: dict[SessionId, Record]) -> 
 def test_a_sweep_finds_just_what_is_due(held: dict[SessionId, Record], now: float) -> None:
     """Tombstones never are; whoever is marked expired already is, until it is dropped."""
     table = table_of(held)
-    found = [
-        each for home in HOMES for shard in range(SHARDS) for each in table.due(home, shard, now)
-    ]
+    found = [each for shard in range(SHARDS) for each in table.due(shard, now)]
     expected = [
         session_id
         for session_id, record in held.items()
@@ -289,10 +287,9 @@ def test_a_session_is_due_at_its_moment_and_not_before() -> None:
     record.put(MAX_IDLE, make_entry(Stamp(5), b"\x1e"))
     record.touch(Stamp(5), NOW)
     table = table_of({IDS[0]: record})
-    assert table.due("a", 0, NOW + 32.999) == []
-    assert table.due("a", 0, NOW + 33) == [IDS[0]]
-    assert table.due("a", 1, NOW + 33) == []
-    assert table.due("b", 0, NOW + 33) == []
+    assert table.due(0, NOW + 32.999) == []
+    assert table.due(0, NOW + 33) == [IDS[0]]
+    assert table.due(1, NOW + 33) == []
 
 
 def test_a_table_has_room_for_the_homes_of_its_ring_only() -> None:

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from ablations import ABLATIONS
 from attrs import evolve
 
 from ring.errors import ConfigError
+from ring.settling import Settling
 from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
@@ -108,6 +110,14 @@ def test_the_same_plan_has_the_same_trace_in_every_process() -> None:
     (trace,) = traces
     assert len(set(trace.split())) == 50
     assert trace.split()[2] == run(short(2, 6.0)).trace_hash
+
+
+@pytest.mark.parametrize("seed", [2, 7, 11, 12])
+def test_a_settled_node_that_rests_misses_no_conclusion(seed: int) -> None:
+    """Whoever forgets to count a change of what conclusions rest on changes the trace."""
+    resting = run(short(seed)).trace_hash
+    with patch.object(Settling, "is_at_rest", lambda self: False):
+        assert run(short(seed)).trace_hash == resting
 
 
 # --- The command line ---
