@@ -166,14 +166,14 @@ class NodeConfig:
 
     def __attrs_post_init__(self) -> None:
         self._check_ring()
-        if self.name not in self.ring:
+        if self.name not in self.ring.addresses:
             near = difflib.get_close_matches(str(self.name), self.ring.names, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else "use one of them"
             raise ConfigError(
                 f"the node's name is {self.name!r}, and the members of the ring are "
                 f"{', '.join(self.ring.names)}; {remedy}"
             )
-        enough = 2 * len(self.ring.members) + 1
+        enough = 2 * len(self.ring.addresses) + 1
         if self.node.connections_max < enough:
             raise ConfigError(
                 f"node.connections_max is {self.node.connections_max}; use at least {enough}, "
@@ -203,6 +203,16 @@ class NodeConfig:
                     "give each member its own"
                 )
             at[member.address] = member.name
+        for number, departed in enumerate(self.ring.departed):
+            if departed.address:
+                key = f"ring.departed[{number}].address"
+                _check_tcp(key, departed.address)
+                if departed.address in at:
+                    raise ConfigError(
+                        f"{key} is {departed.address!r}, as is that of {at[departed.address]!r}; "
+                        "leave it out once the node there has stopped"
+                    )
+                at[departed.address] = departed.name
 
     def _check_durability(self, durability: Durability) -> None:
         if durability.wants_disk and self.store is None:
@@ -215,12 +225,19 @@ class NodeConfig:
         parsed = parse_address(address)
         if isinstance(parsed, UnixAddress) or self.security.secrets or _is_loopback(parsed.host):
             return
-        own = self.ring.names.index(self.name)
-        key = "node.listen" if self.node.listen else f"ring.members[{own}].address"
+        key = "node.listen" if self.node.listen else self._own_key
         raise ConfigError(
             f"{key} is {address!r}, which is beyond loopback, and there is no secret; set "
             f"security.secret or {SECRET_VARIABLE}, or listen on 127.0.0.1"
         )
+
+    @property
+    def _own_key(self) -> str:
+        """Where in the ring this node's address is written."""
+        homes, members = self.ring.homes, len(self.ring.members)
+        own = homes.index(self.name)
+        kind, number = ("members", own) if own < members else ("departed", own - members)
+        return f"ring.{kind}[{number}].address"
 
     # --- What follows from it -----------------------------------------------------------------
 
@@ -275,7 +292,7 @@ class NodeConfig:
     @property
     def listen_addresses(self) -> tuple[str, ...]:
         """Where the node listens: at ``host:port``, at ``unix:/path``, at both, or nowhere."""
-        own = self.ring.members[self.ring.names.index(self.name)].address
+        own = self.ring.addresses[self.name]
         addresses = []
         if self.node.listen is not None:
             _check_tcp("node.listen", self.node.listen)

@@ -23,7 +23,7 @@ from node.sections import (
     check_secret,
 )
 from ring.errors import ConfigError
-from ring.placement import Member, Ring
+from ring.placement import Departed, Member, Ring
 
 Tables = Mapping[str, Any]
 """Sections by name; each a mapping of keys to values. None stands for "as if not written"."""
@@ -159,7 +159,7 @@ def _read_section(section: type[_S], table: object) -> _S:
 def _read_ring(table: object) -> Ring:
     if table is None:
         raise ConfigError("ring is missing; write [ring] with name and [[ring.members]]")
-    values = _known_table("ring", table, ("name", "version", "copies", "members"))
+    values = _known_table("ring", table, ("name", "version", "copies", "members", "departed"))
     name = _required("ring", values, "name", str, "give the ring a name")
     numbers = {
         key: _typed("ring", values, key, int, "use a whole number")
@@ -170,15 +170,34 @@ def _read_ring(table: object) -> Ring:
     if not isinstance(members, list | tuple):
         raise ConfigError("ring.members is missing; write [[ring.members]] for each member")
     read = tuple(_read_member(f"ring.members[{at}]", member) for at, member in enumerate(members))
-    return Ring(name, read, **numbers)
+    gone = values.get("departed", [])
+    if not isinstance(gone, list | tuple):
+        raise ConfigError(
+            "ring.departed is no list; write [[ring.departed]] for each that has left"
+        )
+    departed = tuple(_read_departed(f"ring.departed[{at}]", each) for at, each in enumerate(gone))
+    return Ring(name, read, departed=departed, **numbers)
 
 
 def _read_member(key: str, table: object) -> Member:
-    values = _known_table(key, table, ("name", "address"))
+    values = _known_table(key, table, ("name", "address", "backup"))
     name = _required(key, values, "name", str, "give each member a name")
+    backup = "backup" in values and _typed(key, values, "backup", bool, "use true or false")
+    return Member(name, _address(key, values), backup)
+
+
+def _read_departed(key: str, table: object) -> Departed:
+    values = _known_table(key, table, ("name", "heir", "address"))
+    name = _required(key, values, "name", str, "say who has left")
+    heir = _required(key, values, "heir", str, "name the member that has its sessions now")
+    return Departed(name, heir, _address(key, values))
+
+
+def _address(key: str, values: dict[str, Any]) -> str:
     if "address" not in values:
-        return Member(name, "")
-    return Member(name, _typed(key, values, "address", str, 'use "host:port"'))
+        return ""
+    address: str = _typed(key, values, "address", str, 'use "host:port"')
+    return address
 
 
 def _read_security(table: object) -> SecurityConfig:

@@ -40,7 +40,7 @@ class Core:
         self.clock = clock
         self.random = random
         self.has_store = has_store
-        self.table = Table(ring.names, clock.epoch)
+        self.table = Table(ring.homes, clock.epoch)
         self.view = View(ring, name)
         self.ready = False
         self.version = 0

@@ -51,12 +51,20 @@ class Draining:
                 self._links.answer(inbound.link, Leaving())
 
     def home_for_new(self) -> str:
-        """Return the home of a session that is created here now: this node's, unless it leaves."""
-        view = self._core.view
-        for name in view.line(self._core.name):
+        """Return the home of a session that is created here now: this node's, unless it leaves.
+
+        A node that is only a backup, or departed, is nobody's home: the next member of its line is.
+        """
+        view, ring = self._core.view, self._core.ring
+        homes = [
+            name
+            for name in view.line(self._core.name)
+            if name not in ring.backups and name not in ring.leaving
+        ]
+        for name in homes:
             if name == self._core.name or (name in view.up and view.peers[name].ready):
                 return name
-        raise AssertionError("a line has every member")
+        return homes[0]
 
     @property
     def drained(self) -> bool:
@@ -64,7 +72,8 @@ class Draining:
         view = self._core.view
         if not view.is_draining or self.requests:
             return False
-        if any(not peer.draining for peer in view.peers_in(Liveness.UNDETERMINED)):
+        undetermined = view.peers_in(Liveness.UNDETERMINED)
+        if any(peer.name not in view.draining for peer in undetermined):
             return False  # It may be there in a moment, to take over or to be asked.
         staying = self._staying()
         return not staying or (
@@ -84,13 +93,14 @@ class Draining:
         lacking = 0
         if not self._staying():
             return lacking
-        for home in self._core.ring.names:
+        for home in self._core.ring.homes:
             others = [name for name in view.holders(home) if name != view.name]
             lacking += max((self._comparing.lacking(home, name) for name in others), default=0)
         return lacking + max(len(each.stream) for each in self._links.outbound.values())
 
     def _staying(self) -> list[Peer]:
-        return [peer for peer in self._core.view.peers_in(Liveness.UP) if not peer.draining]
+        view = self._core.view
+        return [peer for peer in view.peers_in(Liveness.UP) if peer.name not in view.draining]
 
     def _is_handed_over_to(self, peer: Peer) -> bool:
         """Return whether ``peer`` has all it is to have from here, and all it wants to have.
@@ -99,7 +109,7 @@ class Draining:
         """
         holds = all(
             not self._comparing.lacking(home, peer.name)
-            for home in self._core.ring.names
+            for home in self._core.ring.homes
             if peer.name in self._core.view.holders(home)
         )
         said = peer.synced and peer.heard >= self._settling.status_version

@@ -5,6 +5,7 @@ Rules:
   the loss of that link until a fresh connection is made or fails; then *down*.
 - The *line* of a home is its preference list, with the members that are about to leave at its end.
   So a draining member hands over as one that was away takes back: to whoever comes before it.
+- A departed member stands behind all others too, as long as it is there: it drains, or will.
 - Holders are the first members of the line that are up, and neither drain nor lag. Settling waits
   for the undetermined as well.
 - The acting owner of a home is the first up member of its line that claims it, else the first up
@@ -82,7 +83,7 @@ class View:
         self.name = name
         self.changes = 0
         """How often anything here has changed: what was concluded before may not hold now."""
-        self.peers = {other: Peer(other) for other in ring.names if other != name}
+        self.peers = {other: Peer(other) for other in ring.addresses if other != name}
         self._claims: frozenset[str] = frozenset()
         self._up: frozenset[str] = frozenset({name})
         self._is_draining = False
@@ -145,7 +146,8 @@ class View:
         """The names of the members that stand behind the others, this node's perhaps among them."""
         if self._draining is None:
             others = {peer.name for peer in self.peers.values() if peer.draining}
-            self._draining = frozenset(others | {self.name} if self.is_last else others)
+            own = {self.name} if self.is_last else set()
+            self._draining = self.ring.leaving | others | own
         return self._draining
 
     @property
@@ -192,7 +194,7 @@ class View:
         line = self._lines.get(home)
         if line is None:
             draining = self.draining
-            line = tuple(sorted(self.ring.preference_list(home), key=lambda n: n in draining))
+            line = tuple(sorted(self.ring.everyone(home), key=lambda name: name in draining))
             self._lines[home] = line
         return line
 

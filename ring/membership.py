@@ -254,7 +254,10 @@ class Membership:
     def _note_down(self, member: Peer) -> None:
         if member.liveness is not Liveness.DOWN:
             self._core.view.set_liveness(member, Liveness.DOWN)
-            self._core.alarm("member_down", peer=member.name)
+            if member.name in self._core.ring.leaving:
+                self._core.notice("member_gone", peer=member.name)
+            else:
+                self._core.alarm("member_down", peer=member.name)
             self._settling.on_down()
 
     def _note_caller(self, member: Peer, now: float) -> None:

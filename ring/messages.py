@@ -49,6 +49,8 @@ class Greeting:
     incarnation: Incarnation
     clock_ms: int
     """The reading of its clock, in milliseconds since 1970."""
+    ring_version: int = 0
+    """The version in which it knew the ring when it connected; 0: it did not say."""
 
 
 # --- The stream: dialler to acceptor, hot ---

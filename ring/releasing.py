@@ -72,7 +72,7 @@ class Releasing:
         core = self._core
         spare = [
             home
-            for home in core.ring.names
+            for home in core.ring.homes
             if core.table.count(home) and self._not_before.get(home, 0.0) <= now
             if self._is_spare(home, core.view.acting_owner(home))
         ]

@@ -21,7 +21,7 @@ from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errands import respond
-from ring.errors import RecordFormatError
+from ring.errors import RecordFormatError, UnknownMemberError
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
 from ring.incoming import Incoming
@@ -69,7 +69,8 @@ class Replica:
         random: Random,
         has_store: bool,
     ) -> None:
-        ring.preference_list(name)  # Refuses a name that is not in the ring.
+        if name not in ring.addresses:
+            raise UnknownMemberError(f"no member {name!r} in the ring {', '.join(ring.names)}")
         self._core = core = Core(ring, name, settings, clock, random, has_store)
         self._links = links = Links(core)
         self._receipts = Receipts(core, self._respond)
@@ -167,7 +168,7 @@ class Replica:
 
     def counts(self) -> dict[str, int]:
         """Return how many records it holds of each home, tombstones included."""
-        return {home: self._core.table.count(home) for home in self._core.ring.names}
+        return {home: self._core.table.count(home) for home in self._core.ring.homes}
 
     def record(self, session_id: SessionId) -> Record | None:
         """Return a copy of what it holds of a session, to look at; None: nothing."""
@@ -176,7 +177,7 @@ class Replica:
     def session_ids(self) -> list[SessionId]:
         """Return the ids of all records, in the order of their homes; for checks and tools."""
         table, ring = self._core.table, self._core.ring
-        return [session_id for home in ring.names for session_id in table.ids(home)]
+        return [session_id for home in ring.homes for session_id in table.ids(home)]
 
     # --- Start ---
 
@@ -210,8 +211,9 @@ class Replica:
         self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
-        for name in self._core.ring.preference_list(self._core.name)[1:]:
-            self._core.emit(Dial(name))
+        for name in self._core.ring.everyone(self._core.name):
+            if name != self._core.name:
+                self._core.emit(Dial(name))
         self._review(now)
         return self._core.collect()
 

@@ -341,7 +341,7 @@ class Serving:
             until = now + self._core.settings.absent_cached_s
             self._absent[errand.request.session_id] = until
         # A member that is away may have it: its end has to be there when it returns.
-        everyone = len(self._core.view.up) == len(self._core.ring.names)
+        everyone = self._core.view.up >= frozenset(self._core.ring.names)
         if isinstance(errand.request, End) and not everyone:
             self._write(errand, errand.request, now)
         else:

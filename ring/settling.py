@@ -85,7 +85,7 @@ class Settling:
         Never while the home itself lives and cannot be asked.
         """
         peer = self._core.view.peers.get(home)
-        apart = peer is not None and peer.unusable
+        apart = peer is not None and peer.unusable and home not in self._core.ring.leaving
         return not apart and self._unknown_until.get(home, 0.0) <= now
 
     def status(
@@ -164,7 +164,7 @@ class Settling:
         What that one had acknowledged, with the word of another holder, may not have come here
         yet: the other has to be heard from now on.
         """
-        for home in self._core.ring.names:
+        for home in self._core.ring.homes:
             if home not in self._core.view.claims:
                 for name in self._core.view.peers:
                     self._comparing.forget(home, name)
@@ -235,7 +235,7 @@ class Settling:
     def _note_holders(self) -> None:
         """Compare again where this node, or another, has become a holder: it missed the stream."""
         view = self._core.view
-        for home in self._core.ring.names:
+        for home in self._core.ring.homes:
             holders = frozenset(view.holders(home))
             gained = holders - self._holders.get(home, frozenset())
             self._holders[home] = holders
@@ -256,7 +256,7 @@ class Settling:
     def _note_claimants(self) -> None:
         """Note who acts, and compare again when somebody beside this node has stopped."""
         view = self._core.view
-        for home in self._core.ring.names:
+        for home in self._core.ring.homes:
             claimants = frozenset(peer.name for peer in view.peers.values() if home in peer.claims)
             if self._rivals.get(home, frozenset()) - claimants:
                 # Its last writes may be with any holder that it named in a receipt.
@@ -272,7 +272,7 @@ class Settling:
         core = self._core
         return [
             home
-            for home in core.ring.names
+            for home in core.ring.homes
             if home in self._held or home in core.view.claims or core.table.count(home)
         ]
 
@@ -281,13 +281,13 @@ class Settling:
         # Nobody acts for these until this node does: their members are heard at once.
         awaited = {
             home
-            for home in self._core.ring.names
+            for home in self._core.ring.homes
             if self._core.ready and home not in view.claims and view.is_first_in_line(home)
         }
         for home in self._homes():
             if self._comparing.is_listening(home):
                 continue
-            for name in self._core.ring.preference_list(home):
+            for name in self._core.ring.everyone(home):
                 if name == self._core.name or self._comparing.is_heard(home, name):
                     continue
                 up = view.peers[name].liveness is Liveness.UP
@@ -300,17 +300,18 @@ class Settling:
     def _is_its_turn(self, name: str, now: float) -> bool:
         """Return whether ``name`` has fetched for itself what it lacks, or is not going to."""
         core, peer = self._core, self._core.view.peers[name]
-        order = core.ring.names
+        order = [*core.ring.addresses]
         comes_first = core.ready or order.index(name) < order.index(core.name)
         waited = now - self._up_since[name] > core.settings.settle_timeout_s
         return peer.ready or peer.synced or waited or not comes_first
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
-        peers = list(core.view.peers.values())
         if core.ready or self._undetermined(now):
             return False
-        up = [peer for peer in peers if peer.liveness is Liveness.UP]
+        up = core.view.peers_in(Liveness.UP)
+        # Who has left for good does not come back, and need not.
+        peers = [p for p in core.view.peers.values() if p in up or p.name not in core.ring.leaving]
         if not all(
             self._is_restless(peer, now)
             or (self.is_synced(peer.name) and self._has_synced(peer, now))
@@ -330,7 +331,7 @@ class Settling:
                 return False
             core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True
-        self._covered.update(core.ring.names)
+        self._covered.update(core.ring.homes)
         core.notice("ready", sessions=len(core.table), after_s=round(now - self.started_at, 3))
         return True
 
@@ -347,7 +348,7 @@ class Settling:
         core, view = self._core, self._core.view
         undetermined = self._undetermined(now)
         claims = set()
-        for home in core.ring.names:
+        for home in core.ring.homes:
             if not (core.ready and view.is_first_in_line(home)):
                 continue
             unheard = [view.peers[name] for name in self._unheard(home, now)]
@@ -357,7 +358,8 @@ class Settling:
         if claims == view.claims:
             return False
         for home in sorted(claims - view.claims):
-            known = home in self._covered or not view.peers_in(Liveness.DOWN)
+            lost = {peer.name for peer in view.peers_in(Liveness.DOWN)} - core.ring.leaving
+            known = home in self._covered or not lost
             self._unknown_until[home] = 0.0 if known else now + core.settings.join_timeout_s
             self._covered.add(home)
             core.notice("acting", home=home, sessions=core.table.count(home))
@@ -392,5 +394,5 @@ class Settling:
         return unheard
 
     def _forget_all(self, peer: str) -> None:
-        for home in self._core.ring.names:
+        for home in self._core.ring.homes:
             self._comparing.forget(home, peer)

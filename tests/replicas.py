@@ -21,6 +21,7 @@ from ring.clock import Clock
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.identity import LinkId, SessionId
 from ring.messages import Durability, End, Find, Message, Request, Save
+from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
 
@@ -40,8 +41,9 @@ class Rig:
         stores: bool = True,
         start: str | None = None,
         freezes: bool = False,
+        ring: Ring | None = None,
     ) -> None:
-        self.ring = ring_of(names, copies)
+        self.ring = ring or ring_of(names, copies)
         # Most tests let hours pass in one step, which is no standstill to them.
         self.settings = settings if freezes else evolve(settings, frozen_after_s=inf)
         self.stores = stores

@@ -11,7 +11,7 @@ import pytest
 from node.config import NodeConfig, NodeSection, SecurityConfig, SessionsConfig, StoreConfig
 from node.sections import SECRET_BYTES_MAX, SECRET_BYTES_MIN, SESSION_BYTES_MAX
 from ring.errors import ConfigError
-from ring.placement import Member, Ring
+from ring.placement import Departed, Member, Ring
 
 PAGE: Final = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
 ROWS: Final = dict(re.findall(r"^\| `([a-z_.\[\]]+)` \| (.+?) \| .+ \|$", PAGE, re.MULTILINE))
@@ -51,16 +51,23 @@ def test_every_setting_is_in_the_page_with_its_true_default(
 
 
 def test_the_keys_of_the_ring_are_in_the_page_with_their_true_defaults() -> None:
-    for kind, prefix in ((Ring, "ring"), (Member, "ring.members[]")):
+    kinds: tuple[tuple[type[Any], str], ...] = (
+        (Ring, "ring"),
+        (Member, "ring.members[]"),
+        (Departed, "ring.departed[]"),
+    )
+    for kind, prefix in kinds:
         for field in attrs.fields(kind):
-            required = field.default is attrs.NOTHING
-            assert stated(f"{prefix}.{field.name}") == ("required" if required else field.default)
+            default = "required" if field.default is attrs.NOTHING else field.default
+            said = stated(f"{prefix}.{field.name}")
+            assert (tuple(said) if isinstance(said, list) else said) == default
 
 
 def test_the_page_has_no_setting_that_there_is_not() -> None:
     keys = {f"{section.SECTION}.{field.name}" for section, field in settings()}
     keys |= {f"ring.{field.name}" for field in attrs.fields(Ring)}
     keys |= {f"ring.members[].{field.name}" for field in attrs.fields(Member)}
+    keys |= {f"ring.departed[].{field.name}" for field in attrs.fields(Departed)}
     keys |= {f"security.{name}" for name in ("secret", "secrets", "secret_file")}
     assert set(ROWS) == keys
 

@@ -143,8 +143,15 @@ A: dict[str, Any] = {"name": "a", "address": "127.0.0.1:1"}
         ({"name": "x", "members": [A], "version": 0}, "ring.version is 0; use 1 or more"),
         ({"name": "x", "members": [A], "copies": "2"}, "ring.copies is '2'; use a whole number"),
         ({"name": "x", "members": [A], "copies": 9}, "ring.copies is 9; use 1 to 8"),
+        ({"name": "x", "members": [{**A, "backup": 1}]}, "members[0].backup is 1; use true or"),
+        ({"name": "x", "members": [A], "departed": A}, "write [[ring.departed]] for each that"),
+        ({"name": "x", "members": [A], "departed": [{"name": "b"}]}, "heir is missing; name the"),
+        (
+            {"name": "x", "members": [A], "departed": [{**A, "name": "b", "heir": "a"}]},
+            "ring.departed[0].address is '127.0.0.1:1', as is that of 'a'; leave it out once",
+        ),
     ],
-    ids=range(24),
+    ids=range(28),
 )
 def test_what_is_wrong_with_the_ring_is_refused(section: object, message: str) -> None:
     with pytest.raises(ConfigError) as error:

@@ -9,7 +9,7 @@ from samples import ring_of
 from strategies_ring import rings
 
 from ring.errors import ConfigError, UnknownMemberError
-from ring.placement import MEMBERS_MAX, Member, Ring
+from ring.placement import MEMBERS_MAX, Departed, Member, Ring
 
 
 def clockwise(names: tuple[str, ...], home: str) -> list[str]:
@@ -72,6 +72,10 @@ def test_equal_rings_have_equal_digests_and_every_difference_shows() -> None:
         Ring("shop", members[:1]),
         Ring("shop", members[::-1]),
         Ring("shop", (members[0], Member("b", "h:3"))),
+        Ring("shop", (members[0], Member("b", "h:2", backup=True))),
+        Ring("shop", members, departed=(Departed("c", "a", "h:3"),)),
+        Ring("shop", members, departed=(Departed("c", "a", ""),)),
+        Ring("shop", members, departed=(Departed("c", "b", ""),)),
     ]
     assert Ring("shop", members).digest == ring.digest
     assert len({ring.digest, *(other.digest for other in others)}) == 1 + len(others)
@@ -91,6 +95,19 @@ def test_equal_rings_have_equal_digests_and_every_difference_shows() -> None:
         ({"copies": 0}, "ring.copies is 0; use 1 to 8"),
         ({"copies": 9}, "ring.copies is 9; use 1 to 8"),
         ({"version": 0}, "ring.version is 0; use 1 or more"),
+        ({"version": 1 << 63}, "ring.version is 9223372036854775808; use 1 or more, below"),
+        ({"members": (Member("a", "h:1", backup=True),)}, "ring.members are all backup = true"),
+        ({"departed": (Departed("A", "a"),)}, "member name 'A' cannot be part"),
+        (
+            {"departed": (Departed("a", "a"),)},
+            r"ring.departed\[0\].name is 'a', which the ring has",
+        ),
+        ({"departed": (Departed("b", "a"),) * 2}, "name is 'b', which the ring has already"),
+        ({"departed": (Departed("b", "c"),)}, "heir is 'c', which is no member; use one of a"),
+        (
+            {"departed": tuple(Departed(f"m{n}", "a") for n in range(MEMBERS_MAX))},
+            "ring.departed and ring.members have 65 names; use up to 64",
+        ),
     ],
 )
 def test_a_ring_that_cannot_be_is_refused_with_the_remedy(
@@ -99,6 +116,19 @@ def test_a_ring_that_cannot_be_is_refused_with_the_remedy(
     fields: dict[str, object] = {"name": "shop", "members": (Member("a", "h:1"),), **wrong}
     with pytest.raises(ConfigError, match=said):
         Ring(**fields)  # type: ignore[arg-type]
+
+
+def test_the_sessions_of_a_departed_member_are_its_heirs() -> None:
+    """So whoever meets an id of it knows whom to ask, for as long as it may live."""
+    members = ring_of("abc").members
+    ring = Ring("rig", members, departed=(Departed("d", "b", "d:1"), Departed("e", "c")))
+    assert ring.preference_list("d") == ring.preference_list("b") == ("b", "c", "a")
+    assert ring.preference_list("e") == ("c", "a", "b")
+    assert ring.homes == ("a", "b", "c", "d", "e")
+    assert "e" in ring
+    # One that is to hand over is still linked, and asked last; one that is gone is not.
+    assert ring.addresses == {"a": "a:1", "b": "b:1", "c": "c:1", "d": "d:1"}
+    assert ring.everyone("e") == ("c", "a", "b", "d")
 
 
 def test_a_ring_may_be_as_large_as_the_limit_says() -> None:

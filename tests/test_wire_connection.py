@@ -140,7 +140,7 @@ def test_a_welcome_and_the_first_messages_may_arrive_together(take: Take) -> Non
     feed(acceptor, dialler.data_to_send())
     large = Found(1, bytes(PORTABLE_BYTES))
     dialler.receive_data(acceptor.data_to_send() + acceptor.send(STATUS) + acceptor.send(large))
-    assert take(dialler) == [Authenticated("b", ord("b"), 1002), STATUS, large]
+    assert take(dialler) == [Authenticated("b", ord("b"), 1002, 1), STATUS, large]
     assert dialler.peer == "b"
 
 

@@ -26,7 +26,7 @@ from wire_ends import (
 )
 
 from ring.errors import ConfigError, LocalProtocolError
-from ring.placement import Member, Ring
+from ring.placement import Departed, Member, Ring
 from wire import Authenticated, Connection, Identity, Refusal, State
 from wire.framing import LENGTH_BYTES, frame
 from wire.handshake import ACCEPTOR_TRANSITIONS, DIALLER_TRANSITIONS
@@ -40,8 +40,8 @@ def test_two_members_authenticate_each_other() -> None:
     dialler, acceptor = dial(member("a")), accept(member("b"))
     outcome = exchange(dialler, acceptor)
     assert outcome.events == {
-        "dialler": [Authenticated("b", ord("b"), 1002)],
-        "acceptor": [Authenticated("a", ord("a"), 1001)],
+        "dialler": [Authenticated("b", ord("b"), 1002, 1)],
+        "acceptor": [Authenticated("a", ord("a"), 1001, 1)],
     }
     assert (dialler.peer, acceptor.peer) == ("b", "a")
     assert dialler.authenticated
@@ -55,8 +55,8 @@ def test_a_client_needs_to_know_neither_the_member_nor_the_ring(
 ) -> None:
     outcome = exchange(dial(client(ring_name=ring_name), peer), accept(member("b")))
     assert outcome.events == {
-        "dialler": [Authenticated("b", ord("b"), 1002)],
-        "acceptor": [Authenticated(None, 77, 1001)],
+        "dialler": [Authenticated("b", ord("b"), 1002, 1)],
+        "acceptor": [Authenticated(None, 77, 1001, 0)],
     }
 
 
@@ -110,8 +110,8 @@ def test_nothing_before_authentication_comes_near_its_limit() -> None:
     name = "n" * 32
     members = (Member(name, ""), Member("m" * 32, ""))
     longest = member(name, ring=Ring("r" * 64, members))
-    assert len(dial(longest, "m" * 32).data_to_send()) == LENGTH_BYTES + 219
-    assert HANDSHAKE_FRAME_BYTES_MAX > 219
+    assert len(dial(longest, "m" * 32).data_to_send()) == LENGTH_BYTES + 227
+    assert HANDSHAKE_FRAME_BYTES_MAX > 227
 
 
 # --- Secrets ---
@@ -202,14 +202,15 @@ def test_a_client_of_another_ring_is_refused() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        evolve(RING, version=2),
         evolve(RING, copies=3),
         evolve(RING, members=RING.members[::-1]),
         evolve(RING, members=RING.members[:2]),
         evolve(RING, members=(Member("a", "elsewhere:1"), *RING.members[1:])),
+        evolve(RING, members=(*RING.members[:2], Member("c", "h:3", backup=True))),
+        evolve(RING, departed=(Departed("d", "a"),)),
     ],
 )
-def test_another_configuration_of_the_ring_is_refused(other: Ring) -> None:
+def test_another_configuration_of_the_same_version_is_refused(other: Ring) -> None:
     mine, theirs = RING.digest[:8].hex(), other.digest[:8].hex()
     remedy = "give every node the same [ring] section"
     check_refused(
@@ -219,6 +220,41 @@ def test_another_configuration_of_the_ring_is_refused(other: Ring) -> None:
         f"another ring configuration: ours is {theirs}, theirs {mine}; {remedy}",
         f"another ring configuration: ours is {mine}, theirs {theirs}; {remedy}",
     )
+
+
+@pytest.mark.parametrize(
+    ("dialler", "of_dialler", "of_acceptor", "case"),
+    [
+        ("a", 2, 1, "the dialler knows a newer one"),
+        ("a", 1, 2, "the acceptor knows a newer one"),
+        ("d", 2, 1, "the dialler was added, and the acceptor does not know it yet"),
+        ("c", 1, 2, "the dialler was removed, and does not know that yet"),
+    ],
+)
+def test_another_version_of_the_ring_is_let_in(
+    dialler: str, of_dialler: int, of_acceptor: int, case: str
+) -> None:
+    """The secret has proved who it is; whose version is greater tells the other then.
+
+    Else a ring could be changed only by stopping all of it.
+    """
+    newer = tuple(Member(name, f"h:{name}") for name in "abd")
+    rings = {1: RING, 2: Ring("shop", newer, version=2)}
+    ends = (
+        dial(member(dialler, ring=rings[of_dialler])),
+        accept(member("b", ring=rings[of_acceptor])),
+    )
+    outcome = exchange(*ends)
+    assert not outcome.errors, case
+    seen = [event for events in outcome.events.values() for event in events]
+    versions = {each.peer: each.ring_version for each in seen if isinstance(each, Authenticated)}
+    assert versions == {dialler: of_dialler, "b": of_acceptor}
+
+
+def test_another_version_needs_the_secret_all_the_same() -> None:
+    newer = member("a", OTHER_SECRET, ring=evolve(RING, version=2))
+    outcome = exchange(dial(newer), accept(member("b")))
+    check_refused(outcome, "dialler", Refusal.SECRET, "the secrets differ", "the secrets differ")
 
 
 def test_the_dialler_checks_the_ring_as_well() -> None:

@@ -16,7 +16,7 @@ from wire import HandshakeError, Refusal, Role
 from wire.framing import frame
 from wire.hello import WELCOME, Hello, Kind, pack_refusal
 
-FIXED = 88
+FIXED = 96
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ def test_another_protocol_is_answered_by_a_refusal_too() -> None:
         st.just("marker"),
         st.just("marker"),
         st.just("marker"),
+        st.integers(0, 9),
         st.just(b"marker" + bytes(26)),
         st.integers(0, 9),
         st.integers(0, 9),

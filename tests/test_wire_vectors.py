@@ -15,7 +15,7 @@ from wire_ends import feed
 from ring import messages
 from ring.errors import RemoteProtocolError
 from ring.messages import Durability, Failure
-from ring.placement import Member, Ring
+from ring.placement import Departed, Member, Ring
 from wire import ENTITLEMENTS, Connection, Identity, Refusal, Speaker
 from wire.codec import TAGS, decode, encode
 from wire.framing import LENGTH_BYTES, frame
@@ -24,8 +24,9 @@ DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 VECTORS: Final[dict[str, Any]] = json.loads((DOCS / "protocol-vectors.json").read_text())
 PAGE: Final = (DOCS / "protocol.md").read_text()
 
-MEMBERS = tuple(Member(name, address) for name, address in VECTORS["ring"]["members"])
-RING = Ring("shop", MEMBERS, VECTORS["ring"]["version"], VECTORS["ring"]["copies"])
+MEMBERS = tuple(Member(*columns) for columns in VECTORS["ring"]["members"])
+DEPARTED = tuple(Departed(*columns) for columns in VECTORS["ring"]["departed"])
+RING = Ring("shop", MEMBERS, VECTORS["ring"]["version"], VECTORS["ring"]["copies"], DEPARTED)
 BETWEEN_MEMBERS, FROM_A_CLIENT = VECTORS["handshakes"]
 
 any_handshake = pytest.mark.parametrize("vector", VECTORS["handshakes"], ids=lambda v: v["name"])
@@ -90,12 +91,13 @@ def test_a_hello_has_its_values_at_the_offsets_of_the_page(
     """Spelled here a second time, with nothing but the page at hand."""
     values = vector[side]
     payload = b"SRNG" + struct.pack(
-        ">BHBQQ32s32s",
+        ">BHBQQQ32s32s",
         1,
         1,
         {"member": 1, "client": 2}[values["role"]],
         values["incarnation"],
         values["clock_ms"],
+        values["ring_version"],
         bytes.fromhex(values["ring_digest"]),
         bytes.fromhex(values["nonce"]),
     )

@@ -147,7 +147,7 @@ class Connection:
         shown = self._authenticated
         if shown is None:
             return None
-        return Greeting(Incarnation(shown.incarnation), shown.clock_ms)
+        return Greeting(Incarnation(shown.incarnation), shown.clock_ms, shown.ring_version)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Store what the peer has sent; then call ``next_event`` until it needs data.

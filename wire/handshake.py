@@ -11,6 +11,8 @@ Rules:
   binds both names, both nonces, roles, ring, version and direction: a proof that was recorded,
   reflected, or made for another pair of hellos fits nothing.
 - Neither side believes that it is in before the other has said so.
+- Two members that know the ring in different versions let each other in, whoever is listed where:
+  whose is greater has to tell the other then (``ring.adopting``).
 - On the first doubt the connection is refused, with a frame that says why and repeats nothing
   of what the peer sent.
 
@@ -82,6 +84,8 @@ class Authenticated:
     incarnation: int
     clock_ms: int
     """The peer's clock reading when it wrote its hello, in milliseconds since 1970."""
+    ring_version: int
+    """The version of the ring that the peer knew when it wrote its hello; 0 for a client."""
 
 
 def compute_proof(secret: bytes, label: bytes, transcript: bytes) -> bytes:
@@ -167,7 +171,8 @@ class Handshake:
             return answer, None
         assert self._hello is not None
         who = self._hello.sender or None
-        return answer, Authenticated(who, self._hello.incarnation, self._hello.clock_ms)
+        hello = self._hello
+        return answer, Authenticated(who, hello.incarnation, hello.clock_ms, hello.ring_version)
 
     def refused_by_peer(self, payload: bytes) -> HandshakeError:
         """Return the error that a frame of kind REFUSAL amounts to."""
@@ -211,6 +216,7 @@ class Handshake:
             local.name,
             recipient,
             local.ring_name,
+            local.ring_version,
             local.ring_digest,
             local.incarnation,
             self._clock_ms,
@@ -266,7 +272,9 @@ class Handshake:
             raise HandshakeError(
                 _other_ring(local.ring_name, hello.ring_name), Refusal.RING_NAME, local.ring_name
             )
-        if between_members and hello.ring_digest != local.ring_digest:
+        # Of two versions the greater one is adopted, once the secret has proved who brings it.
+        same_version = hello.ring_version == local.ring_version
+        if between_members and same_version and hello.ring_digest != local.ring_digest:
             ours = _shown(local.ring_digest)
             raise HandshakeError(
                 _other_configuration(ours, _shown(hello.ring_digest)),
@@ -278,13 +286,13 @@ class Handshake:
         """Check, as the acceptor, who dials and whom it means to reach."""
         local = self._local
         if hello.role is Role.CLIENT:
-            if hello.sender or hello.ring_digest != NO_DIGEST:
+            if hello.sender or hello.ring_version or hello.ring_digest != NO_DIGEST:
                 raise HandshakeError("a client with a member's hello", Refusal.MALFORMED)
         elif hello.sender == local.name:
             if hello.incarnation == local.incarnation:
                 raise HandshakeError(_itself(hello.recipient), Refusal.ITSELF)
             raise HandshakeError(_name_in_use(local.name), Refusal.NAME_IN_USE)
-        elif hello.sender not in local.members:
+        elif hello.ring_version == local.ring_version and hello.sender not in local.members:
             raise HandshakeError(_not_a_member(hello.sender), Refusal.NOT_A_MEMBER)
         if hello.recipient != local.name and (hello.recipient or hello.role is Role.MEMBER):
             text = _other_member(hello.recipient, local.name)
@@ -315,7 +323,7 @@ def _other_ring(ours: str, theirs: str) -> str:
 def _other_configuration(ours: str, theirs: str) -> str:
     return (
         f"another ring configuration: ours is {ours}, theirs {theirs}; "
-        "give every node the same [ring] section"
+        "give every node the same [ring] section, and raise its version with every change"
     )
 
 

@@ -28,7 +28,7 @@ NO_DIGEST: Final = bytes(DIGEST_BYTES)
 
 _KIND_AT: Final = len(MAGIC)
 _HEAD: Final = struct.Struct(">4sBH")
-_FIXED: Final = struct.Struct(">4sBHBQQ32s32s")
+_FIXED: Final = struct.Struct(">4sBHBQQQ32s32s")
 _BEGIN: Final = struct.Struct(">4sB")
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 
@@ -61,7 +61,8 @@ class Refusal(IntEnum):
     RING_NAME = 3
     """Another ring. Detail: the name of the refusing side's ring."""
     RING_CONFIGURATION = 4
-    """The same ring by name, configured otherwise. Detail: the first bytes of the digest."""
+    """The same ring by name and version, configured otherwise. Detail: the first bytes of the
+    digest."""
     NOT_A_MEMBER = 5
     """The sender's name is not in the ring. Detail: none."""
     OTHER_MEMBER = 6
@@ -125,10 +126,12 @@ class Identity:
     """A member's name; empty for a client."""
     ring_name: str
     """Empty for a client that takes any ring it finds at the address."""
+    ring_version: int
+    """Of the ring's configuration; 0 for a client."""
     ring_digest: bytes
     """32 bytes; zeros for a client, and not compared then."""
     members: frozenset[str]
-    """The names that a peer may have; empty for a client, which learns them later."""
+    """The names that a peer may have which knows the ring in this version; empty for a client."""
     incarnation: int
     """64 bits that name this start of the process."""
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -143,6 +146,8 @@ class Identity:
             raise ConfigError(f"a ring's digest has {DIGEST_BYTES} bytes")
         if not 0 <= self.incarnation <= U64_MAX:
             raise ConfigError("an incarnation has 64 bits")
+        if not 0 <= self.ring_version <= U64_MAX:
+            raise ConfigError("a ring's version has 64 bits")
         for secret in self.secrets:
             # HMAC pads its key with zeros, so a secret of zeros is no secret at all.
             if not secret.strip(b"\x00"):
@@ -153,17 +158,18 @@ class Identity:
         cls, ring: Ring, name: str, incarnation: int, secrets: tuple[bytes, ...] = ()
     ) -> "Identity":
         """Return the identity of the member ``name`` of ``ring``."""
-        if name not in ring:
+        members = frozenset(ring.addresses)
+        if name not in members:
             raise ConfigError(f"no member {name!r} in the ring {', '.join(ring.names)}")
-        members = frozenset(ring.names)
-        return cls(Role.MEMBER, name, ring.name, ring.digest, members, incarnation, secrets)
+        version, digest = ring.version, ring.digest
+        return cls(Role.MEMBER, name, ring.name, version, digest, members, incarnation, secrets)
 
     @classmethod
     def for_client(
         cls, incarnation: int, secrets: tuple[bytes, ...] = (), ring_name: str = ""
     ) -> "Identity":
         """Return the identity of a client, of ``ring_name`` only if it is given."""
-        return cls(Role.CLIENT, "", ring_name, NO_DIGEST, frozenset(), incarnation, secrets)
+        return cls(Role.CLIENT, "", ring_name, 0, NO_DIGEST, frozenset(), incarnation, secrets)
 
 
 @frozen
@@ -176,6 +182,8 @@ class Hello:
     recipient: str
     """The member that is meant; empty if a client does not know, and towards a client."""
     ring_name: str
+    ring_version: int
+    """Of the sender's configuration of the ring, 64 bits; 0 from a client."""
     ring_digest: bytes
     incarnation: int
     clock_ms: int
@@ -192,6 +200,7 @@ class Hello:
             self.role,
             self.incarnation,
             self.clock_ms,
+            self.ring_version,
             self.ring_digest,
             self.nonce,
         )
@@ -207,17 +216,17 @@ class Hello:
         """
         if len(payload) < _HEAD.size:
             raise _malformed("a hello that ends before its version")
-        version = _HEAD.unpack_from(payload)[2]
-        if version != VERSION:
+        spoken = _HEAD.unpack_from(payload)[2]
+        if spoken != VERSION:
             raise HandshakeError(
-                f"the peer speaks protocol version {version}, this node version {VERSION}; "
+                f"the peer speaks protocol version {spoken}, this node version {VERSION}; "
                 "run releases that share a version",
                 Refusal.VERSION,
                 str(VERSION),
             )
         if len(payload) < _FIXED.size:
             raise _malformed("a hello that ends too early")
-        *_, role, incarnation, clock_ms, digest, nonce = _FIXED.unpack_from(payload)
+        *_, role, incarnation, clock_ms, version, digest, nonce = _FIXED.unpack_from(payload)
         sender, at = _text(payload, _FIXED.size)
         recipient, at = _text(payload, at)
         ring_name, at = _text(payload, at)
@@ -229,7 +238,17 @@ class Hello:
             raise _malformed("a hello with an overlong ring name")
         for name in (sender, recipient):
             _check_name_or_empty(name)
-        return cls(Role(role), sender, recipient, ring_name, digest, incarnation, clock_ms, nonce)
+        return cls(
+            Role(role),
+            sender,
+            recipient,
+            ring_name,
+            version,
+            digest,
+            incarnation,
+            clock_ms,
+            nonce,
+        )
 
 
 def kind_of(payload: bytes) -> Kind:

@@ -10,7 +10,7 @@ from ring.placement import MEMBERS_MAX
 from ring.table import BUCKETS
 
 HANDSHAKE_FRAME_BYTES_MAX: Final = 4096
-"""A payload before authentication; the longest hello has 219 bytes, and strangers get no more."""
+"""A payload before authentication; the longest hello has 227 bytes, and strangers get no more."""
 
 FRAME_BYTES_MAX: Final = 1024 * 1024
 """A payload after authentication: the largest session, alone in a frame, with room to spare."""
