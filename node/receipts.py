@@ -12,6 +12,7 @@ from ring.errors import (
     LocalProtocolError,
     OutcomeUnknownError,
     ReplicationTimeoutError,
+    RingFullError,
     SessionEnded,
     SessionTooLargeError,
     SessionUnavailableError,
@@ -95,6 +96,7 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
         OutcomeUnknownError: the change may be in force. Indefinite.
         ReplicationTimeoutError: the change is in force, but less durable than asked for.
         SessionTooLargeError: the session is over its limit. Definite.
+        RingFullError: no new session is taken now. Definite.
     """
     match reply:
         case Saved(_, holders, on_disk, degraded):
@@ -111,6 +113,8 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
             raise ReplicationTimeoutError(reason)
         case Failed(_, Failure.TOO_LARGE, reason):
             raise SessionTooLargeError(reason)
+        case Failed(_, Failure.FULL, reason):
+            raise RingFullError(reason)
         case Failed(_, _, reason):
             raise LocalProtocolError(reason)
         case Found():

@@ -233,6 +233,17 @@ class NodeSection:
     """
     sweep: float = field(default=60.0, converter=_seconds, validator=_check_positive)
     """Seconds between two searches for expired sessions. Larger: they linger in memory."""
+    retention: float = field(default=604_800.0, converter=_seconds, validator=_check_positive)
+    """Seconds for which the end of a session, and the removal of an attribute, are remembered.
+
+    The same on all members. Larger: members may lose contact for longer and still tell each other
+    all that happened. Smaller: less memory for what is over.
+    """
+    tombstone_bytes_max: int = field(default=64 << 20, validator=_check_count)
+    """What the tombstones of ended sessions may take; at it no session is created.
+
+    Larger: more sessions can be created and ended within ``retention``. Smaller: less memory.
+    """
     reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_positive)
     """The longest pause, in seconds, between two attempts to reach a member.
 

@@ -52,6 +52,7 @@ class Answering:
 
     def _records(self, now: float) -> Records:
         settings, table = self._core.settings, self._core.table
+        before = self._core.kept_since(now)
         flat, size = list[bytes | int](), 0
         while len(flat) < 3 * settings.records_per_frame_max:
             if not self._ids:
@@ -64,7 +65,7 @@ class Answering:
             if flat and size + len(portable) > settings.frame_fill_bytes:
                 break
             session_id = self._ids.popleft()
-            if is_sendable(portable):
+            if is_sendable(portable) and not table.is_forgotten(session_id, before):
                 size += len(portable)
                 flat += (session_id, table.digest(session_id), portable)
         return Records(self.home, self._round, flat)

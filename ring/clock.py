@@ -25,6 +25,11 @@ def stamp_ms(stamp: Stamp) -> int:
     return stamp >> _COUNTER_BITS
 
 
+def earliest(ms: int) -> Stamp:
+    """Return the first stamp of a millisecond since 1970; of one before that, the first of all."""
+    return Stamp(max(0, ms) << _COUNTER_BITS)
+
+
 class Clock:
     """A hybrid logical clock driven by the ``now`` of its callers.
 

@@ -235,6 +235,7 @@ class Comparing:
                 self._replication.mark(peer, session_id, ())
         if peer in self._core.view.targets(home):
             for session_id in [each for each in ours if each not in theirs]:
+                self._replication.forget(session_id, now)
                 if is_sendable(self._core.table.portable(session_id, now)):
                     comparison.owed.add(session_id)
                     self._replication.mark(peer, session_id, None)

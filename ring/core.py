@@ -5,7 +5,7 @@ Rule: a part changes the world by emitting effects here, and nowhere else.
 
 from random import Random
 
-from ring.clock import Clock
+from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
 from ring.liveness import View
 from ring.placement import Ring
@@ -46,6 +46,10 @@ class Core:
         self.version = 0
         """Counts this node's changes of records; never reused, never sent."""
         self._effects: list[Effect] = []
+
+    def kept_since(self, now: float) -> Stamp:
+        """Return the stamp before which ends and removals are forgotten."""
+        return earliest(self.clock.physical_ms(now) - int(self.settings.retention_s * 1000))
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to those of the input being handled."""

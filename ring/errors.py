@@ -62,6 +62,10 @@ class SessionTooLargeError(SessionRingError):
     """A session or one of its attributes is over its limit. Definite: nothing was written."""
 
 
+class RingFullError(SessionRingError):
+    """The node remembers as many ends as it may, and takes no new session. Definite: try later."""
+
+
 class StoreError(SessionRingError):
     """A store cannot be opened or used. The message names the directory and the remedy."""
 

@@ -1,10 +1,12 @@
-"""Sessions that nobody has used for too long: marked by the acting owner, dropped by everyone.
+"""What time does to records: sessions that nobody uses expire, and ends are forgotten.
 
 Rules:
 - Expiry is not an end. The acting owner writes a marker with the access stamp that it judged; it
   hides the session only as long as no later access is known.
 - Everyone judges by its own monotonic clock, and allows for the touches that are still kept back
   elsewhere. Record and marker go together, a while later.
+- An end and a removal are forgotten when they are older than retention: by then whoever could have
+  the older state has been told, or has been away for so long that it is not believed.
 - A sweep takes one shard after the other, so that no step is long.
 """
 
@@ -15,6 +17,7 @@ from ring.replication import Replication
 from ring.table import SHARDS
 
 _JITTER = 0.1
+_NEAR, _FAR = 0.8, 0.7
 
 
 class Expiry:
@@ -25,6 +28,7 @@ class Expiry:
         self._replication = replication
         self._shard = 0
         self._due = 0.0
+        self._near_limit = False
 
     def start(self, now: float) -> None:
         """Begin the first sweep."""
@@ -40,6 +44,19 @@ class Expiry:
             self._sweep_shard(now)
         self._due = max(self._due, now)  # After a long sleep once is enough.
 
+    def watch_tombstones(self) -> None:
+        """Tell people when tombstones come near to what they may take, and when they no longer do.
+
+        None is dropped for it: at the limit no session is created until some are old enough.
+        """
+        taken, limit = self._core.table.tombstone_bytes, self._core.settings.tombstone_bytes_max
+        if not self._near_limit and taken >= _NEAR * limit:
+            self._near_limit = True
+            self._core.alarm("tombstones_near_limit", bytes=taken, limit=limit)
+        elif self._near_limit and taken < _FAR * limit:
+            self._near_limit = False
+            self._core.notice("tombstones_below_limit", bytes=taken, limit=limit)
+
     def _interval(self) -> float:
         """Return the time until the next shard, drawn anew so that members do not march in step."""
         spread = self._core.random.uniform(1 - _JITTER, 1 + _JITTER)
@@ -47,6 +64,11 @@ class Expiry:
 
     def _sweep_shard(self, now: float) -> None:
         core = self._core
+        count = len(core.table)
+        for session_id in core.table.forgettable(self._shard, core.kept_since(now)):
+            self._replication.forget(session_id, now)
+        if forgotten := count - len(core.table):
+            core.notice("tombstones_forgotten", sessions=forgotten)
         for session_id in core.table.due(self._shard, now):
             home, record = home_of(session_id), core.table.get(session_id)
             assert record is not None

@@ -263,6 +263,8 @@ class Failure(IntEnum):
     """Over a size limit. Definite."""
     INVALID = 6
     """A key or value that no application can have asked for. Definite."""
+    FULL = 7
+    """There is no room for another session just now. Definite."""
 
 
 @frozen

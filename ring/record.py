@@ -44,6 +44,7 @@ from ring.packed import (
     HAS_ACCESSED,
     HELD,
     IDLE_MS_MAX,
+    NEVER_S,
     WHOLE,
     pack,
     spell_portable,
@@ -200,6 +201,23 @@ class Record:
             self.make_whole()
         return changed
 
+    def forget(self, before: Stamp) -> bool:
+        """Drop what was removed before this stamp; a tombstone that is older becomes nothing.
+
+        Returns:
+            Whether there was anything to drop.
+        """
+        old = [
+            key
+            for key, entry in self.entries.items()
+            if (key == ENDED or len(entry) == STAMP_BYTES) and entry_stamp(entry) < before
+        ]
+        for key in old:
+            self.digest = (self.digest - entry_hash(key, self.entries.pop(key))) & _MASK
+        if ENDED in old:
+            self.whole, self.digest = False, 0
+        return bool(old)
+
     def trust(self, digest: int) -> None:
         """Become whole if ``digest``, of a whole copy, names just what is here."""
         if not self.whole and self.digest and (self.digest + WHOLE_HASH) & _MASK == digest:
@@ -258,8 +276,21 @@ class Record:
         """Return the form in which a table holds the record."""
         flags = (WHOLE if self.whole else 0) | (ENDED_FLAG if self.ended else 0)
         due = -inf if self.expired else self.due(epoch)
-        header = HELD.pack(flags, self.digest, self.accessed, self.accessed_at, due)
+        header = HELD.pack(
+            flags, self.digest, self.accessed, self.accessed_at, due, self._forgettable_s()
+        )
         return header + self._pack()
+
+    def _forgettable_s(self) -> int:
+        """Return the second, since 1970, of the oldest end or removal."""
+        if self.ended:
+            oldest = self.entries[ENDED]
+        else:
+            removals = [each for each in self.entries.values() if len(each) == STAMP_BYTES]
+            if not removals:
+                return NEVER_S
+            oldest = min(removals)
+        return min(NEVER_S, stamp_ms(entry_stamp(oldest)) // 1000)
 
     def _pack(self) -> bytes:
         if not self._in_order:
@@ -270,7 +301,7 @@ class Record:
     @classmethod
     def from_held(cls, held: bytes) -> "Record":
         """Return the record that a table held; its bytes were made here and are not checked."""
-        flags, digest, accessed, accessed_at, _ = HELD.unpack_from(held)
+        flags, digest, accessed, accessed_at, _, _ = HELD.unpack_from(held)
         flat = msgpack.unpackb(held[HELD.size :])
         entries = dict(zip(flat[::2], flat[1::2], strict=True))
         return cls(entries, bool(flags & WHOLE), accessed, accessed_at, digest)

@@ -353,6 +353,7 @@ class Replica:
     def _beat(self, now: float) -> None:
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now)
+        self._expiry.watch_tombstones()
         self._membership.hang_up_on_the_silent(now)
         # Silence is noticed when it is too long, and not only at the next beat.
         silent_at = self._membership.silent_at()

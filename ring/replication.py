@@ -4,6 +4,8 @@ Rules:
 - Everything that arrives is merged; a merge that changed something goes on to the acting owner
   and the holders in this node's view, except where it came from; one that changed nothing goes
   nowhere. So every change ends, and none depends on the road it took.
+- What is past retention is not brought to a peer that lacks it, but taken from one that has it:
+  so it does not travel in circles, and no two members argue about it.
 - The sender's digest travels with every change. Equal after the merge: the receiver holds.
   Different: it answers with its own record, which the sender merges before it sends what is
   missing. So divergence lives for one change, not for one anti-entropy period.
@@ -18,7 +20,13 @@ from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
-from ring.packed import EMPTY_FRAGMENT, SENDABLE_BYTES_MAX, is_sendable
+from ring.packed import (
+    EMPTY_FRAGMENT,
+    SENDABLE_BYTES_MAX,
+    held_forgettable_s,
+    held_is_ended,
+    is_sendable,
+)
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
 from ring.record import Record
@@ -80,6 +88,34 @@ class Replication:
         self._core.table.drop(session_id)
         self._core.version += 1
         self._core.emit(Persist(session_id))
+
+    def forget(self, session_id: SessionId, now: float, *, but_ends: bool = False) -> bool:
+        """Forget what of a record is older than retention; others do so by themselves.
+
+        Args:
+            session_id: which session.
+            now: monotonic seconds.
+            but_ends: keep a tombstone, since somebody still has the session.
+
+        Returns:
+            Whether there was anything.
+        """
+        core = self._core
+        held, before = core.table.held(session_id), core.kept_since(now)
+        if held is None or held_forgettable_s(held) > stamp_ms(before) // 1000:
+            return False
+        if but_ends and held_is_ended(held):
+            return False
+        record = Record.from_held(held)
+        if not record.forget(before):
+            return False
+        if not record.digest:
+            self.drop(session_id)
+            return True
+        core.table.put(session_id, record)
+        core.version += 1
+        core.emit(Persist(session_id))
+        return True
 
     # --- Changes that come from others ---
 
@@ -153,7 +189,11 @@ class Replication:
         for session_id, digest, incoming in self.decode_all(changes.flat, now):
             merged = self.merge(session_id, incoming, digest, (peer,))
             inbound.merged += 1
-            if merged.digest != digest:
+            ours = merged.digest
+            # The sender may have forgotten already what is due to be forgotten here.
+            if ours != digest and self.forget(session_id, now, but_ends=digest != 0):
+                ours = self._core.table.digest(session_id)
+            if ours != digest:
                 inbound.different.append((inbound.merged, session_id))
         self._links.wake(inbound)
 
@@ -184,6 +224,9 @@ class Replication:
         if theirs == EMPTY_FRAGMENT:
             return False
         session_id = acknowledged.session_id
+        # What is past retention is not sent again. What the peer still has is taken, so that both
+        # have the same even if their clocks disagree about it.
+        self.forget(session_id, now, but_ends=bool(theirs))
         other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:
             self.merge(session_id, other, 0, (outbound.peer,))

@@ -360,8 +360,10 @@ class Serving:
         record = core.table.get(session_id) or Record()
         try:
             if isinstance(request, Save):
+                clock, table = core.clock, core.table
+                is_full = table.tombstone_bytes >= core.settings.tombstone_bytes_max
                 keys = apply_changes(
-                    record, request, core.settings, core.clock, core.table.epoch, now
+                    record, request, core.settings, clock, table.epoch, now, is_full=is_full
                 )
             else:
                 keys = apply_end(record, core.name, core.clock, now)

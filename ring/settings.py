@@ -40,6 +40,11 @@ class Settings:
     """Between two looks for expired sessions, with 10 % jitter. Larger: they linger in memory."""
     expired_kept_s: float = 300.0
     """How long an expired session's record stays, hidden, before it is dropped."""
+    retention_s: float = 7 * 86_400.0
+    """How long an end or a removal is remembered, from its stamp. Larger: members may lose contact
+    for longer, and more tombstones are kept. The same on all members."""
+    tombstone_bytes_max: int = 64 << 20
+    """What tombstones may take here; at it no session is created. None is dropped for it."""
     absent_cached_s: float = 1.0
     """How long "no such session" is answered again without asking every member."""
     offer_interval_s: float = 1.0

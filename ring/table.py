@@ -18,11 +18,15 @@ from zlib import crc32
 
 from attrs import frozen
 
+from ring.clock import Stamp, stamp_ms
 from ring.identity import RANDOM_CHARS, SessionId, home_of
 from ring.packed import (
     EMPTY_FRAGMENT,
+    NEVER_S,
     held_digest,
     held_due,
+    held_forgettable_s,
+    held_is_ended,
     held_is_whole,
     held_portable,
     is_sendable,
@@ -84,6 +88,10 @@ class Table:
         self._counts = dict.fromkeys(self._homes, 0)
         self.occupations = 0
         """How often a home has got its first record here, or lost its last."""
+        self.tombstone_bytes = 0
+        """What all tombstones take, their ids included."""
+        self._oldest_s = NEVER_S
+        """No end or removal was ever older than this second: there may be nothing to look for."""
         self._buckets = {home: array("Q", bytes(BUCKET_DIGESTS_BYTES)) for home in self._homes}
 
     def __len__(self) -> int:
@@ -134,7 +142,11 @@ class Table:
         before = held_digest(old) if old is not None else 0
         if old is None:
             self._count(home, 1)
-        shard[session_id] = record.held(self.epoch)
+        held = shard[session_id] = record.held(self.epoch)
+        self._oldest_s = min(self._oldest_s, held_forgettable_s(held))
+        self.tombstone_bytes += _tombstone_bytes(session_id, held)
+        if old is not None:
+            self.tombstone_bytes -= _tombstone_bytes(session_id, old)
         self._add(home, session_id, record.digest - before)
 
     def drop(self, session_id: SessionId) -> None:
@@ -143,6 +155,7 @@ class Table:
         held = self._homes[home][shard_of(session_id)].pop(session_id, None)
         if held is not None:
             self._count(home, -1)
+            self.tombstone_bytes -= _tombstone_bytes(session_id, held)
             self._add(home, session_id, -held_digest(held))
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
@@ -207,6 +220,30 @@ class Table:
             if held_due(held) <= now
         ]
 
+    def is_forgotten(self, session_id: SessionId, before: Stamp) -> bool:
+        """Return whether a record is a tombstone that is older than a stamp."""
+        held = self.held(session_id)
+        return (
+            held is not None
+            and held_is_ended(held)
+            and held_forgettable_s(held) < stamp_ms(before) // 1000
+        )
+
+    def forgettable(self, shard: int, before: Stamp) -> list[SessionId]:
+        """Return what, in one shard of all homes, may have ended, or lost an entry, before a stamp.
+
+        It may name too much, and never too little.
+        """
+        before_s = stamp_ms(before) // 1000
+        if before_s < self._oldest_s:
+            return []
+        return [
+            session_id
+            for shards in self._homes.values()
+            for session_id, held in shards[shard].items()
+            if held_forgettable_s(held) <= before_s
+        ]
+
     def ids(self, home: str) -> Iterator[SessionId]:
         """Yield the ids of a home's records, shard by shard; do not change the table meanwhile."""
         for shard in self._homes[home]:
@@ -240,3 +277,7 @@ def _big_endian(digests: "array[int]") -> "array[int]":
     if sys.byteorder == "little":
         copy.byteswap()
     return copy
+
+
+def _tombstone_bytes(session_id: SessionId, held: bytes) -> int:
+    return len(session_id) + len(held) if held_is_ended(held) else 0

@@ -42,9 +42,18 @@ class RefusedChange(Exception):
 
 
 def apply_changes(
-    record: Record, request: Save, settings: Settings, clock: Clock, epoch: float, now: float
+    record: Record,
+    request: Save,
+    settings: Settings,
+    clock: Clock,
+    epoch: float,
+    now: float,
+    *,
+    is_full: bool = False,
 ) -> Set[bytes]:
     """Make the changes of ``request`` in ``record``; return the keys of what is news.
+
+    With ``is_full`` no session is created.
 
     Raises:
         RefusedChange: the session is gone, or a change is not allowed. Nothing was changed.
@@ -55,6 +64,8 @@ def apply_changes(
     if exists and (record.expired or record.due(epoch) <= now):
         raise RefusedChange(Failure.GONE, "the session has expired")
     _check_changes(record, request, settings)
+    if is_full and not exists:
+        raise RefusedChange(Failure.FULL, "the ring remembers as many ended sessions as it may")
     stamp = clock.tick(now)
     keys = {key for key, value in request.changes if record.put(key, make_entry(stamp, value))}
     if not exists:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from replicas import Rig
@@ -169,8 +170,9 @@ def test_whatever_the_disks_have_the_holders_end_with_the_merge_of_it(
     stored: dict[SessionId, list[tuple[str, Record]]], order: list[str], frames_are_small: bool
 ) -> None:
     """Convergence: holders hold the same, whoever starts first and whoever had what."""
-    small = Settings(changes_per_frame_max=1, records_per_frame_max=1, unacknowledged_max=2)
-    rig = Rig(settings=small if frames_are_small else Settings(), start="")
+    long = Settings(retention_s=1e12)  # The stamps are those of 1970.
+    small = evolve(long, changes_per_frame_max=1, records_per_frame_max=1, unacknowledged_max=2)
+    rig = Rig(settings=small if frames_are_small else long, start="")
     expected = dict[SessionId, Record]()
     for session_id, pieces in stored.items():
         disks = dict[str, Record]()

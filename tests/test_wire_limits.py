@@ -172,7 +172,7 @@ def test_what_is_over_a_limit_is_not_sent(message: Message, why: str) -> None:
         (Save, [1, ID, True, [b"k", b"v", b"l"], "local", False, False]),
         (Save, [1, ID, True, [], "all", False, False]),
         (Saved, [1, ["a"] * (NAMES_MAX + 1), [], False]),
-        (Failed, [1, 7, "why"]),
+        (Failed, [1, 8, "why"]),
         (Failed, [1, 0, "why"]),
         (Failed, [1, 1, "x" * (REASON_CHARS_MAX + 1)]),
         (Failed, [1, 1, "x" * (5 * REASON_CHARS_MAX)]),
