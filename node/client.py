@@ -159,12 +159,14 @@ class Client:
         self._last_number += 1
         return self._last_number
 
-    def new_session_id(self) -> SessionId:
-        """Return a fresh id, whose home is one of the members this client is connected to.
+    def new_session_id(self, home: str | None = None) -> SessionId:
+        """Return a fresh id of this home, or of one of the members this client is connected to.
 
         Raises:
             SessionUnavailableError: it is connected to none. Definite.
         """
+        if home is not None:
+            return new_session_id(home, self._random)
         homes = self._staying() or self.linked
         if not homes:
             raise SessionUnavailableError(f"no node can be reached: {self.outages}")

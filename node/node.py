@@ -163,9 +163,9 @@ class Node:
         """Return a number that no request of this node has had."""
         return self._driver.next_number()
 
-    def new_session_id(self) -> SessionId:
-        """Return a fresh id whose home is this node, or another one if this one is to stop."""
-        return new_session_id(self._driver.replica.home_for_new(), self._random)
+    def new_session_id(self, home: str | None = None) -> SessionId:
+        """Return a fresh id of this home, or of this node, or of another if this one is to stop."""
+        return new_session_id(home or self._driver.replica.home_for_new(), self._random)
 
     def wall_ms(self) -> int:
         """Return the wall clock as the node carries it, in milliseconds since 1970."""

@@ -18,7 +18,7 @@ from ring.errors import (
     SessionUnavailableError,
 )
 from ring.identity import SessionId
-from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Save, Saved
+from ring.messages import Absent, Durability, Failed, Failure, Found, Request, Saved
 
 OnTimeout = Literal["accept", "refuse"]
 """What a save does when its durability is not reached in time: a degraded receipt, or an error."""
@@ -30,8 +30,8 @@ class Backend(Protocol):
     def next_number(self) -> int:
         """Return a number that no other request of this backend has."""
 
-    def new_session_id(self) -> SessionId:
-        """Return a fresh id, whose home is a member of the ring."""
+    def new_session_id(self, home: str | None = None) -> SessionId:
+        """Return a fresh id of this home; None: of any that is a good one now."""
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970, as the monotonic clock carries them."""
@@ -39,7 +39,7 @@ class Backend(Protocol):
     def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
         """Answer from this process's memory, waiting for nothing; None: it has to be asked for."""
 
-    async def perform(self, request: Find | Save | End) -> Found | Absent | Saved | Failed:
+    async def perform(self, request: Request) -> Found | Absent | Saved | Failed:
         """Carry ``request`` out and return the answer, a Failed included; never raise for one.
 
         Requests about one session take effect in the order of the calls.

@@ -23,7 +23,7 @@ from ring.clock import stamp_ms
 from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
 from ring.errors import ReplicationTimeoutError, SessionEnded, SessionTooLargeError
 from ring.identity import SessionId, home_of
-from ring.messages import Durability, End, Save
+from ring.messages import Durability, End, Rotate, Save
 from ring.record import Record
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,6 +62,7 @@ class Session(Attributes):
         "_id",
         "_is_new",
         "_last_access_ms",
+        "_next_id",
         "_receipt",
         "_terms",
     )
@@ -71,6 +72,8 @@ class Session(Attributes):
     ) -> None:
         self._backend = backend
         self._id = session_id
+        self._next_id: SessionId | None = None
+        """The id of a rotation that was asked for and whose outcome is not known."""
         self._terms = terms
         self._is_new = portable is None
         self._asked = portable is not None
@@ -188,12 +191,12 @@ class Session(Attributes):
             ValueError: no such ``durability`` or ``on_timeout``. Nothing was sent.
         """
         wish = self._terms.save.changed(durability, on_timeout)
-        if self._ended:
-            raise SessionEnded("the session was ended, or has expired")
-        changes = self.changes(self._terms.attribute_bytes_max)
+        self._check_not_ended()
+        if self._next_id is not None:
+            return await self.rotate_id(durability=durability, on_timeout=on_timeout)
+        changes = self._checked_changes()
         if not changes:
             return self._receipt
-        self._check_size(changes)
         turn = self.note_sent(changes)
         self._asked = True
         request = Save(
@@ -205,15 +208,76 @@ class Session(Attributes):
             refuse=wish.on_timeout == "refuse",
             forwarded=False,
         )
+        receipt = await self._send(request, turn, changes)
+        self._is_new = False
+        return receipt
+
+    async def rotate_id(
+        self,
+        *,
+        durability: Durability | str | None = None,
+        on_timeout: OnTimeout | None = None,
+    ) -> Receipt:
+        """Go on under a fresh id, of the same home, and save what changed with it.
+
+        To be called when a user's rights change, at login above all: whoever knew the old id has
+        nothing any more. The old id is ended for everybody; what others save of it at the same
+        time, or saved on the other side of a partition, goes on under the new one.
+
+        Arguments and errors are those of ``save``. While the outcome is unknown, ``id`` stays the
+        old one; repeat it, or save: either brings the rotation to its end. A session of which the
+        ring never heard only gets another id: the receipt names nobody.
+        """
+        wish = self._terms.save.changed(durability, on_timeout)
+        self._check_not_ended()
+        if not self._asked:
+            self._id = self._backend.new_session_id(home_of(self._id))
+            return NOTHING_SENT
+        if self._is_new:
+            await self.save(durability=durability, on_timeout=on_timeout)
+        changes = self._checked_changes()
+        if self._next_id is None:
+            self._next_id = self._backend.new_session_id(home_of(self._id))
+        request = Rotate(
+            number=self._backend.next_number(),
+            session_id=self._id,
+            new_id=self._next_id,
+            changes=tuple(changes.items()),
+            durability=wish.durability,
+            refuse=wish.on_timeout == "refuse",
+            forwarded=False,
+        )
+        try:
+            receipt = await self._send(request, self.note_sent(changes), changes)
+        except ReplicationTimeoutError:
+            self._id, self._next_id = request.new_id, None
+            raise
+        self._id, self._next_id = request.new_id, None
+        return receipt
+
+    async def _send(
+        self, request: Save | Rotate, turn: int, changes: dict[bytes, bytes | None]
+    ) -> Receipt:
+        """Have a change carried out that was noted as sent at ``turn``."""
         try:
             receipt = receipt_of(await self._backend.perform(request))
         except SessionEnded:
             self._ended = True
             raise
-        self._is_new = False
         if self.note_answered(turn, changes):
             self._receipt = receipt
         return receipt
+
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise SessionEnded("the session was ended, or has expired")
+
+    def _checked_changes(self) -> dict[bytes, bytes | None]:
+        """Return what changed, which is not too much."""
+        changes = self.changes(self._terms.attribute_bytes_max)
+        if changes:
+            self._check_size(changes)
+        return changes
 
     async def end(
         self,

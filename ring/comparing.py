@@ -158,7 +158,7 @@ class Comparing:
         }
         knowing = {outbound.peer, *later}
         for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
-            self._replication.merge(session_id, incoming, digest, knowing)
+            self._replication.merge(session_id, incoming, digest, knowing, now)
 
     def on_listing(self, outbound: Outbound, message: Listing, now: float) -> None:
         """Send or ask for every record that differs in the listed buckets."""

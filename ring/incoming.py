@@ -37,6 +37,7 @@ from ring.messages import (
     Redirect,
     Release,
     Request,
+    Rotate,
     Save,
     Saved,
     Status,
@@ -88,7 +89,7 @@ class Incoming:
 
     def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
         """Handle what the dialler of a connection says."""
-        if isinstance(message, Find | Save | End):
+        if isinstance(message, Find | Save | End | Rotate):
             self._on_request(inbound, message, now)
             return
         peer = inbound.peer
@@ -142,7 +143,9 @@ class Incoming:
                 self._releasing.on_offered(outbound, message, now)
             case Members() | Leaving():
                 pass
-            case Changes() | Release() | Compare() | Offer() | Ask() | Find() | Save() | End():
+            case Changes() | Release() | Compare() | Offer() | Ask():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case Find() | Save() | End() | Rotate():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case _:
                 assert_never(message)

@@ -248,6 +248,23 @@ class End:
     """As in Find."""
 
 
+@frozen
+class Rotate:
+    """The end of a session under its id, and its going on under another, with changes."""
+
+    number: int
+    session_id: SessionId
+    new_id: SessionId
+    """Fresh, and of the same home; the same again when it is repeated."""
+    changes: tuple[tuple[bytes, bytes | None], ...]
+    """As in Save, for the session under its new id."""
+    durability: Durability
+    refuse: bool
+    forwarded: bool
+    insist: bool = False
+    """As in Find."""
+
+
 class Failure(IntEnum):
     """Why a request was not carried out."""
 
@@ -330,7 +347,7 @@ RELEASED_MAX: Final = 1024
 UNANSWERED_MAX: Final = 4096
 """Requests and asks of one member that wait for the same member; the rest wait where they are."""
 
-Request: TypeAlias = Find | Save | End
+Request: TypeAlias = Find | Save | End | Rotate
 Reply: TypeAlias = Found | Absent | Saved | Failed
 DiallerMessage: TypeAlias = Changes | Release | Status | Compare | Offer | Ask | Request
 AcceptorMessage: TypeAlias = (

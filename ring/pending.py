@@ -55,6 +55,11 @@ class Stream:
         if marked is not None:
             marked.update(keys)
 
+    def mark_last(self, session_id: SessionId) -> None:
+        """Note that the peer needs the whole record, after all else that it needs now."""
+        self._pending.pop(session_id, None)
+        self._pending[session_id] = None
+
     def __len__(self) -> int:
         return len(self._pending) + len(self._sent)
 

@@ -11,7 +11,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from attrs import define, field
@@ -19,7 +19,7 @@ from attrs import define, field
 from ring.core import Core
 from ring.identity import LinkId, SessionId, home_of
 from ring.liveness import Liveness
-from ring.messages import End, Failed, Failure, Reply, Save, Saved
+from ring.messages import End, Failed, Failure, Reply, Rotate, Save, Saved
 
 Origin: TypeAlias = LinkId | None
 """Where a request came from and its answer goes: a link, or the application in this process."""
@@ -30,8 +30,9 @@ class Waiter:
     """One write that was made here and is not answered yet."""
 
     origin: Origin
-    request: Save | End
-    version: int
+    request: Save | End | Rotate
+    versions: dict[SessionId, int]
+    """The sessions whose states of this node it waits for; more than one if one was rotated."""
     deadline: float
     owner: str | None = None
     """The member that acts for the session, where that is not this node: it has to know as well,
@@ -40,6 +41,29 @@ class Waiter:
     on_disk: bool = False
     disk_failed: bool = False
     answered: bool = False
+    _partly: dict[str, set[SessionId]] = field(factory=dict)
+    """Of members and disks (an empty name) that have some of several sessions: which."""
+
+    def has_all(self, who: str, session_id: SessionId, version: int) -> bool:
+        """Note what ``who`` has; return whether that is now all that is waited for."""
+        if version < self.versions[session_id]:
+            return False
+        if len(self.versions) == 1:
+            return True
+        has = self._partly.setdefault(who, set())
+        has.add(session_id)
+        return len(has) == len(self.versions)
+
+    def forget(self, who: str) -> None:
+        """Forget what a member has."""
+        self._partly.pop(who, None)
+        if who in self.held_by:
+            self.held_by.remove(who)
+
+    def begin_anew(self, versions: dict[SessionId, int]) -> None:
+        """Wait for these, from everybody."""
+        self.versions, self.held_by, self.on_disk = versions, [], False
+        self._partly.clear()
 
     def lacks_owner(self) -> bool:
         """Whether another member acts, and does not have the change."""
@@ -60,28 +84,51 @@ class Receipts:
         self._in_line: deque[Waiter] = deque()
         """By deadline: all wait equally long."""
 
-    def wait(self, origin: Origin, request: Save | End, now: float) -> None:
-        """Answer ``request``, which has just been carried out, as soon as it is durable."""
+    def wait(
+        self,
+        origin: Origin,
+        request: Save | End | Rotate,
+        concerned: Iterable[SessionId],
+        now: float,
+    ) -> None:
+        """Answer ``request``, which has just changed these sessions, as soon as it is durable."""
         deadline = now + self._core.settings.ack_timeout_s
         acting = self._core.view.acting_owner(home_of(request.session_id))
         owner = acting if acting != self._core.name else None
-        waiter = Waiter(origin, request, self._core.version, deadline, owner)
+        versions = dict.fromkeys(concerned, self._core.version)
+        waiter = Waiter(origin, request, versions, deadline, owner)
         waiter.disk_failed = not self._core.has_store
-        self._waiting.setdefault(request.session_id, []).append(waiter)
+        for session_id in versions:
+            self._waiting.setdefault(session_id, []).append(waiter)
         self._in_line.append(waiter)
         self._settle(request.session_id)
+
+    def follow(self, old_id: SessionId, new_id: SessionId) -> bool:
+        """Have saves of a session that was rotated wait for what it has become.
+
+        Returns:
+            Whether there are any; who has the new record has to say so anew.
+        """
+        waiters = self._waiting.pop(old_id, [])
+        saves = [each for each in waiters if isinstance(each.request, Save)]
+        if rest := [each for each in waiters if not isinstance(each.request, Save)]:
+            self._waiting[old_id] = rest
+        for waiter in saves:
+            waiter.begin_anew({new_id: self._core.version})
+            self._waiting.setdefault(new_id, []).append(waiter)
+        return bool(saves)
 
     def on_held(self, session_id: SessionId, peer: str, version: int) -> None:
         """Note that ``peer`` holds the session as it was at ``version``."""
         for waiter in self._waiting.get(session_id, ()):
-            if waiter.version <= version and peer not in waiter.held_by:
+            if peer not in waiter.held_by and waiter.has_all(peer, session_id, version):
                 waiter.held_by.append(peer)
         self._settle(session_id)
 
     def on_persisted(self, session_id: SessionId, version: int) -> None:
         """Note that this node's disk has the session as it was at ``version``."""
         for waiter in self._waiting.get(session_id, ()):
-            waiter.on_disk |= waiter.version <= version
+            waiter.on_disk |= waiter.has_all("", session_id, version)
         self._settle(session_id)
 
     def on_persist_failed(self, session_id: SessionId) -> None:
@@ -94,8 +141,7 @@ class Receipts:
         """Forget that ``peer`` holds anything: what it said ended with its connection."""
         for waiters in self._waiting.values():
             for waiter in waiters:
-                if peer in waiter.held_by:
-                    waiter.held_by.remove(peer)
+                waiter.forget(peer)
 
     def on_view_changed(self) -> None:
         """Stop waiting for a backup where there is none left to wait for."""
@@ -119,7 +165,7 @@ class Receipts:
     def on_tick(self, now: float) -> None:
         """Answer what has waited long enough."""
         while (due := self.next_due()) is not None and due <= now:
-            self._settle(self._in_line.popleft().request.session_id, now)
+            self._settle(next(iter(self._in_line.popleft().versions)), now)
 
     def _settle(self, session_id: SessionId, now: float | None = None) -> None:
         """Answer every write of a session that has all it asked for, or all it can get."""
@@ -137,12 +183,21 @@ class Receipts:
             if waits and (now is None or waiter.deadline > now):
                 left.append(waiter)
             else:
-                waiter.answered = True
-                self._respond(waiter.origin, self._reply(waiter))
+                self._answer(waiter, session_id)
         if left:
             self._waiting[session_id] = left
         else:
             del self._waiting[session_id]
+
+    def _answer(self, waiter: Waiter, settled: SessionId) -> None:
+        """Answer a write; the list of the session that is being settled is the caller's."""
+        waiter.answered = True
+        for session_id in waiter.versions:
+            if session_id != settled:
+                self._waiting[session_id].remove(waiter)
+                if not self._waiting[session_id]:
+                    del self._waiting[session_id]
+        self._respond(waiter.origin, self._reply(waiter))
 
     def _lacks_backup(self, waiter: Waiter) -> bool:
         """Return whether a backup is asked for, and configured, and none holds the change."""

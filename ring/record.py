@@ -37,6 +37,7 @@ from ring.entry import (
     make_entry,
 )
 from ring.errors import RecordFormatError
+from ring.identity import SessionId
 from ring.packed import (
     ACCESS,
     ENDED_FLAG,
@@ -183,10 +184,21 @@ class Record:
         self.digest = (self.digest + WHOLE_HASH) & _MASK
         return True
 
-    def end(self, reason: EndReason, node: str, stamp: Stamp) -> None:
-        """Turn the record into a tombstone that remembers by whom, its creation and last access."""
+    def end(
+        self, reason: EndReason, node: str, stamp: Stamp, *, new_id: SessionId | None = None
+    ) -> None:
+        """Turn the record into a tombstone that remembers by whom, its creation and last access.
+
+        Args:
+            reason: why it ends.
+            node: who acts for it.
+            stamp: when.
+            new_id: the id under which the session goes on, if it was rotated.
+        """
         created = self.entries.get(CREATED, bytes(STAMP_BYTES))
-        story = [node, entry_stamp(created), self.accessed]
+        story: list[object] = [node, entry_stamp(created), self.accessed]
+        if new_id is not None:
+            story.append(new_id)
         self.put(ENDED, make_entry(stamp, bytes([reason]) + msgpack.packb(story)))
 
     def merge(self, other: "Record") -> set[bytes]:

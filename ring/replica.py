@@ -316,6 +316,7 @@ class Replica:
         self._note_turn(now)
         for session_id, version in versions.items():
             self._receipts.on_persisted(session_id, version)
+        self._replication.on_persisted(versions)
         return self._core.collect()
 
     def on_persist_failed(

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
 from ring.effects import Persist
+from ring.entry import ENDED
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Inbound, Links, Outbound
@@ -30,6 +31,7 @@ from ring.packed import (
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
 from ring.record import Record
+from ring.rotating import CHAIN_MAX, Rotation, consequences, may_follow, rotation_of
 from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400
@@ -43,6 +45,8 @@ class Replication:
         self._core = core
         self._links = links
         self._receipts = receipts
+        self._behind: dict[SessionId, SessionId] = {}
+        """Rotated ids whose tombstones may not lie on the disk before their new records do."""
 
     # --- Changes that are made here ---
 
@@ -56,10 +60,23 @@ class Replication:
     ) -> None:
         """Send news to the store and to whoever has to have them, but for who is ``knowing``."""
         self._core.version += 1
-        self._core.emit(Persist(session_id))
+        self._persist(session_id)
         for peer in self._core.view.targets(home_of(session_id)):
             if peer not in knowing:
                 self.mark(peer, session_id, keys)
+
+    def rotate(
+        self,
+        old_id: SessionId,
+        new_id: SessionId,
+        tombstone: Record,
+        rotated: Record,
+        now: float,
+    ) -> None:
+        """Hold ``rotated`` under its new id, and then the tombstone that names that one."""
+        self._core.table.merge(new_id, rotated)
+        self.spread(new_id, rotated.keys())
+        self.merge(old_id, tombstone, 0, (), now)
 
     def mark(self, peer: str, session_id: SessionId, keys: Iterable[bytes] | None) -> None:
         """Note that ``peer`` needs these entries, or the whole record for None."""
@@ -71,7 +88,7 @@ class Replication:
 
     def confirm(self, session_id: SessionId) -> None:
         """Have disk and targets say that they have a session which did not change just now."""
-        self._core.emit(Persist(session_id))
+        self._persist(session_id)
         for peer in self._core.view.targets(home_of(session_id)):
             self.mark(peer, session_id, ())
 
@@ -87,7 +104,20 @@ class Replication:
         """Forget a record here and in the store; others do so by themselves."""
         self._core.table.drop(session_id)
         self._core.version += 1
+        self._behind.pop(session_id, None)
         self._core.emit(Persist(session_id))
+
+    def on_persisted(self, session_ids: Iterable[SessionId]) -> None:
+        """Let tombstones follow their new records onto the disk."""
+        if self._behind:
+            there = set(session_ids)
+            for old_id in [each for each, new_id in self._behind.items() if new_id in there]:
+                del self._behind[old_id]
+                self._core.emit(Persist(old_id))
+
+    def _persist(self, session_id: SessionId) -> None:
+        if session_id not in self._behind:
+            self._core.emit(Persist(session_id))
 
     def forget(self, session_id: SessionId, now: float, *, but_ends: bool = False) -> bool:
         """Forget what of a record is older than retention; others do so by themselves.
@@ -153,7 +183,12 @@ class Replication:
         return decoded
 
     def merge(
-        self, session_id: SessionId, incoming: Record, digest: int, knowing: Collection[str]
+        self,
+        session_id: SessionId,
+        incoming: Record,
+        digest: int,
+        knowing: Collection[str],
+        now: float,
     ) -> Merged:
         """Merge what a member sent of a session, and pass on what is news.
 
@@ -162,14 +197,65 @@ class Replication:
             incoming: the record or fragment that was sent.
             digest: the sender's digest of all it has of it; 0 if it did not say.
             knowing: the sender, and whoever will learn of it in another way.
+            now: monotonic seconds.
         """
-        merged = self._core.table.merge(session_id, incoming, digest)
+        table = self._core.table
+        held = table.held(session_id)
+        if incoming.ended or (held is not None and held_is_ended(held)):
+            return self._merge_ended(session_id, incoming, knowing, now)
+        merged = table.merge(session_id, incoming, digest)
         if merged.news:
             self.spread(session_id, merged.changed, knowing)
-            held = self._core.table.held(session_id)
+            held = table.held(session_id)
             if held is not None and len(held) > SENDABLE_BYTES_MAX:
                 self._core.alarm("session_outgrew_frames", bytes=len(held))
         return merged
+
+    def _merge_ended(
+        self,
+        session_id: SessionId,
+        incoming: Record,
+        knowing: Collection[str],
+        now: float,
+        chain: int = CHAIN_MAX,
+    ) -> Merged:
+        """Merge where one of both is a tombstone, after what follows from it for other ids."""
+        table = self._core.table
+        ours = table.get(session_id) or Record()
+        merged = table.merge(session_id, incoming)
+        after = table.get(session_id)
+        assert after is not None
+        for new_id, record in consequences(ours, incoming, after, now):
+            if chain and may_follow(session_id, new_id):
+                self._follow(new_id, record, now, chain - 1)
+        if merged.news:
+            self._spread_tombstone(session_id, rotation_of(after), knowing)
+        return merged
+
+    def _follow(self, new_id: SessionId, record: Record, now: float, chain: int) -> None:
+        """Merge what follows for another id."""
+        held = self._core.table.held(new_id)
+        if record.ended or (held is not None and held_is_ended(held)):
+            self._merge_ended(new_id, record, (), now, chain)
+        else:
+            self.merge(new_id, record, 0, (), now)
+
+    def _spread_tombstone(
+        self, session_id: SessionId, rotation: Rotation | None, knowing: Collection[str]
+    ) -> None:
+        """Send a tombstone on its way, behind the record under which its session goes on."""
+        core = self._core
+        if rotation is not None:
+            if self._receipts.follow(session_id, rotation.new_id):
+                self.confirm(rotation.new_id)
+            if core.has_store and core.table.held(rotation.new_id) is not None:
+                self._persist(rotation.new_id)
+                self._behind[session_id] = rotation.new_id
+        self.spread(session_id, {ENDED}, knowing)
+        for peer in core.view.targets(home_of(session_id)):
+            outbound = self._links.outbound.get(peer)
+            if peer not in knowing and outbound is not None:
+                outbound.stream.mark_last(session_id)
 
     def observe(self, stamp: Stamp, now: float) -> None:
         """Let this node's clock pass a member's stamp.
@@ -187,7 +273,7 @@ class Replication:
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""
         for session_id, digest, incoming in self.decode_all(changes.flat, now):
-            merged = self.merge(session_id, incoming, digest, (peer,))
+            merged = self.merge(session_id, incoming, digest, (peer,), now)
             inbound.merged += 1
             ours = merged.digest
             # The sender may have forgotten already what is due to be forgotten here.
@@ -229,7 +315,7 @@ class Replication:
         self.forget(session_id, now, but_ends=bool(theirs))
         other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:
-            self.merge(session_id, other, 0, (outbound.peer,))
+            self.merge(session_id, other, 0, (outbound.peer,), now)
         ours = self._core.table.get(session_id)
         missing = None
         if ours is not None and other.whole and not ours.ended:

@@ -18,8 +18,8 @@ from typing import Final
 
 from attrs import evolve
 
+from ring.acting import Acting
 from ring.core import Core
-from ring.entry import ACCESSED
 from ring.errands import Asking, Errand, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
@@ -37,15 +37,15 @@ from ring.messages import (
     Redirect,
     Reply,
     Request,
+    Rotate,
     Save,
     Saved,
 )
-from ring.packed import held_is_whole, held_serves, held_touch_may_be_due
+from ring.packed import held_is_whole, held_serves
 from ring.receipts import Origin, Receipts
-from ring.record import Record
 from ring.replication import Replication
 from ring.settling import Settling
-from ring.writing import RefusedChange, apply_changes, apply_end
+from ring.writing import RefusedChange
 
 RETRY_INTERVAL_S: Final = 0.05
 """How often a parked request is tried again, if nothing has happened before."""
@@ -69,6 +69,7 @@ class Serving:
         self._core = core
         self._links = links
         self._replication = replication
+        self._acting = Acting(core, replication)
         self._receipts = receipts
         self._settling = settling
         self._numbers = count(1)
@@ -106,7 +107,7 @@ class Serving:
         if not held_serves(held, now):
             return Absent(0)
         if touch:
-            self._touch(session_id, held, now)
+            self._acting.touch(session_id, held, now)
         return Found(0, self._core.table.portable(session_id, now))
 
     def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
@@ -116,7 +117,7 @@ class Serving:
             raise RemoteProtocolError("answers what it was not asked")
         if message.portable:
             incoming = self._replication.decode(session_id, message.portable, now)
-            self._replication.merge(session_id, incoming, 0, (peer,))
+            self._replication.merge(session_id, incoming, 0, (peer,), now)
         del self._asked[message.number]
         self._stop_waiting(session_id, peer, now)
 
@@ -209,7 +210,7 @@ class Serving:
         match errand.request:
             case Find():
                 self._respond(errand.origin, Absent(number))
-            case Save():
+            case Save() | Rotate():
                 self._fail(errand, Failure.GONE, "no such session")
             case End():
                 self._respond(errand.origin, Saved(number, (), (), False))
@@ -330,7 +331,7 @@ class Serving:
         elif isinstance(request, Find):
             assert held is not None
             if request.touch and held_serves(held, now):
-                self._touch(session_id, held, now)
+                self._acting.touch(session_id, held, now)
             self._answer(errand.origin, Look(request.number, session_id, serves=True), now)
         else:
             self._write(errand, request, now)
@@ -347,35 +348,15 @@ class Serving:
         else:
             self._carry_out_unknown(errand)
 
-    def _touch(self, session_id: SessionId, held: bytes, now: float) -> None:
-        """Write an access down, if the last one is long enough ago."""
-        if held_touch_may_be_due(held, now):
-            record = Record.from_held(held)
-            if record.touch_due(now):
-                record.touch(self._core.clock.tick(now), now)
-                self._replication.write(session_id, record, {ACCESSED})
-
-    def _write(self, errand: Errand, request: Save | End, now: float) -> None:
-        core, session_id = self._core, request.session_id
-        record = core.table.get(session_id) or Record()
+    def _write(self, errand: Errand, request: Save | End | Rotate, now: float) -> None:
         try:
-            if isinstance(request, Save):
-                clock, table = core.clock, core.table
-                is_full = table.tombstone_bytes >= core.settings.tombstone_bytes_max
-                keys = apply_changes(
-                    record, request, core.settings, clock, table.epoch, now, is_full=is_full
-                )
-            else:
-                keys = apply_end(record, core.name, core.clock, now)
+            concerned = self._acting.write(request, now)
         except RefusedChange as refused:
             self._fail(errand, refused.failure, refused.reason)
             return
-        if keys:
+        for session_id in concerned:
             self._absent.pop(session_id, None)
-            self._replication.write(session_id, record, keys)
-        else:
-            self._replication.confirm(session_id)
-        self._receipts.wait(errand.origin, request, now)
+        self._receipts.wait(errand.origin, request, concerned, now)
 
     # --- Answering ---
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import define
 
-from ring.clock import Clock
+from ring.clock import Clock, Stamp
 from ring.entry import (
     ACCESSED,
     CREATED,
@@ -23,8 +23,9 @@ from ring.entry import (
     EndReason,
     make_entry,
 )
-from ring.messages import Failure, Save
+from ring.messages import Failure, Rotate, Save
 from ring.record import Record
+from ring.rotating import moved, rotation_of
 from ring.settings import Settings
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
@@ -43,7 +44,7 @@ class RefusedChange(Exception):
 
 def apply_changes(
     record: Record,
-    request: Save,
+    request: Save | Rotate,
     settings: Settings,
     clock: Clock,
     epoch: float,
@@ -78,15 +79,37 @@ def apply_changes(
     return keys
 
 
+def apply_rotation(
+    record: Record, request: Rotate, settings: Settings, clock: Clock, epoch: float, now: float
+) -> tuple[Record, Stamp]:
+    """Return the record under its new id, with the changes of ``request``, and when it moved.
+
+    Raises:
+        RefusedChange: the session is gone, or a change is not allowed. Nothing was changed.
+    """
+    if record.ended or not record.digest:
+        raise RefusedChange(Failure.GONE, "the session was ended")
+    if record.expired or record.due(epoch) <= now:
+        raise RefusedChange(Failure.GONE, "the session has expired")
+    _check_changes(record, request, settings)
+    stamp = clock.tick(now)
+    rotated = moved(record, stamp, now)
+    for key, value in request.changes:
+        rotated.put(key, make_entry(stamp, value))
+    rotated.touch(stamp, now)
+    rotated.make_whole()
+    return rotated, stamp
+
+
 def apply_end(record: Record, node: str, clock: Clock, now: float) -> Set[bytes]:
-    """Turn ``record`` into a tombstone; return the keys of what is news, none if it was one."""
-    if record.ended:
+    """Turn ``record`` into the tombstone of a deletion; return the keys of what is news."""
+    if record.ended and rotation_of(record) is None:
         return frozenset()
     record.end(EndReason.DELETED, node, clock.tick(now))
     return frozenset({ENDED})
 
 
-def _check_changes(record: Record, request: Save, settings: Settings) -> None:
+def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -> None:
     after = {key: len(entry) for key, entry in record.entries.items()}
     for key, value in request.changes:
         if not 0 < len(key) <= KEY_BYTES_MAX:

@@ -20,7 +20,7 @@ from samples import NOW, WALL_MS, ring_of
 from ring.clock import Clock
 from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.identity import LinkId, SessionId
-from ring.messages import Durability, End, Find, Message, Request, Save
+from ring.messages import Durability, End, Find, Message, Request, Rotate, Save
 from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
@@ -337,6 +337,21 @@ class Rig:
     def find(self, name: str, session_id: SessionId, *, touch: bool = False) -> Asked:
         """Look a session up at a node."""
         return self.ask(name, lambda n: Find(n, session_id, touch, False))
+
+    def rotate(
+        self,
+        name: str,
+        session_id: SessionId,
+        new_id: SessionId,
+        *,
+        durability: Durability = Durability.BACKUP,
+        **changes: bytes,
+    ) -> Asked:
+        """Give a session a new id at a node, and change it."""
+        rows = tuple((key.encode(), each) for key, each in changes.items())
+        return self.ask(
+            name, lambda n: Rotate(n, session_id, new_id, rows, durability, False, False)
+        )
 
     def end(
         self,

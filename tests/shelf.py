@@ -13,7 +13,19 @@ from node.sessions import SessionRepository
 from ring.clock import Stamp
 from ring.entry import EndReason, make_entry
 from ring.identity import SessionId
-from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Save, Saved
+from ring.messages import (
+    Absent,
+    Durability,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Request,
+    Rotate,
+    Save,
+    Saved,
+)
 from ring.record import Record
 
 Reply = Found | Absent | Saved | Failed
@@ -29,7 +41,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.records: dict[SessionId, Record] = {}
-        self.asked: list[Find | Save | End] = []
+        self.asked: list[Request] = []
         self.replies: deque[Reply | Failure] = deque()
         self.held_back: deque[trio.Event] = deque()
         self.reads_locally = False
@@ -41,8 +53,8 @@ class Shelf:
     def next_number(self) -> int:
         return next(self._numbers)
 
-    def new_session_id(self) -> SessionId:
-        return SessionId(b"a." + b"%022d" % next(self._ids))
+    def new_session_id(self, home: str | None = None) -> SessionId:
+        return SessionId((home or "a").encode() + b".%022d" % next(self._ids))
 
     def wall_ms(self) -> int:
         return self.wall
@@ -50,14 +62,14 @@ class Shelf:
     def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
         return self._find(session_id, 0) if self.reads_locally else None
 
-    async def perform(self, request: Find | Save | End) -> Reply:
+    async def perform(self, request: Request) -> Reply:
         self.asked.append(request)
         reply = self._carry_out(request)
         if self.held_back:
             await self.held_back.popleft().wait()
         return reply
 
-    def _carry_out(self, request: Find | Save | End) -> Reply:
+    def _carry_out(self, request: Request) -> Reply:
         planned = self.replies.popleft() if self.replies else None
         if isinstance(planned, Failure):
             planned = Failed(request.number, planned, f"planned: {planned.name}")
@@ -67,7 +79,7 @@ class Shelf:
             return planned or true
         return planned
 
-    def _truth(self, request: Find | Save | End) -> Reply:
+    def _truth(self, request: Request) -> Reply:
         match request:
             case Find(number, session_id):
                 return self._find(session_id, number)
@@ -77,6 +89,27 @@ class Shelf:
                 record = self.records.setdefault(session_id, Record())
                 record.end(EndReason.DELETED, "a", self._stamp())
                 return Saved(number, ("a", "b"), (), degraded=False)
+            case Rotate():
+                return self._rotate(request)
+
+    def _rotate(self, request: Rotate) -> Saved | Failed:
+        old = self.records.get(request.session_id)
+        if old is not None and not old.ended:
+            self.records[request.new_id] = Record()
+            self.records[request.new_id].merge(old)
+            old.end(EndReason.ROTATED, "a", self._stamp(), new_id=request.new_id)
+        if request.new_id not in self.records:
+            return Failed(request.number, Failure.GONE, "the session is gone")
+        save = Save(
+            request.number,
+            request.new_id,
+            False,
+            request.changes,
+            request.durability,
+            request.refuse,
+            False,
+        )
+        return self._save(save)
 
     def _find(self, session_id: SessionId, number: int) -> Found | Absent:
         record = self.records.get(session_id)

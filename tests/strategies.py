@@ -29,6 +29,7 @@ from ring.messages import (
     Records,
     Redirect,
     Release,
+    Rotate,
     Save,
     Saved,
     Status,
@@ -113,6 +114,17 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     ),
     End: st.builds(
         End, u64s, session_ids, durabilities, st.booleans(), st.booleans(), st.booleans()
+    ),
+    Rotate: st.builds(
+        Rotate,
+        u64s,
+        session_ids,
+        session_ids,
+        entry_changes,
+        durabilities,
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
     ),
     Found: st.builds(Found, u64s, portables),
     Absent: st.builds(Absent, u64s),

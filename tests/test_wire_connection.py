@@ -20,6 +20,7 @@ from ring.messages import (
     Find,
     Found,
     Message,
+    Rotate,
     Save,
     Status,
 )
@@ -39,6 +40,7 @@ from wire.framing import frame
 from wire.limits import FRAME_BYTES_MAX
 
 ID = SessionId(b"a." + b"x" * 22)
+OTHER_ID = SessionId(b"a." + b"y" * 22)
 STATUS = Status(Stamp(5), True, False, 3, ("a", "b"), False)
 PORTABLE_BYTES = FRAME_BYTES_MAX - 100
 
@@ -54,7 +56,7 @@ def ends_of(speaker: Speaker) -> tuple[Connection, Connection]:
 
 def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
-    if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End):
+    if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End | Rotate):
         return evolve(message, forwarded=False, insist=False)
     return message
 
@@ -169,8 +171,9 @@ def test_each_side_sends_what_it_may_and_nothing_else(speaker: Speaker, message:
     assert "is not the peer's to send" in refused_by(receiver, frame(encode(message)))
 
 
-def test_a_client_may_find_save_and_end_only() -> None:
-    assert {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]} == {"Find", "Save", "End"}
+def test_a_client_may_find_and_change_sessions_only() -> None:
+    entitled = {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]}
+    assert entitled == {"Find", "Save", "End", "Rotate"}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +182,7 @@ def test_a_client_may_find_save_and_end_only() -> None:
         Find(1, ID, True, True),
         Save(1, ID, True, (), Durability.LOCAL, False, True),
         End(1, ID, Durability.LOCAL, False, True),
+        Rotate(1, ID, OTHER_ID, (), Durability.LOCAL, False, True),
     ],
 )
 def test_a_client_forwards_nothing(message: Message) -> None:

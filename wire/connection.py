@@ -38,6 +38,7 @@ from ring.messages import (
     Records,
     Redirect,
     Release,
+    Rotate,
     Save,
     Saved,
     Status,
@@ -62,9 +63,9 @@ class Speaker(Enum):
 
 ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_DIALLING: frozenset(
-        {Status, Changes, Release, Compare, Offer, Ask, Find, Save, End}
+        {Status, Changes, Release, Compare, Offer, Ask, Find, Save, End, Rotate}
     ),
-    Speaker.CLIENT: frozenset({Find, Save, End}),
+    Speaker.CLIENT: frozenset({Find, Save, End, Rotate}),
     Speaker.MEMBER_ANSWERING: frozenset(
         {
             *(Status, Acks, Records, Listing, Compared, Offered, Answer),
@@ -312,4 +313,4 @@ class Connection:
 
 
 def _is_forwarded(message: Message) -> bool:
-    return isinstance(message, Find | Save | End) and (message.forwarded or message.insist)
+    return isinstance(message, Find | Save | End | Rotate) and (message.forwarded or message.insist)

@@ -22,6 +22,7 @@ from ring.messages import (
     Offer,
     Records,
     Release,
+    Rotate,
     Save,
     Saved,
 )
@@ -175,7 +176,7 @@ def spell_save(message: Save) -> list[object]:
         message.number,
         message.session_id,
         message.create,
-        [part for change in message.changes for part in change],
+        _spell_edits(message.changes),
         message.durability.value,
         message.refuse,
         message.forwarded,
@@ -186,6 +187,52 @@ def spell_save(message: Save) -> list[object]:
 def read_save(fields: list[object]) -> Save:
     """Return the Save that ``fields`` spell, or raise a ValueError."""
     number, session_id, create, flat, durability, refuse, forwarded, insist = fields
+    return Save(
+        checks.u64(number, "number"),
+        checks.session_id(session_id, "session id"),
+        checks.exactly(bool, create, "create"),
+        _read_edits(flat),
+        checks.durability(durability, "durability"),
+        checks.exactly(bool, refuse, "refuse"),
+        checks.exactly(bool, forwarded, "forwarded"),
+        checks.exactly(bool, insist, "insist"),
+    )
+
+
+def spell_rotate(message: Rotate) -> list[object]:
+    """Return the fields of a Rotate."""
+    return [
+        message.number,
+        message.session_id,
+        message.new_id,
+        _spell_edits(message.changes),
+        message.durability.value,
+        message.refuse,
+        message.forwarded,
+        message.insist,
+    ]
+
+
+def read_rotate(fields: list[object]) -> Rotate:
+    """Return the Rotate that ``fields`` spell, or raise a ValueError."""
+    number, session_id, new_id, flat, durability, refuse, forwarded, insist = fields
+    return Rotate(
+        checks.u64(number, "number"),
+        checks.session_id(session_id, "session id"),
+        checks.session_id(new_id, "new id"),
+        _read_edits(flat),
+        checks.durability(durability, "durability"),
+        checks.exactly(bool, refuse, "refuse"),
+        checks.exactly(bool, forwarded, "forwarded"),
+        checks.exactly(bool, insist, "insist"),
+    )
+
+
+def _spell_edits(changes: tuple[tuple[bytes, bytes | None], ...]) -> list[object]:
+    return [part for change in changes for part in change]
+
+
+def _read_edits(flat: object) -> tuple[tuple[bytes, bytes | None], ...]:
     keys, values = checks.flat_columns(flat, 2, ENTRIES_MAX)
     changes: list[tuple[bytes, bytes | None]] = []
     for key, value in zip(keys, values, strict=True):
@@ -195,16 +242,7 @@ def read_save(fields: list[object]) -> Save:
         changes.append((key, None if value is None else checks.exactly(bytes, value, "value")))
     if len(set(keys)) != len(keys):
         raise ValueError("a key comes twice")
-    return Save(
-        checks.u64(number, "number"),
-        checks.session_id(session_id, "session id"),
-        checks.exactly(bool, create, "create"),
-        tuple(changes),
-        checks.durability(durability, "durability"),
-        checks.exactly(bool, refuse, "refuse"),
-        checks.exactly(bool, forwarded, "forwarded"),
-        checks.exactly(bool, insist, "insist"),
-    )
+    return tuple(changes)
 
 
 def spell_found(message: Found) -> list[object]:

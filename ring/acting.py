@@ -1,0 +1,105 @@
+"""Acting for a session: what a request does to its record, and to whatever it has become.
+
+Rule: every record concerned is on its way to the store and to who has to have it when ``write``
+returns; who waits for that is decided elsewhere.
+"""
+
+from typing import assert_never
+
+from ring.core import Core
+from ring.entry import ACCESSED, EndReason
+from ring.identity import SessionId, home_of
+from ring.messages import End, Failure, Rotate, Save
+from ring.packed import held_is_whole, held_touch_may_be_due
+from ring.record import Record
+from ring.replication import Replication
+from ring.rotating import CHAIN_MAX, may_follow, rotation_of
+from ring.writing import RefusedChange, apply_changes, apply_end, apply_rotation
+
+
+class Acting:
+    """The acting owner's hand on its table."""
+
+    def __init__(self, core: Core, replication: Replication) -> None:
+        self._core = core
+        self._replication = replication
+
+    def touch(self, session_id: SessionId, held: bytes, now: float) -> None:
+        """Write an access down, if the last one is long enough ago."""
+        if held_touch_may_be_due(held, now):
+            record = Record.from_held(held)
+            if record.touch_due(now):
+                record.touch(self._core.clock.tick(now), now)
+                self._replication.write(session_id, record, {ACCESSED})
+
+    def write(self, request: Save | End | Rotate, now: float) -> list[SessionId]:
+        """Carry ``request`` out; return the sessions for which its receipt has to wait.
+
+        Raises:
+            RefusedChange: it cannot be carried out. Nothing was changed.
+        """
+        match request:
+            case Save():
+                self._save(request.session_id, request, now)
+                return [request.session_id]
+            case End():
+                return self._end(request.session_id, now)
+            case Rotate():
+                return self._rotate(request, now)
+            case _:
+                assert_never(request)
+
+    def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
+        core = self._core
+        record = core.table.get(session_id) or Record()
+        is_full = core.table.tombstone_bytes >= core.settings.tombstone_bytes_max
+        keys = apply_changes(
+            record, request, core.settings, core.clock, core.table.epoch, now, is_full=is_full
+        )
+        if keys:
+            self._replication.write(session_id, record, keys)
+        else:
+            self._replication.confirm(session_id)
+
+    def _end(self, session_id: SessionId, now: float) -> list[SessionId]:
+        """End a session, and whatever it has become under other ids."""
+        core = self._core
+        ended = [session_id]
+        while (rotation := rotation_of(core.table.get(ended[-1]))) and len(ended) < CHAIN_MAX:
+            ended.append(rotation.new_id)
+        record = core.table.get(session_id) or Record()
+        if apply_end(record, core.name, core.clock, now):
+            self._replication.merge(session_id, record, 0, (), now)
+        else:
+            self._replication.confirm(session_id)
+        return ended
+
+    def _rotate(self, request: Rotate, now: float) -> list[SessionId]:
+        core, old_id, new_id = self._core, request.session_id, request.new_id
+        if not may_follow(old_id, new_id):
+            raise RefusedChange(
+                Failure.INVALID,
+                "a session goes on under another id of the same home, or not at all",
+            )
+        record = core.table.get(old_id) or Record()
+        rotation = rotation_of(record)
+        if rotation is not None and rotation.new_id == new_id:
+            # It is asked for again, since the answer was lost.
+            held = core.table.held(new_id)
+            if held is None:
+                raise RefusedChange(Failure.GONE, "no such session")
+            if not held_is_whole(held):
+                raise RefusedChange(Failure.UNAVAILABLE, "only a part of it has arrived")
+            self._save(new_id, request, now)
+            self._replication.confirm(old_id)
+        else:
+            other = core.table.get(new_id)
+            if other is not None and other.ended:
+                raise RefusedChange(Failure.GONE, "the session was ended under its new id")
+            rotated, stamp = apply_rotation(
+                record, request, core.settings, core.clock, core.table.epoch, now
+            )
+            record.end(EndReason.ROTATED, core.name, stamp, new_id=new_id)
+            self._replication.rotate(old_id, new_id, record, rotated, now)
+            core.notice("rotated", home=home_of(old_id))
+        return [new_id, old_id]

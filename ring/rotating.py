@@ -1,0 +1,99 @@
+"""Rotation: a session goes on under a new id, and whatever comes under the old one follows it.
+
+Rules:
+- The old id becomes a tombstone that names the new one, of the same home; the new id gets the
+  whole record. The new record never travels or lies behind the tombstone.
+- What is here of the old id, or arrives later, moves into the new record by the ordinary merge,
+  whatever its stamp: an acknowledged change may come late from the other side of a partition.
+  Reserved entries, such as the principal, move only if they are older than the rotation.
+- A deletion follows a rotation: it ends the new id as well, however long the chain.
+- Of two rotations of one id, one wins as between any two ends; what the other made is rotated
+  into what the stronger one made.
+"""
+
+from typing import Final
+
+import msgpack
+from attrs import frozen
+
+from ring.clock import STAMP_BYTES, Stamp
+from ring.entry import ENDED, EndReason, entry_stamp
+from ring.identity import SessionId, home_of, parse_session_id
+from ring.record import Record
+
+CHAIN_MAX: Final = 64
+"""Records that one merge may lead on to; only a member that lies makes more of them."""
+
+
+@frozen
+class Rotation:
+    """What a tombstone says of the rotation that ended its session."""
+
+    new_id: SessionId
+    stamp: Stamp
+    node: str
+    """Who acted for the session then."""
+
+
+def rotation_of(record: Record | None) -> Rotation | None:
+    """Return the rotation that ended a session; None: it lives, is unknown, or was deleted."""
+    entry = record.entries.get(ENDED) if record is not None else None
+    if entry is None or entry[STAMP_BYTES] != EndReason.ROTATED:
+        return None
+    try:
+        node, _, _, new_id = msgpack.unpackb(entry[STAMP_BYTES + 1 :])
+        parsed = parse_session_id(new_id)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return None  # A newer version's spelling: an end all the same.
+    return Rotation(parsed, entry_stamp(entry), str(node)) if parsed is not None else None
+
+
+def may_follow(old_id: SessionId, new_id: SessionId) -> bool:
+    """Return whether a session may go on under ``new_id``: another id of the same home."""
+    return old_id != new_id and home_of(old_id) == home_of(new_id)
+
+
+def moved(record: Record, rotated_at: Stamp, now: float) -> Record:
+    """Return, as a fragment, what of a record goes on under the new id.
+
+    Its access is the rotation, for which any age known of the new record counts: so it expires
+    even where nothing else of the new record ever arrives.
+    """
+    fragment = Record()
+    for key, entry in record.entries.items():
+        if not key.startswith(b"\x00") or entry_stamp(entry) < rotated_at:
+            fragment.put(key, entry)
+    if fragment.entries:
+        fragment.touch(rotated_at, now)
+    return fragment
+
+
+def consequences(
+    ours: Record, theirs: Record, merged: Record, now: float
+) -> list[tuple[SessionId, Record]]:
+    """Return what follows for other ids when two records of one id were merged.
+
+    Args:
+        ours: what was here before.
+        theirs: what came.
+        merged: what both are now, a tombstone.
+        now: monotonic seconds.
+
+    Returns:
+        New ids, each with what has to be merged into its record.
+    """
+    rotations = [each for each in map(rotation_of, (ours, theirs)) if each is not None]
+    winner = rotation_of(merged)
+    if winner is None:
+        # A deletion; it takes with it whatever the session has become.
+        deletion = Record()
+        deletion.put(ENDED, merged.entries[ENDED])
+        return [(rotation.new_id, deletion) for rotation in rotations]
+    alive = [record for record in (ours, theirs) if not record.ended]
+    follows = [(winner.new_id, moved(record, winner.stamp, now)) for record in alive]
+    for weaker in rotations:
+        if weaker.new_id != winner.new_id:
+            tombstone = Record()
+            tombstone.end(EndReason.ROTATED, winner.node, winner.stamp, new_id=winner.new_id)
+            follows.append((weaker.new_id, tombstone))
+    return [(session_id, record) for session_id, record in follows if record.digest]
