@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from simulations import ring_command, run_command
+from simulations import ring_command, run_command, soak_command
 from simulations.arguments import SIGNAL_STATUS
 
 
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     ring_command.add_parser(commands)
     run_command.add_parsers(commands)
+    soak_command.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:
         status: int = parsed.run(parsed)

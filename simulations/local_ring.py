@@ -7,10 +7,11 @@ Rules:
 
 import resource
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -23,6 +24,8 @@ from simulations.ring_script import Part, Script
 from simulations.ring_tally import Phase, Tally
 
 FILES_BESIDE_CONNECTIONS: Final = 256
+
+Outcome = TypeVar("Outcome")
 
 STOP_PATIENCE_S: Final = 5.0
 """What nodes whose files are kept get to stop by themselves."""
@@ -93,13 +96,18 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
     """
     _allow_open_files(FILES_BESIDE_CONNECTIONS + options.clients * options.nodes)
     with open_place(options.keep) as place:
-        try:
-            return trio.run(_play_unless_told, options, place, watcher)
-        except BaseExceptionGroup as group:
-            expected = group.subgroup((NodeFailedError, BrokenPipeError))
-            if expected is None:
-                raise
-            raise _first(expected) from None
+        return unless_told(lambda: _play(options, place, watcher))
+
+
+def unless_told(play: Callable[[], Awaitable[Outcome]]) -> Outcome | int:
+    """Run ``play``; return what it returns, or the number of the signal that has ended it."""
+    try:
+        return trio.run(_play_unless_told, play)
+    except BaseExceptionGroup as group:
+        expected = group.subgroup((NodeFailedError, BrokenPipeError))
+        if expected is None:
+            raise
+        raise _first(expected) from None
 
 
 def _allow_open_files(count: int) -> None:
@@ -115,9 +123,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _play_unless_told(options: Options, place: Place, watcher: Watcher) -> Tally | int:
+async def _play_unless_told(play: Callable[[], Awaitable[Outcome]]) -> Outcome | int:
     """Play, unless a signal says to stop."""
-    outcome: Tally | int = 0
+    outcome: Outcome | int = 0
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -128,7 +136,7 @@ async def _play_unless_told(options: Options, place: Place, watcher: Watcher) ->
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(stop_when_told)
-            outcome = await _play(options, place, watcher)
+            outcome = await play()
             nursery.cancel_scope.cancel()
     return outcome
 

@@ -60,10 +60,12 @@ class RealNodes:
     Args:
         place: where their files are, and the group they are started in.
         count: how many members, 1 to 9.
+        sections: more of the configuration, as TOML.
     """
 
-    def __init__(self, place: Place, count: int) -> None:
+    def __init__(self, place: Place, count: int, sections: str = "") -> None:
         self.place = place
+        self._sections = sections
         self.nodes = {name: RealNode(name, place) for name in NAMES[:count]}
         self.addresses: tuple[str, ...] = ()
         self.secret = secrets.token_urlsafe(32)
@@ -316,14 +318,17 @@ class RealNodes:
         self._ports = ReservedPorts(len(self.nodes))
         self.addresses = self._ports.addresses
         text = config_text(self.names, self.addresses, os.fspath(self.place.stores), self.secret)
-        self.place.config.write_text(text, encoding="utf-8")
+        self.place.config.write_text(text + self._sections, encoding="utf-8")
         self.place.config.chmod(0o600)
 
 
 @asynccontextmanager
-async def open_nodes(place: Place, count: int) -> AsyncIterator[RealNodes]:
-    """Have a ring of ``count`` members, none started yet; none runs after the block."""
-    nodes = RealNodes(place, count)
+async def open_nodes(place: Place, count: int, sections: str = "") -> AsyncIterator[RealNodes]:
+    """Have a ring of ``count`` members, none started yet; none runs after the block.
+
+    ``sections`` are added to its configuration.
+    """
+    nodes = RealNodes(place, count, sections)
     try:
         yield nodes
     finally:
