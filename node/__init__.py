@@ -8,6 +8,7 @@ from node.receipts import Receipt
 from node.registered import register
 from node.session import Session
 from node.sessions import Sessions
+from node.tls import TlsFiles
 from ring.errors import (
     ConfigError,
     OutcomeUnknownError,
@@ -45,6 +46,7 @@ __all__ = [
     "StoreConfig",
     "StoreError",
     "StoreLockedError",
+    "TlsFiles",
     "ValueNotStorableError",
     "open_client",
     "open_node",

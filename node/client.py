@@ -32,6 +32,7 @@ from node.sessions import SessionRepository
 from node.station import Loss, Station
 from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
+from node.tls import Tls, TlsFiles
 from node.transport import SocketTransport, Transport, parse_address
 from node.turns import Turns, turn_never_came
 from ring.errors import ConfigError, SessionUnavailableError
@@ -262,6 +263,7 @@ def _is_repeatable(request: Request) -> bool:
 async def open_client(
     *addresses: str,
     secrets: Sequence[str | bytes] | str | bytes = (),
+    tls: TlsFiles | None = None,
     ring_name: str = "",
     sessions: SessionsConfig | None = None,
     durability: Durability | str | None = None,
@@ -278,6 +280,8 @@ async def open_client(
             from them; giving several helps if one is down just now.
         secrets: the ring's shared secrets; the first one proves who we are, any of them proves
             who the nodes are. None given: ``SESSIONRING_SECRET`` of the environment, if set.
+        tls: the client's certificate, for a ring whose nodes have ``security.tls_certificate``;
+            it is not used at a unix socket.
         ring_name: refuse nodes of another ring; empty takes any.
         sessions: the defaults and limits of sessions.
         durability: that of saves and ends by default; None: as ``sessions`` says, or ``backup``.
@@ -290,8 +294,8 @@ async def open_client(
         simulated: allows a ``random`` that can be foretold.
 
     Raises:
-        ConfigError: there is no address, or one, a secret, ``durability`` or ``random`` cannot
-            be used.
+        ConfigError: there is no address, or one, a secret, a certificate, ``durability`` or
+            ``random`` cannot be used.
         SessionUnavailableError: no node could be reached within ``request_timeout_s``.
     """
     if not addresses:
@@ -304,7 +308,7 @@ async def open_client(
     secret_bytes = _secret_bytes(secrets)
     client = Client(
         identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
-        transport=transport or SocketTransport(),
+        transport=transport or SocketTransport(Tls(tls) if tls is not None else None),
         timekeeper=Timekeeper(),
         random=random,
         request_timeout_s=request_timeout_s,

@@ -28,6 +28,7 @@ from node.tables import (
     read_file,
     read_sections,
 )
+from node.tls import TlsFiles
 from node.transport import TcpAddress, UnixAddress, parse_address
 from ring.errors import ConfigError
 from ring.messages import Durability
@@ -184,7 +185,7 @@ class NodeConfig:
             self._check_durability(self.sessions.durability)
         for address in self.listen_addresses:
             self._check_reach(address)
-        _ = self.store_directory  # worked out once here, so that it is refused here
+        _ = self.store_directory, self.tls  # worked out once here, so that it is refused here
 
     def _check_ring(self) -> None:
         name = self.ring.name
@@ -223,12 +224,14 @@ class NodeConfig:
 
     def _check_reach(self, address: str) -> None:
         parsed = parse_address(address)
-        if isinstance(parsed, UnixAddress) or self.security.secrets or _is_loopback(parsed.host):
+        if isinstance(parsed, UnixAddress) or _is_loopback(parsed.host):
+            return
+        if self.security.secrets or self.security.tls_ca is not None:
             return
         key = "node.listen" if self.node.listen else self._own_key
         raise ConfigError(
             f"{key} is {address!r}, which is beyond loopback, and there is no secret; set "
-            f"security.secret or {SECRET_VARIABLE}, or listen on 127.0.0.1"
+            f"security.secret or {SECRET_VARIABLE}, or use TLS, or listen on 127.0.0.1"
         )
 
     @property
@@ -290,6 +293,19 @@ class NodeConfig:
             )
         path = path.removeprefix("//")  # file:///var/lib is the same place as file:/var/lib
         return Path(_fill_path("store.url", path, self.name))
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Where the node's certificates are, with the name filled in; None: no TLS."""
+        section = self.security
+        certificate, key, ca = section.tls_certificate, section.tls_key, section.tls_ca
+        if certificate is None or key is None or ca is None:
+            return None
+        return TlsFiles(
+            _fill_path("security.tls_certificate", certificate, self.name),
+            _fill_path("security.tls_key", key, self.name),
+            _fill_path("security.tls_ca", ca, self.name),
+        )
 
     @property
     def listen_addresses(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from node.doorbell import Doorbell
 from node.link import shake_hands
 from node.log import log_event
 from node.timekeeping import Timekeeper
+from node.tls import TlsError
 from node.transport import Stream, Transport
 from ring.errors import RemoteProtocolError
 from wire import Connection, HandshakeError
@@ -104,7 +105,7 @@ class Dialling:
         self.began = self._timekeeper.now()
         try:
             connected = await self._connect()
-        except HandshakeError:
+        except (HandshakeError, TlsError):
             self._on_refused()
             return
         if connected is None:
@@ -120,7 +121,8 @@ class Dialling:
         """Return an authenticated connection, or None, having logged why there is none.
 
         Raises:
-            HandshakeError: it was refused, by whoever lives there or by us. It was logged.
+            HandshakeError, TlsError: it was refused, by whoever lives there or by us. It was
+                logged.
         """
         stream: Stream | None = None
         try:
@@ -136,6 +138,9 @@ class Dialling:
             within = self._connect_timeout_s if stream is None else self._timeout_s
             what = "connection" if stream is None else "handshake"
             self._note_outage(f"no {what} within {within:g} s")
+        except TlsError as error:
+            self._note_outage(str(error), logging.WARNING)
+            raise
         except OSError as error:
             self._note_outage(_sentence(error))
         except RemoteProtocolError as error:

@@ -81,6 +81,7 @@ async def shake_hands(stream: Stream, connection: Connection) -> Authenticated:
             if not data:
                 connection.receive_eof()
                 raise RemoteProtocolError("the peer closed the connection during the handshake")
+            connection.note_certificate(stream.proved_names)
             connection.receive_data(data)
             event = connection.next_event()
         except RemoteProtocolError:

@@ -32,6 +32,7 @@ from node.stores.base import Store
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
+from node.tls import Tls
 from node.transport import Listener, SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from ring.clock import Clock
@@ -320,14 +321,16 @@ async def open_node(
     Args:
         config: the ring, and which of its members this is.
         store: keeps the sessions on disk; by default what ``config.store`` names.
-        transport: makes connections; by default TCP and unix sockets.
+        transport: makes connections; by default TCP, under TLS if ``config`` says so, and unix
+            sockets.
         random: gives ids and jitter; by default, and always outside simulations, the operating
             system's.
         simulated: allows a ``random`` that can be foretold.
         wall_ms: reads the wall clock, in milliseconds since 1970; once, at the start.
 
     Raises:
-        ConfigError: it cannot listen where it should, or ``random`` can be foretold. Definite.
+        ConfigError: it cannot listen where it should, its certificate cannot be used, or
+            ``random`` can be foretold. Definite.
         StoreLockedError: another process has the store. Definite.
         StoreError: the store cannot be used or read. Definite.
     """
@@ -355,7 +358,7 @@ async def open_node(
                 config,
                 replica,
                 store=store,
-                transport=transport or SocketTransport(),
+                transport=transport or _configured_transport(config),
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,
@@ -381,6 +384,10 @@ def _configured_store(config: NodeConfig) -> Store | None:
     if config.store_directory is None:
         return None
     return FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+
+
+def _configured_transport(config: NodeConfig) -> Transport:
+    return SocketTransport(Tls(config.tls, config.name) if config.tls is not None else None)
 
 
 def _report(notice: Notice) -> None:

@@ -164,10 +164,28 @@ class SecurityConfig:
     )
     """Shared secrets of 16 to 1,024 bytes. The first one proves, all of them are accepted.
 
-    To change a secret without a pause: add the new one as the last on every node and
-    client, then make it
-    the first everywhere, then remove the old one. None: the node may listen on loopback only.
+    To change a secret without a pause: add the new one as the last on every node and client, then
+    make it the first everywhere, then remove the old one.
     """
+    tls_certificate: str | None = field(default=None, validator=_check_text)
+    """Absolute path of this node's certificate, in PEM; ``{name}``: the node's own name.
+
+    Together with ``tls_key`` and ``tls_ca``: every TCP connection is under TLS. With neither TLS
+    nor a secret the node may listen on loopback only.
+    """
+    tls_key: str | None = field(default=None, validator=_check_text)
+    """Absolute path of that certificate's private key, in PEM; ``{name}`` as above."""
+    tls_ca: str | None = field(default=None, validator=_check_text)
+    """Absolute path of the authority that signs every certificate of the ring, in PEM."""
+
+    def __attrs_post_init__(self) -> None:
+        keys = ("tls_certificate", "tls_key", "tls_ca")
+        missing = [key for key in keys if getattr(self, key) is None]
+        if 0 < len(missing) < len(keys):
+            raise ConfigError(
+                f"security.{missing[0]} is missing; write {', '.join(keys[:2])} and {keys[2]}, "
+                "or none of them"
+            )
 
 
 @frozen

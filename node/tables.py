@@ -9,7 +9,7 @@ Rules:
 import difflib
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -34,6 +34,7 @@ SECRET_VARIABLE: Final = "SESSIONRING_SECRET"  # noqa: S105 - the variable's nam
 
 _SECTIONS: Final = ("ring", "store", "sessions", "security", "node")
 _SECRET_KEYS: Final = frozenset({"secret", "secrets", "secret_file"})
+_TLS_KEYS: Final = ("tls_certificate", "tls_key", "tls_ca")
 
 _S = TypeVar("_S", SessionsConfig, StoreConfig, NodeSection)
 
@@ -201,24 +202,29 @@ def _address(key: str, values: dict[str, Any]) -> str:
 
 
 def _read_security(table: object) -> SecurityConfig:
-    values = _known_table("security", table, sorted(_SECRET_KEYS))
+    values = _known_table("security", table, (*sorted(_SECRET_KEYS), *_TLS_KEYS))
+    tls = {key: values.pop(key) for key in _TLS_KEYS if key in values}
     if len(values) > 1:
         raise ConfigError(
             f"security has {' and '.join(sorted(values))}; write only one of them: "
             "a secret, a list of secrets, or the path of a file with one secret in each line"
         )
+    return SecurityConfig(_read_secrets(values), **tls)
+
+
+def _read_secrets(values: Mapping[str, Any]) -> Sequence[bytes | str]:
     if "secret_file" in values:
-        return SecurityConfig(_read_secret_file(values["secret_file"]))
+        return _read_secret_file(values["secret_file"])
     if "secrets" in values:
         secrets = values["secrets"]
         if not isinstance(secrets, list | tuple) or not secrets:
             raise ConfigError("security.secrets is not a list with a secret in it; write one")
-        return SecurityConfig(secrets)
+        return secrets
     if "secret" in values:
         secret = values["secret"]
         check_secret("security.secret", secret.encode() if isinstance(secret, str) else secret)
-        return SecurityConfig(secret)
-    return SecurityConfig()
+        return [secret]
+    return []
 
 
 def _read_secret_file(path: object) -> list[bytes]:

@@ -7,19 +7,22 @@ Rules of the seam, which every transport keeps:
 - A ``send_all`` that raised or was cancelled may have sent a part: the stream is of no use any
   more but to be closed.
 
-No other module touches sockets. Here is the transport over trio's: TCP and unix sockets. The
-sizes of the kernel's buffers are left alone: setting them cost 30-40 % of the throughput.
+No other module touches sockets. Here is the transport over trio's: TCP, with TLS if it is told
+to, and unix sockets, which never leave the host and need none. The sizes of the kernel's buffers
+are left alone: setting them cost 30-40 % of the throughput.
 """
 
 import errno
 import os
 import socket
+import ssl
 import stat
 from typing import Final, Protocol
 
 import trio
 from attrs import frozen
 
+from node.tls import Tls, TlsError, dns_names, tls_reason
 from ring.errors import ConfigError
 
 _UNIX_PREFIX: Final = "unix:"
@@ -33,6 +36,10 @@ class Stream(Protocol):
     @property
     def remote(self) -> str:
         """Who is at the other end, for the log: ``host:port`` or ``unix``."""
+
+    @property
+    def proved_names(self) -> frozenset[str] | None:
+        """The names in the peer's certificate, once something was received; None: without TLS."""
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Return 1 to ``max_bytes`` bytes, or none once the peer has ended its side.
@@ -135,7 +142,14 @@ def parse_address(text: str) -> TcpAddress | UnixAddress:
 
 
 class SocketTransport:
-    """TCP and unix sockets, over trio."""
+    """TCP and unix sockets, over trio.
+
+    Args:
+        tls: what TCP connections are protected by; None: nothing.
+    """
+
+    def __init__(self, tls: Tls | None = None) -> None:
+        self._tls = tls
 
     async def dial(self, address: str) -> Stream:
         """Connect to ``address``; see ``Transport.dial``."""
@@ -143,7 +157,10 @@ class SocketTransport:
             case UnixAddress(path):
                 return _SocketStream(await trio.open_unix_socket(path))
             case TcpAddress(host, port):
-                return _SocketStream(await trio.open_tcp_stream(host, port))
+                stream = await trio.open_tcp_stream(host, port)
+                if self._tls is None:
+                    return _SocketStream(stream)
+                return _TlsStream(stream, self._tls, dialled=True)
 
     async def listen(self, address: str) -> tuple[Listener, ...]:
         """Listen at ``address``; see ``Transport.listen``."""
@@ -157,7 +174,7 @@ class SocketTransport:
                     for superfluous in listeners[1:]:
                         await superfluous.aclose()
                     del listeners[1:]
-                return tuple(_TcpListener(listener) for listener in listeners)
+                return tuple(_TcpListener(listener, self._tls) for listener in listeners)
 
 
 class _SocketStream:
@@ -176,6 +193,10 @@ class _SocketStream:
     @property
     def remote(self) -> str:
         return self._remote
+
+    @property
+    def proved_names(self) -> frozenset[str] | None:
+        return None
 
     async def receive_some(self, max_bytes: int) -> bytes:
         try:
@@ -201,9 +222,66 @@ def _os_error(error: trio.BrokenResourceError | trio.ClosedResourceError) -> OSE
     return ConnectionAbortedError(errno.ECONNABORTED, "the connection was closed here")
 
 
+class _TlsStream(_SocketStream):
+    """The same under TLS, which is agreed on with the first bytes that are sent or received."""
+
+    __slots__ = ("_dialled", "_proved", "_tls")
+
+    def __init__(self, stream: trio.SocketStream, tls: Tls, *, dialled: bool) -> None:
+        super().__init__(stream)
+        context = tls.dialling if dialled else tls.accepting
+        # "HTTPS compatible" means that a connection may just end, as ours do.
+        self._tls = trio.SSLStream(stream, context, server_side=not dialled, https_compatible=True)
+        self._dialled = dialled
+        self._proved: frozenset[str] | None = None
+
+    @property
+    def proved_names(self) -> frozenset[str] | None:
+        return self._proved or frozenset()
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        try:
+            data = bytes(await self._tls.receive_some(max_bytes))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._error(error) from error
+        if self._proved is None:
+            if not data:
+                raise _hung_up() if self._dialled else _reset()
+            self._proved = dns_names(self._tls.getpeercert())
+        return data
+
+    async def send_all(self, data: bytes) -> None:
+        try:
+            await self._tls.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: trio.BrokenResourceError | trio.ClosedResourceError) -> OSError:
+        cause = _os_error(error)
+        if isinstance(cause, ssl.SSLEOFError):
+            return _reset()
+        if isinstance(cause, ssl.SSLError):
+            return TlsError(f"TLS: {tls_reason(cause)}")
+        if isinstance(cause, ConnectionResetError) and self._dialled and self._proved is None:
+            return _hung_up()
+        return cause
+
+
+def _reset() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "the peer closed the connection in TLS")
+
+
+def _hung_up() -> TlsError:
+    """Return what it means that a peer accepts TLS and hangs up before it has said anything."""
+    return TlsError(
+        "TLS: the peer hung up; it may not accept this side's certificate, and its log says why"
+    )
+
+
 class _TcpListener:
-    def __init__(self, listener: trio.SocketListener) -> None:
+    def __init__(self, listener: trio.SocketListener, tls: Tls | None) -> None:
         self._listener = listener
+        self._tls = tls
         host, port = listener.socket.getsockname()[:2]
         self._address = str(TcpAddress(host, port))
 
@@ -212,7 +290,10 @@ class _TcpListener:
         return self._address
 
     async def accept(self) -> Stream:
-        return await _accept(self._listener)
+        stream = await _accept(self._listener)
+        if self._tls is None:
+            return _SocketStream(stream)
+        return _TlsStream(stream, self._tls, dialled=False)
 
     async def aclose(self) -> None:
         self._listener.socket.close()
@@ -229,7 +310,7 @@ class _UnixListener:
         return str(UnixAddress(self._path))
 
     async def accept(self) -> Stream:
-        return await _accept(self._listener)
+        return _SocketStream(await _accept(self._listener))
 
     async def aclose(self) -> None:
         self._listener.socket.close()
@@ -241,9 +322,9 @@ class _UnixListener:
             pass
 
 
-async def _accept(listener: trio.SocketListener) -> Stream:
+async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
     try:
-        return _SocketStream(await listener.accept())
+        return await listener.accept()
     except trio.ClosedResourceError as error:
         raise _os_error(error) from error
 

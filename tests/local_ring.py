@@ -13,6 +13,7 @@ from node.node import Node, open_node
 from node.stores.base import Store, Stored
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
+from node.tls import Tls
 from node.transport import Listener, SocketTransport, Stream
 from ring.effects import Notice
 from ring.identity import SessionId
@@ -35,7 +36,8 @@ def free_ports(count: int) -> list[int]:
 class MortalTransport(SocketTransport):
     """Sockets that all break in one moment, as those of a killed process do."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Tls | None = None) -> None:
+        super().__init__(tls)
         self.is_dead = False
         self._streams: set[MortalStream] = set()
         self._listeners: list[Listener] = []
@@ -92,6 +94,10 @@ class MortalStream:
         self._stream = stream
         self._transport = transport
         self.remote = stream.remote
+
+    @property
+    def proved_names(self) -> frozenset[str] | None:
+        return self._stream.proved_names
 
     async def receive_some(self, max_bytes: int) -> bytes:
         return await self._stream.receive_some(max_bytes)
@@ -187,7 +193,8 @@ class LocalRing:
         self.running[name] = await self.nursery.start(self._run, name)
 
     async def _run(self, name: str, *, task_status: trio.TaskStatus[Running]) -> None:
-        config, transport = self.config(name), MortalTransport()
+        config = self.config(name)
+        transport = MortalTransport(Tls(config.tls, name) if config.tls is not None else None)
         ended = trio.Event()
         assert config.store_directory is not None
         disk = OsDisk(config.store_directory, name, _ignore)

@@ -22,6 +22,7 @@ class MemoryStream:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self.remote = "memory"
+        self.proved_names: frozenset[str] | None = None
         self.sends: list[int] = []
         self.is_closed = False
 

@@ -69,6 +69,7 @@ def test_the_page_has_no_setting_that_there_is_not() -> None:
     keys |= {f"ring.members[].{field.name}" for field in attrs.fields(Member)}
     keys |= {f"ring.departed[].{field.name}" for field in attrs.fields(Departed)}
     keys |= {f"security.{name}" for name in ("secret", "secrets", "secret_file")}
+    keys |= {f"security.{field.name}" for field in attrs.fields(SecurityConfig)[1:]}
     assert set(ROWS) == keys
 
 
@@ -78,7 +79,7 @@ def test_the_limits_in_the_text_are_the_true_ones() -> None:
 
 
 def test_the_first_example_loads(tmp_path: Path) -> None:
-    (example,) = blocks("toml")
+    example = blocks("toml")[0]
     secret = tmp_path / "secret"
     secret.write_text("sixteen bytes or more\n")
     path = tmp_path / "ring.toml"

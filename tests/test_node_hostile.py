@@ -176,6 +176,7 @@ async def test_a_replayed_conversation_is_refused(caplog: pytest.LogCaptureFixtu
 
         class Recorder:
             remote = "recorder"
+            proved_names: frozenset[str] | None = None
 
             def __init__(self, stream: Stream) -> None:
                 self.receive_some = stream.receive_some

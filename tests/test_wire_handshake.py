@@ -308,6 +308,37 @@ def test_the_dialler_checks_who_answers() -> None:
     assert "leads to 'c'" in refused_by(dial(member("a"), "b"), frame(forged.pack()))
 
 
+@pytest.mark.parametrize("who", SIDES)
+def test_a_certificate_of_another_name_is_refused_by_either_side(who: str) -> None:
+    """Under TLS a name is proved by the certificate: the secret alone does not make a member."""
+    ends = {"dialler": dial(member("a")), "acceptor": accept(member("b"))}
+    theirs = "b" if who == "dialler" else "a"
+    ends[who].note_certificate(frozenset({"c", "web"}))
+    outcome = exchange(ends["dialler"], ends["acceptor"])
+    text = f"the certificate of {theirs!r} is not made out to that name"
+    check_refused(outcome, who, Refusal.CERTIFICATE, text, text)
+
+
+def test_the_right_certificate_is_one_that_has_the_name_among_others() -> None:
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    dialler.note_certificate(frozenset({"b", "b.example"}))
+    acceptor.note_certificate(frozenset({"a"}))
+    exchange(dialler, acceptor)
+    assert acceptor.authenticated
+    assert dialler.authenticated
+
+
+def test_any_certificate_makes_a_client_and_none_a_member() -> None:
+    dialler, acceptor = dial(client(), None), accept(member("b"))
+    acceptor.note_certificate(frozenset({"a"}))
+    exchange(dialler, acceptor)
+    assert acceptor.authenticated
+    dialler, acceptor = dial(member("a")), accept(member("b"))
+    acceptor.note_certificate(frozenset())
+    exchange(dialler, acceptor)
+    assert not acceptor.authenticated
+
+
 def test_a_node_that_dials_itself_is_refused() -> None:
     check_refused(
         exchange(dial(member("a"), "b"), accept(member("a"))),

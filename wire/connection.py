@@ -150,6 +150,13 @@ class Connection:
             return None
         return Greeting(Incarnation(shown.incarnation), shown.clock_ms, shown.ring_version)
 
+    def note_certificate(self, proved_names: frozenset[str] | None) -> None:
+        """Take note of the names that the peer's certificate proves, before its first data.
+
+        None: there is no certificate, and it is by the secret alone that the peer proves itself.
+        """
+        self._handshake.proved_names = proved_names
+
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Store what the peer has sent; then call ``next_event`` until it needs data.
 

@@ -132,6 +132,8 @@ class Handshake:
         self._hello: Hello | None = None
         self._ours = b""
         self._transcript = b""
+        self.proved_names: frozenset[str] | None = None
+        """The names that the peer's certificate proves; None: it has shown none."""
 
     @property
     def peer_role(self) -> Role | None:
@@ -202,6 +204,8 @@ class Handshake:
                 why = _name_in_use(local.name)
             case Refusal.SECRET:
                 why = _SECRETS_DIFFER
+            case Refusal.CERTIFICATE:
+                why = _other_certificate(local.name)
             case Refusal.BUSY:
                 why = "it has too many connections; try again later"
             case _:
@@ -231,6 +235,7 @@ class Handshake:
             self._check_acceptor(hello)
         else:
             self._check_dialler(hello)
+        self._check_certificate(hello)
         self._hello = hello
         if self._dialler:
             self._transcript = self._ours + frame(payload)
@@ -308,6 +313,12 @@ class Handshake:
         if hello.recipient != self._local.name:
             raise HandshakeError("the answer is meant for another dialler", Refusal.MALFORMED)
 
+    def _check_certificate(self, hello: Hello) -> None:
+        """Check that a member is who its certificate says; any certificate makes a client."""
+        proved = self.proved_names
+        if proved is not None and hello.role is Role.MEMBER and hello.sender not in proved:
+            raise HandshakeError(_other_certificate(hello.sender), Refusal.CERTIFICATE)
+
 
 _SECRETS_DIFFER: Final = "the secrets differ; give every node and client the same secret"
 
@@ -335,6 +346,13 @@ def _other_member(meant: str, found: str) -> str:
     return (
         f"the address of {meant!r} leads to {found!r}; "
         "check the addresses in [[ring.members]] and the name of each node"
+    )
+
+
+def _other_certificate(name: str) -> str:
+    return (
+        f"the certificate of {name!r} is not made out to that name; "
+        "have it among the DNS names of the certificate"
     )
 
 

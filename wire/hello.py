@@ -75,6 +75,8 @@ class Refusal(IntEnum):
     """The proof fits none of the secrets. Detail: none."""
     BUSY = 10
     """Too many connections; try again later. Detail: none."""
+    CERTIFICATE = 11
+    """The sender's certificate is made out to somebody else. Detail: none."""
 
 
 class HandshakeError(RemoteProtocolError):
