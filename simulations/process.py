@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from ring import LinkId, Replica
 from ring.identity import Incarnation
@@ -36,14 +36,20 @@ class Process:
     linked: dict[str, LinkId] = field(factory=dict)
     """By member: the latest connection that this process dialled."""
     replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
-    tick_at: float = -1.0
+    tick_at: float = inf
+    """When its timer rings, in true time; inf: not at all."""
+    tick_due: float = inf
+    """The same as its replica has said it, by its own monotonic clock."""
     incarnation: Incarnation = Incarnation(0)
     wall_ahead_s: float = 0.0
     """Of true time: its wall clock when it was read, at the start."""
 
+    rate: float = Factory(lambda self: 1 + self.clocks.drift, takes_self=True)
+    """Seconds that its monotonic clock goes on in a second."""
+
     def clock(self, true_time: float) -> float:
         """Return this node's monotonic clock."""
-        return true_time * (1 + self.clocks.drift)
+        return true_time * self.rate
 
     def greeting(self, true_time: float) -> Greeting:
         """Return what its hello shows."""
@@ -52,4 +58,4 @@ class Process:
 
     def true_time(self, reading: float) -> float:
         """Return when this node's monotonic clock shows ``reading``."""
-        return reading / (1 + self.clocks.drift)
+        return reading / self.rate

@@ -36,7 +36,9 @@ class Road:
 
     def delay_s(self) -> float:
         """Return how long the next message takes."""
-        return self.random.uniform(self.way.least_s, self.way.most_s) * self.slowness
+        way = self.way
+        between = way.least_s + (way.most_s - way.least_s) * self.random.random()
+        return between * self.slowness
 
     def free(self) -> None:
         """End one fault, if there is any; deliver what waits if that was the last."""
@@ -58,12 +60,13 @@ class End:
     take: Callable[[], Message | None]
     receive: Callable[[Message], None]
     closed: Callable[[], None]
-    under_way: int = 0
     last_arrival: float = 0.0
     noticed: bool = False
     """It knows that the connection is over."""
     queue: deque[Message] = field(factory=deque)
     """What was sent from here and has not arrived, in order."""
+    has_more: bool = False
+    """There was no room for all that it had to say."""
 
 
 @define(eq=False)
@@ -85,16 +88,20 @@ class Connection:
 
     def pump(self, end: End) -> None:
         """Send what ``end`` has to say, as far as there is room."""
-        scheduler = self.scheduler
-        while self.alive and not end.noticed and len(end.queue) < self.window:
+        if not self.alive or end.noticed:
+            return
+        scheduler, queue = self.scheduler, end.queue
+        road = self.there if end is self.dialler else self.back
+        while len(queue) < self.window:
             message = end.take()
             if message is None:
+                end.has_more = False
                 return
-            end.queue.append(message)
-            road = self.there if end is self.dialler else self.back
+            queue.append(message)
             arrival = max(end.last_arrival, scheduler.now + road.delay_s())
             end.last_arrival = arrival
             scheduler.after(arrival - scheduler.now, partial(self._arrive, end, road))
+        end.has_more = True
 
     def _arrive(self, sender: End, road: Road) -> None:
         if road.stalls:
@@ -108,7 +115,7 @@ class Connection:
             return
         self.scheduler.note_message(sender.node, receiver.node, message)
         receiver.receive(message)
-        if self.alive:
+        if sender.has_more:
             self.pump(sender)
 
     def break_off(self, *, noticed_by: tuple[End, ...]) -> None:

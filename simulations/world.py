@@ -329,23 +329,27 @@ class World:
     def _end(self, process: Process, far: str) -> End:
         self._links += 1
         link = LinkId(self._links)
-        replica = process.replica
+        replica, scheduler = process.replica, self.scheduler
 
         def take() -> Message | None:
             if process.frozen or not process.alive:
                 return None
-            return replica.take(link, process.clock(self.now))
+            return replica.take(link, scheduler.now * process.rate)
 
         def receive(message: Message) -> None:
             if type(message) is Records:
                 self.on_trigger(Trigger.SNAPSHOT, process.name)
             elif type(message) is Release:
                 self.on_release(message.flat[::2])
-            self._enter(process, partial(handle, message))
+            if process.frozen:
+                process.waiting.append(partial(handle, message))
+            elif process.alive:
+                handle(message)
 
         def handle(message: Message) -> None:
             if link in process.connections:
-                self._perform(process, replica.on_message(link, message, process.clock(self.now)))
+                effects = replica.on_message(link, message, scheduler.now * process.rate)
+                self._perform(process, effects)
 
         def closed() -> None:
             self._enter(process, forget)
@@ -392,18 +396,19 @@ class World:
 
     def _schedule_tick(self, process: Process) -> None:
         """Wake the replica when it is due; a moment that it once named comes, needed or not."""
-        due = process.true_time(process.replica.next_due(process.clock(self.now))) + ROUNDING_S
-        due = max(self.now, due)
-        if process.alive and not self.now <= process.tick_at <= due:
-            process.tick_at = due
-            self.scheduler.after(due - self.now, partial(self._ring_timer, process, due))
+        now = self.scheduler.now
+        due = process.replica.next_due(now * process.rate)
+        if due < process.tick_due and process.alive:
+            process.tick_due, process.tick_at = due, max(now, process.true_time(due) + ROUNDING_S)
+            ring = partial(self._ring_timer, process, process.tick_at)
+            self.scheduler.after(process.tick_at - now, ring)
 
-    def _ring_timer(self, process: Process, due: float) -> None:
-        if process.tick_at == due:
+    def _ring_timer(self, process: Process, at: float) -> None:
+        if process.tick_at == at:
+            process.tick_at = process.tick_due = inf
             self._enter(process, partial(self._tick, process))
 
     def _tick(self, process: Process) -> None:
-        process.tick_at = -1.0
         self._perform(process, process.replica.on_tick(process.clock(self.now)))
 
     # --- Disks ---
