@@ -6,7 +6,7 @@ Rules:
 """
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from ring.comparing import Comparing
 from ring.core import Core
@@ -46,6 +46,8 @@ from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving
 from ring.settling import Settling
+
+_REQUESTS: Final = (Find, Save, End, Rotate)
 
 
 class Incoming:
@@ -89,7 +91,7 @@ class Incoming:
 
     def _on_dialled(self, inbound: Inbound, message: Message, now: float) -> None:
         """Handle what the dialler of a connection says."""
-        if isinstance(message, Find | Save | End | Rotate):
+        if isinstance(message, _REQUESTS):
             self._on_request(inbound, message, now)
             return
         peer = inbound.peer

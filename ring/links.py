@@ -77,6 +77,8 @@ class Look:
 Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving
 """What an acceptor has to say in answer, or to a client."""
 
+_UNASKED: Final = (Members, Leaving)
+
 
 @define
 class Outbound:
@@ -170,7 +172,7 @@ class Inbound:
         return None
 
     def _answer(self, waiting: Waiting, core: Core, now: float) -> Message:
-        if isinstance(waiting, Members | Leaving):
+        if isinstance(waiting, _UNASKED):
             return waiting
         self.owed -= 1
         if isinstance(waiting, Look):
@@ -276,7 +278,7 @@ class Links:
     def take(self, link: LinkId, now: float) -> Message | None:
         """Return the next message for ``link``; None: wait for the next Wake."""
         connection = self.get(link)
-        if connection is None:
+        if connection is None or not connection.awake:
             return None
         message = connection.take(self._core, now)
         if message is None:

@@ -85,6 +85,7 @@ class View:
         """How often anything here has changed: what was concluded before may not hold now."""
         self.peers = {other: Peer(other) for other in ring.addresses if other != name}
         self._claims: frozenset[str] = frozenset()
+        self.claims_in_order: tuple[str, ...] = ()
         self._up: frozenset[str] = frozenset({name})
         self._is_draining = False
         self._stands_back = False
@@ -103,7 +104,7 @@ class View:
 
     @claims.setter
     def claims(self, claims: frozenset[str]) -> None:
-        self._claims = claims
+        self._claims, self.claims_in_order = claims, tuple(sorted(claims))
         self._changed()
 
     @property

@@ -201,6 +201,8 @@ class Membership:
 
     def hang_up_on_the_silent(self, now: float) -> None:
         """End the connections of members that have said nothing for too long."""
+        if self.silent_at() > now:
+            return
         silent_before = now - self._core.settings.suspect_after_s
         connections: list[Outbound | Inbound] = list(self._links.outbound.values())
         connections += [each for each in self._links.inbound.values() if each.peer is not None]
@@ -211,10 +213,13 @@ class Membership:
 
     def silent_at(self) -> float:
         """Return when the first connection will have been silent for too long, as things are."""
-        inbound = self._links.inbound.values()
-        heard_at = [each.heard_at for each in self._links.outbound.values()]
-        heard_at += [each.heard_at for each in inbound if each.peer is not None]
-        return min(heard_at, default=inf) + self._core.settings.suspect_after_s
+        earliest = inf
+        for outbound in self._links.outbound.values():
+            earliest = min(earliest, outbound.heard_at)
+        for inbound in self._links.inbound.values():
+            if inbound.peer is not None:
+                earliest = min(earliest, inbound.heard_at)
+        return earliest + self._core.settings.suspect_after_s
 
     def lose(
         self, link: LinkId, now: float, *, redial: bool = True, unusable: bool = False

@@ -166,20 +166,29 @@ class Serving:
 
     def on_tick(self, now: float) -> None:
         """Give up what is over its deadline, and try the rest again."""
+        if self._forwarded:
+            self._expire_forwarded(now)
+        if self._asking:
+            self._expire_asking(now)
+        if self._absent:
+            for session_id in [each for each, until in self._absent.items() if until <= now]:
+                del self._absent[session_id]
+        if self._parked:
+            self.on_view_changed(now)
+
+    def _expire_forwarded(self, now: float) -> None:
         for number, (_, errand) in list(self._forwarded.items()):
             if errand.deadline <= now:
                 del self._forwarded[number]
                 self._expire(errand)
+
+    def _expire_asking(self, now: float) -> None:
         for session_id, asking in list(self._asking.items()):
             for errand in [late for late in asking.errands if late.deadline <= now]:
                 asking.errands.remove(errand)
                 self._fail(errand, Failure.UNAVAILABLE, "a member did not say what it has of it")
             if not asking.errands:
                 del self._asking[session_id]
-        for session_id in [each for each, until in self._absent.items() if until <= now]:
-            del self._absent[session_id]
-        if self._parked:
-            self.on_view_changed(now)
 
     def next_due(self, now: float) -> float | None:
         """Return when ``on_tick`` has something to do; None: nothing waits."""

@@ -33,6 +33,8 @@ class Settling:
         """The homes that this node holds."""
         self._holders: dict[str, frozenset[str]] = {}
         """For each home, its holders when last looked at."""
+        self._holders_as_of = -1
+        """Which change of the view that was."""
         self._rivals: dict[str, frozenset[str]] = {}
         """For each home that this node acts for, who acts for it as well."""
         self._covered: set[str] = set()
@@ -98,7 +100,7 @@ class Settling:
             core.ready,
             synced,
             self.status_version,
-            tuple(sorted(core.view.claims)),
+            core.view.claims_in_order,
             echo,
             core.view.is_last,
             heard,
@@ -235,6 +237,9 @@ class Settling:
     def _note_holders(self) -> None:
         """Compare again where this node, or another, has become a holder: it missed the stream."""
         view = self._core.view
+        if self._holders_as_of == view.changes:
+            return
+        self._holders_as_of = view.changes
         for home in self._core.ring.homes:
             holders = frozenset(view.holders(home))
             gained = holders - self._holders.get(home, frozenset())
@@ -277,21 +282,20 @@ class Settling:
         ]
 
     def _start_comparisons(self, now: float) -> None:
-        view = self._core.view
-        # Nobody acts for these until this node does: their members are heard at once.
-        awaited = {
-            home
-            for home in self._core.ring.homes
-            if self._core.ready and home not in view.claims and view.is_first_in_line(home)
-        }
+        core, view = self._core, self._core.view
         for home in self._homes():
-            if self._comparing.is_listening(home):
+            unheard = [
+                name
+                for name in core.ring.everyone(home)
+                if name in view.up and name != core.name
+                if not self._comparing.is_heard(home, name)
+            ]
+            if not unheard or self._comparing.is_listening(home):
                 continue
-            for name in self._core.ring.everyone(home):
-                if name == self._core.name or self._comparing.is_heard(home, name):
-                    continue
-                up = view.peers[name].liveness is Liveness.UP
-                if up and (home in awaited or self._is_its_turn(name, now)):
+            # Nobody acts for it until this node does: then its members are heard at once.
+            awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
+            for name in unheard:
+                if awaited or self._is_its_turn(name, now):
                     # Of a home that it neither keeps nor acts for, it brings what others lack.
                     wants = home in self._held or home in view.claims
                     self._comparing.start(home, name, now, wants=wants)
@@ -331,6 +335,7 @@ class Settling:
                 return False
             core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True
+        self._holders_as_of = -1  # Being ready covers homes that it does not keep, for a moment.
         self._covered.update(core.ring.homes)
         core.notice("ready", sessions=len(core.table), after_s=round(now - self.started_at, 3))
         return True
