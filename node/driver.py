@@ -20,10 +20,11 @@ from node.link import Link, LinkEnd
 from node.log import RateLimitedLog, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
-from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
+from ring.placement import Ring
 from ring.replica import Replica
 from wire import Connection, Refusal
 
@@ -51,6 +52,7 @@ class Driver:
         timekeeper: the node's clock.
         on_dial: dials a member now; called for each Dial effect.
         on_persist: notes that a session is to be written to the store.
+        on_adopt: goes on with another ring.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Driver:
         *,
         on_dial: Callable[[str], None],
         on_persist: Callable[[SessionId], None],
+        on_adopt: Callable[[Ring], None] = lambda _: None,
     ) -> None:
         self.replica = replica
         self.links: dict[LinkId, Link] = {}
         self._timekeeper = timekeeper
         self._on_dial = on_dial
         self._on_persist = on_persist
+        self._on_adopt = on_adopt
         self._link_ids = count(1)
         self._numbers = count(1)
         self._waiters: dict[int, _Waiter] = {}
@@ -115,6 +119,8 @@ class Driver:
                         link.close(reason)
                 case Notice(event, fields, alarming):
                     log_event(logging.WARNING if alarming else logging.INFO, event, fields)
+                case Adopt(ring):
+                    self._on_adopt(ring)
                 case _:
                     assert_never(effect)
 

@@ -294,7 +294,8 @@ class Node:
         )
 
     def _dial_now(self, peer: str) -> None:
-        self._diallings[peer].dial_now()
+        if (dialling := self._diallings.get(peer)) is not None:
+            dialling.dial_now()
 
     def _note_changed(self, session_id: SessionId) -> None:
         if self._persisting is not None:

@@ -12,7 +12,7 @@ Rules:
   home after the other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from attrs import define, field
@@ -125,6 +125,12 @@ class Comparing:
         if self._comparisons.pop((home, peer), None) is not None:
             self._unfinished.pop((home, peer), None)
             self.changes += 1
+
+    def keep(self, homes: Collection[str], peers: Collection[str]) -> None:
+        """Forget what was compared of other homes, and with other members, than these."""
+        for home, peer in list(self._comparisons):
+            if home not in homes or peer not in peers:
+                self.forget(home, peer)
 
     def give_up_stalled(self, now: float) -> bool:
         """Give up comparisons without progress; return whether there were any."""

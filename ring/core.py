@@ -17,7 +17,7 @@ class Core:
     """The state that every part of a replica reads.
 
     Args:
-        ring: the configured ring; it does not change while the replica lives.
+        ring: the ring as this node knows it first.
         name: this member's name.
         settings: intervals, time-outs and limits.
         clock: this node's hybrid logical clock.
@@ -43,6 +43,8 @@ class Core:
         self.table = Table(ring.homes, clock.epoch)
         self.view = View(ring, name)
         self.ready = False
+        self.is_removed = False
+        """The ring has gone on without this node, which serves nothing any more."""
         self.version = 0
         """Counts this node's changes of records; never reused, never sent."""
         self._effects: list[Effect] = []

@@ -72,6 +72,8 @@ class Draining:
         view = self._core.view
         if not view.is_draining or self.requests:
             return False
+        if self._core.is_removed:
+            return True  # Nobody takes anything from it any more.
         undetermined = view.peers_in(Liveness.UNDETERMINED)
         if any(peer.name not in view.draining for peer in undetermined):
             return False  # It may be there in a moment, to take over or to be asked.

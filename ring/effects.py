@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from ring.identity import LinkId, SessionId
 from ring.messages import Reply
+from ring.placement import Ring
 
 
 @frozen
@@ -60,4 +61,14 @@ class Notice:
     alarming: bool = False
 
 
-Effect: TypeAlias = Wake | Dial | Close | Persist | Respond | Notice
+@frozen
+class Adopt:
+    """The ring is this from now on: keep it, greet with it, and dial whom it has.
+
+    If it does not have this node, nothing is left to do here: stop.
+    """
+
+    ring: Ring
+
+
+Effect: TypeAlias = Wake | Dial | Close | Persist | Respond | Notice | Adopt

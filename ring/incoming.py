@@ -8,6 +8,9 @@ Rules:
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.adopting import Adopting
+from ring.answering import Answering
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
@@ -18,6 +21,7 @@ from ring.messages import (
     UNANSWERED_MAX,
     Absent,
     Acks,
+    Administration,
     Answer,
     Ask,
     Changes,
@@ -63,6 +67,7 @@ class Incoming:
         releasing: Releasing,
         serving: Serving,
         membership: Membership,
+        adopting: Adopting,
         review: Callable[[float], None],
     ) -> None:
         self._core = core
@@ -73,6 +78,7 @@ class Incoming:
         self._releasing = releasing
         self._serving = serving
         self._membership = membership
+        self._adopting = adopting
         self._review = review
 
     def on_message(self, link: LinkId, message: Message, now: float) -> None:
@@ -80,8 +86,14 @@ class Incoming:
         connection = self._links.get(link)
         if connection is None:
             return  # It was closed here; what was under way no longer counts.
-        connection.heard_at = now
+        is_stranger = connection.peer is not None and connection.peer not in self._core.view.peers
         try:
+            self._adopting.check_is_told(connection, message)
+            if is_stranger:
+                assert isinstance(connection, Inbound), "nobody dials whom the ring does not have"
+                self._adopting.on_stranger(connection, message, now)
+                return  # It is closed as one that is silent, if it does not leave by itself.
+            connection.heard_at = now
             if isinstance(connection, Outbound):
                 self._on_answer(connection, message, now)
             else:
@@ -94,6 +106,9 @@ class Incoming:
         if isinstance(message, _REQUESTS):
             self._on_request(inbound, message, now)
             return
+        if isinstance(message, ShowRing | SetRing):
+            self._on_administration(inbound, message, now)
+            return
         peer = inbound.peer
         if peer is None:
             raise RemoteProtocolError("a client sent what only a member may send")
@@ -102,8 +117,10 @@ class Incoming:
                 self._replication.on_changes(inbound, peer, message, now)
             case Status():
                 self._membership.on_status(peer, message, now, inbound)
+            case RingRecord():
+                self._adopting.on_record(inbound, message, now)
             case Compare():
-                self._settling.on_compare(inbound, message)
+                self._on_compare(inbound, message)
             case Release():
                 self._releasing.on_release(peer, message)
             case Offer():
@@ -127,6 +144,8 @@ class Incoming:
                     self._review(now)
             case Status():
                 self._membership.on_status(outbound.peer, message, now, None)
+            case RingRecord():
+                self._adopting.on_record(outbound, message, now)
             case Records():
                 self._comparing.on_records(outbound, message, now)
             case Listing():
@@ -143,19 +162,40 @@ class Incoming:
             case Offered():
                 outbound.unanswered -= 1
                 self._releasing.on_offered(outbound, message, now)
-            case Members() | Leaving():
+            case Members() | Leaving() | RingShown():
                 pass
             case Changes() | Release() | Compare() | Offer() | Ask():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case Find() | Save() | End() | Rotate():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case ShowRing() | SetRing():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case _:
                 assert_never(message)
+
+    def _on_compare(self, inbound: Inbound, message: Compare) -> None:
+        """Answer a comparison, whatever the state of this node."""
+        if message.home not in self._core.ring:
+            raise RemoteProtocolError(f"compares {message.home!r}, which is not in this ring")
+        for answering in list(inbound.answers):
+            if answering.home == message.home:
+                inbound.answers.remove(answering)  # The dialler has dropped that one.
+        inbound.answers.append(Answering(self._core, message))
+        self._links.wake(inbound)
 
     def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:
         client = inbound.peer is None
         self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
         self._serving.serve(inbound.link, request, now)
+
+    def _on_administration(self, inbound: Inbound, message: Administration, now: float) -> None:
+        if inbound.peer is not None:
+            raise RemoteProtocolError("a member sent what only a client may send")
+        self._owe(inbound, self._core.settings.requests_per_link_max)
+        if isinstance(message, ShowRing):
+            self._adopting.on_show(inbound, message)
+        else:
+            self._adopting.on_set(inbound, message, now)
 
     def _owe(self, inbound: Inbound, limit: int) -> None:
         """Count an answer that is owed from now on, until it has left."""

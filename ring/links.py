@@ -9,11 +9,13 @@ Rules:
 """
 
 from collections import deque
+from collections.abc import Collection
 from math import inf
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
+from ring.administration import RingRecord, RingShown
 from ring.answering import Answering
 from ring.core import Core
 from ring.effects import Wake
@@ -74,7 +76,7 @@ class Look:
         return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
-Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving
+Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving | RingShown
 """What an acceptor has to say in answer, or to a client."""
 
 _UNASKED: Final = (Members, Leaving)
@@ -89,6 +91,8 @@ class Outbound:
     stream: Stream
     heard_at: float
     greeting: Greeting | None = None
+    ring: RingRecord | None = None
+    """The newest ring, which the peer has to know before anything else is said."""
     status: Status | None = None
     """The newest that has not left yet; an older one has nothing to say."""
     releases: dict[SessionId, int] = field(factory=dict)
@@ -104,6 +108,9 @@ class Outbound:
 
     def take(self, core: Core, now: float) -> Message | None:
         """Return the next message: releases and control first, then a frame of changes."""
+        if self.ring is not None:
+            ring, self.ring = self.ring, None
+            return ring
         if self.status is not None:
             status, self.status = self.status, None
             return status
@@ -141,6 +148,7 @@ class Inbound:
     greeted: bool = False
     """The member has said what it is."""
     greeted_at: float = -inf
+    ring: RingRecord | None = None
     status: Status | None = None
     control: deque[Waiting] = field(factory=deque)
     passing_bytes: int = 0
@@ -157,6 +165,9 @@ class Inbound:
 
     def take(self, core: Core, now: float) -> Message | None:
         """Return the next message: acknowledgements first, since receipts wait for them."""
+        if self.ring is not None:
+            ring, self.ring = self.ring, None
+            return ring
         if self.merged > self.acknowledged:
             return self._acks(core, now)
         if self.status is not None:
@@ -268,6 +279,22 @@ class Links:
         """Send ``status`` in place of an older one that has not left yet."""
         connection.status = status
         self.wake(connection)
+
+    def tell_ring(self, connection: Outbound | Inbound, ring: RingRecord) -> None:
+        """Send ``ring`` ahead of everything else."""
+        connection.ring = ring
+        self.wake(connection)
+
+    def keep(self, homes: Collection[str]) -> None:
+        """Say nothing more of homes that the ring does not have any more."""
+        for outbound in self._dialled.values():
+            outbound.stream.keep(homes)
+            compares = [each for each in outbound.control if isinstance(each, Compare)]
+            for compare in compares:
+                if compare.home not in homes:
+                    outbound.control.remove(compare)
+        for inbound in self.inbound.values():
+            inbound.answers = deque(each for each in inbound.answers if each.home in homes)
 
     def wake(self, connection: Outbound | Inbound) -> None:
         """Have the driver call ``take``, once for all that has come together until it does."""

@@ -59,6 +59,8 @@ class Peer:
     """Its clock and this node's are further apart than is good, and people were told."""
     inbound: LinkId | None = None
     """The link that it dialled."""
+    ring_version: int = 0
+    """The version of the ring that it is known to know."""
 
     def forget_status(self) -> None:
         """Drop what it said of itself: it may be another process when it is next heard of."""
@@ -186,6 +188,19 @@ class View:
         self._acting.clear()
         self._targets.clear()
 
+    def adopt(self, ring: Ring) -> None:
+        """See ``ring`` from now on: who stays is seen as before, who is new is asked."""
+        self.ring = ring
+        peers = self.peers
+        self.peers = {
+            name: peers.get(name) or Peer(name) for name in ring.addresses if name != self.name
+        }
+        up = {name for name, peer in self.peers.items() if peer.liveness is Liveness.UP}
+        self._up = frozenset(up | {self.name})
+        self._lagging &= self._up
+        self._claims &= frozenset(ring.homes)
+        self._changed()
+
     def peers_in(self, liveness: Liveness) -> list[Peer]:
         """Return the members that are ``liveness``, in ring order."""
         return [peer for peer in self.peers.values() if peer.liveness is liveness]
@@ -195,7 +210,9 @@ class View:
         line = self._lines.get(home)
         if line is None:
             draining = self.draining
-            line = tuple(sorted(self.ring.everyone(home), key=lambda name: name in draining))
+            # What is under way may be of a home that the ring has forgotten meanwhile.
+            known = home if home in self.ring else self.ring.names[0]
+            line = tuple(sorted(self.ring.everyone(known), key=lambda name: name in draining))
             self._lines[home] = line
         return line
 

@@ -10,6 +10,7 @@ Rules:
 from collections.abc import Callable
 from math import inf
 
+from ring.administration import RingRecord
 from ring.core import Core
 from ring.effects import Close, Dial
 from ring.identity import LinkId
@@ -48,6 +49,9 @@ class Membership:
         self, peer: str, link: LinkId, now: float, greeting: Greeting | None = None
     ) -> None:
         """This node's own connection to ``peer`` is authenticated."""
+        if peer not in self._core.view.peers:
+            self._core.emit(Close(link, f"{peer} is not in the ring any more"))
+            return
         if self._is_kept_apart(peer, link, greeting, now):
             if self._core.view.peers[peer].liveness is not Liveness.UP:
                 self.on_unreachable(peer, now, alive=True)
@@ -57,13 +61,16 @@ class Membership:
             self.hang_up(old.link, "replaced by a newer connection", now, redial=False)
         outbound = self._links.add_outbound(link, peer, now)
         outbound.greeting = greeting
+        self._greet(outbound, peer)
         self._links.show_status(outbound, self._settling.status(now))
 
     def on_unreachable(
         self, peer: str, now: float, *, alive: bool, began: float | None = None
     ) -> None:
         """A dial of ``peer`` has failed; ``alive``: somebody is there, and will not talk."""
-        member = self._core.view.peers[peer]
+        member = self._core.view.peers.get(peer)
+        if member is None:
+            return  # The ring has gone on without it.
         member.unusable = alive
         if member.liveness is not Liveness.UNDETERMINED:
             return
@@ -85,28 +92,86 @@ class Membership:
         self, link: LinkId, peer: str | None, now: float, greeting: Greeting | None = None
     ) -> None:
         """``peer``, or a client for None, has dialled this node and is authenticated."""
-        core = self._core
-        if peer is not None and self._is_kept_apart(peer, link, greeting, now):
+        if peer is None:
+            self.tell_members(self._links.add_inbound(link, peer, now))
+            if self._core.view.is_draining:
+                self._links.answer(link, Leaving())
+        elif peer not in self._core.view.peers:
+            self._on_stranger(link, peer, greeting, now)
+        elif not self._is_kept_apart(peer, link, greeting, now):
+            inbound = self._links.add_inbound(link, peer, now)
+            inbound.greeting = greeting
+            self._welcome(inbound, peer, now)
+
+    def admit(self, inbound: Inbound, peer: str, now: float) -> None:
+        """Take a stranger for what it is, now that it has brought the ring that lists it."""
+        if self._is_kept_apart(peer, inbound.link, inbound.greeting, now):
+            self._links.remove(inbound.link)
+        else:
+            inbound.heard_at = now
+            self._welcome(inbound, peer, now)
+
+    def _welcome(self, inbound: Inbound, peer: str, now: float) -> None:
+        member = self._core.view.peers[peer]
+        if member.inbound is not None:
+            self.hang_up(member.inbound, "replaced by a newer connection", now)
+        member.inbound = inbound.link
+        self._greet(inbound, peer)
+        self._links.show_status(inbound, self._settling.status(now))
+
+    def _greet(self, connection: Outbound | Inbound, peer: str) -> None:
+        """Tell the ring to a member that knows an older one, before anything else."""
+        if connection.greeting is None:
+            return
+        version = self._core.view.peers[peer].ring_version = connection.greeting.ring_version
+        if 0 < version < self._core.ring.version:
+            self._links.tell_ring(connection, RingRecord(self._core.ring))
+
+    def _on_stranger(self, link: LinkId, peer: str, greeting: Greeting | None, now: float) -> None:
+        """Let in whom this node's ring does not list, to tell it the ring or to be told."""
+        ours = self._core.ring.version
+        theirs = greeting.ring_version if greeting is not None else ours
+        if theirs == ours or self._core.is_removed:
+            self._core.emit(Close(link, f"{peer} is not in the ring"))
             return
         inbound = self._links.add_inbound(link, peer, now)
         inbound.greeting = greeting
-        if peer is None:
-            ring = core.ring
-            addresses = tuple(member.address for member in ring.members)
-            self._links.answer(link, Members(ring.name, ring.names, addresses))
-            if core.view.is_draining:
-                self._links.answer(link, Leaving())
-            return
-        member = core.view.peers[peer]
+        if theirs < ours:
+            self._links.tell_ring(inbound, RingRecord(self._core.ring))
+
+    def tell_members(self, inbound: Inbound) -> None:
+        """Tell a client the ring, so that it can route by id."""
+        ring = self._core.ring
+        message = Members(
+            ring.name,
+            ring.names,
+            tuple(member.address for member in ring.members),
+            tuple(name for name in ring.names if name in ring.backups),
+            tuple(departed.name for departed in ring.departed),
+            tuple(departed.heir for departed in ring.departed),
+        )
+        self._links.answer(inbound.link, message)
+
+    def part(self, peer: str, reason: str, now: float) -> None:
+        """End every connection with a member for good."""
+        outbound = self._links.outbound.get(peer)
+        if outbound is not None:
+            self.hang_up(outbound.link, reason, now, redial=False)
+        member = self._core.view.peers[peer]
         if member.inbound is not None:
-            self.hang_up(member.inbound, "replaced by a newer connection", now)
-        member.inbound = link
-        self._links.show_status(inbound, self._settling.status(now))
+            self.hang_up(member.inbound, reason, now)
+
+    def review(self, now: float) -> None:
+        """Draw every conclusion from a changed view of the ring."""
+        self._review(now)
 
     def _is_kept_apart(
         self, name: str, link: LinkId, greeting: Greeting | None, now: float
     ) -> bool:
         """End a connection on which nothing may be said; return whether it was ended."""
+        if self._core.is_removed:
+            self._core.emit(Close(link, "this node is not in the ring any more"))
+            return True
         if greeting is None:
             return False
         if self._is_name_in_use(name, greeting, now):
@@ -227,15 +292,16 @@ class Membership:
         """Forget a connection; ``unusable``: nothing that its member says can be relied on."""
         connection = self._links.remove(link)
         peers = self._core.view.peers
-        if unusable and connection is not None and connection.peer is not None:
-            peers[connection.peer].unusable = True
+        member = peers.get(connection.peer or "") if connection is not None else None
+        if unusable and member is not None:
+            member.unusable = True
         if isinstance(connection, Inbound):
-            if connection.peer is not None and peers[connection.peer].inbound == link:
-                peers[connection.peer].inbound = None
-                peers[connection.peer].synced = False
-                peers[connection.peer].heard = 0
+            if member is not None and member.inbound == link:
+                member.inbound = None
+                member.synced = False
+                member.heard = 0
         elif connection is not None:
-            member = peers[connection.peer]
+            assert member is not None, "nobody dials whom the ring does not have"
             if unusable:
                 self._note_down(member)
             elif member.liveness is Liveness.UP:

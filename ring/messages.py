@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
 
@@ -329,11 +330,17 @@ class Redirect:
 
 @frozen
 class Members:
-    """Acceptor to a client, first of all: the ring, so that the client can route by id."""
+    """Acceptor to a client, first of all and after every change: the ring, so that it can route."""
 
     ring_name: str
     names: tuple[str, ...]
     addresses: tuple[str, ...]
+    backups: tuple[str, ...] = ()
+    """The members with which no session is created as the home."""
+    departed: tuple[str, ...] = ()
+    """Homes whose members have left."""
+    heirs: tuple[str, ...] = ()
+    """For each of these, the member that has its sessions now."""
 
 
 @frozen
@@ -349,10 +356,14 @@ UNANSWERED_MAX: Final = 4096
 
 Request: TypeAlias = Find | Save | End | Rotate
 Reply: TypeAlias = Found | Absent | Saved | Failed
-DiallerMessage: TypeAlias = Changes | Release | Status | Compare | Offer | Ask | Request
+Administration: TypeAlias = ShowRing | SetRing
+DiallerMessage: TypeAlias = (
+    Changes | Release | Status | RingRecord | Compare | Offer | Ask | Request | Administration
+)
 AcceptorMessage: TypeAlias = (
     Acks
     | Status
+    | RingRecord
     | Records
     | Listing
     | Compared
@@ -362,5 +373,6 @@ AcceptorMessage: TypeAlias = (
     | Members
     | Leaving
     | Redirect
+    | RingShown
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -9,12 +9,12 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define, field, frozen
 
 from ring.errors import RemoteProtocolError
-from ring.identity import SessionId
+from ring.identity import SessionId, home_of
 from ring.messages import Acks, Changes
 from ring.packed import EMPTY_FRAGMENT, is_sendable
 from ring.settings import Settings
@@ -62,6 +62,11 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._sent)
+
+    def keep(self, homes: Collection[str]) -> None:
+        """Send nothing of other homes than these."""
+        for session_id in [each for each in self._pending if home_of(each) not in homes]:
+            del self._pending[session_id]
 
     def carried(self) -> set[SessionId]:
         """Return the sessions that the peer was not sent, or has not acknowledged."""

@@ -116,6 +116,7 @@ class Releasing:
         peer = view.peers.get(acting)
         return (
             self._core.ready
+            and home in self._core.ring
             and peer is not None
             and home in peer.claims
             and view.acting_owner(home) == acting

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from random import Random
 
+from ring.adopting import Adopting
 from ring.clock import Clock
 from ring.comparing import Comparing
 from ring.core import Core
@@ -27,7 +28,6 @@ from ring.identity import LinkId, SessionId, home_of
 from ring.incoming import Incoming
 from ring.lagging import Lagging
 from ring.links import Links
-from ring.liveness import Liveness
 from ring.membership import Membership
 from ring.messages import (
     Absent,
@@ -46,9 +46,10 @@ from ring.replication import Replication
 from ring.serving import Serving
 from ring.settings import Settings
 from ring.settling import Settling
+from ring.showing import Showing
 
 
-class Replica:
+class Replica(Showing):
     """A member of the ring, without its connections, its disk and its clock.
 
     Args:
@@ -90,6 +91,15 @@ class Replica:
             self._serving,
             self._review,
         )
+        self._adopting = Adopting(
+            core,
+            links,
+            self._replication,
+            self._comparing,
+            self._settling,
+            self._draining,
+            self._membership,
+        )
         self._releasing = Releasing(
             core, links, self._replication, self._receipts, self._comparing, self._settling
         )
@@ -104,80 +114,14 @@ class Replica:
             self._releasing,
             self._serving,
             self._membership,
+            self._adopting,
             self._review,
         )
+        super().__init__(core, self._settling, self._draining)
         self._heartbeat_due = 0.0
         self._silence_due = inf
         self._last_turn = inf
         self._frozen_after_s = max(settings.frozen_after_s, 2 * settings.heartbeat_interval_s)
-
-    # --- What it is ---
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has settled and been refilled: the next member may be restarted."""
-        return self._core.ready
-
-    @property
-    def settled(self) -> bool:
-        """Whether it is ready, and has compared all it keeps with every member that is up.
-
-        So another member may be lost now.
-        """
-        return self._core.ready and self._settling.all_synced
-
-    @property
-    def draining(self) -> bool:
-        """Whether it is about to leave."""
-        return self._core.view.is_draining
-
-    @property
-    def drained(self) -> bool:
-        """Whether it drains and may stop: nobody will lose, miss or wait for anything.
-
-        Where there is nobody to hand over to, its disk has to have everything as well.
-        """
-        return self._draining.drained
-
-    def undrained(self) -> dict[str, int]:
-        """Return what would be cut off or missing if it stopped now, in numbers, for people."""
-        return {
-            "requests": self._draining.requests,
-            "homes": len(self._core.view.claims),
-            "sessions": self._draining.sessions,
-        }
-
-    def home_for_new(self) -> str:
-        """Return the home of a session that is created here now: its own, unless it leaves."""
-        return self._draining.home_for_new()
-
-    @property
-    def claims(self) -> frozenset[str]:
-        """The homes that it acts for."""
-        return self._core.view.claims
-
-    @property
-    def epoch(self) -> float:
-        """The monotonic time, in seconds, at which its hybrid logical clock would show 0."""
-        return self._core.clock.epoch
-
-    @property
-    def liveness(self) -> dict[str, Liveness]:
-        """The other members, as it sees them."""
-        return {name: peer.liveness for name, peer in self._core.view.peers.items()}
-
-    def counts(self) -> dict[str, int]:
-        """Return how many records it holds of each home, tombstones included."""
-        return {home: self._core.table.count(home) for home in self._core.ring.homes}
-
-    def record(self, session_id: SessionId) -> Record | None:
-        """Return a copy of what it holds of a session, to look at; None: nothing."""
-        return self._core.table.get(session_id)
-
-    def session_ids(self) -> list[SessionId]:
-        """Return the ids of all records, in the order of their homes; for checks and tools."""
-        table, ring = self._core.table, self._core.ring
-        return [session_id for home in ring.homes for session_id in table.ids(home)]
 
     # --- Start ---
 
@@ -296,6 +240,18 @@ class Replica:
         self._note_turn(now)
         self._draining.begin()
         self._review(now)
+        return self._core.collect()
+
+    # --- The ring itself ---
+
+    def objection(self, ring: Ring) -> str | None:
+        """Return why ``ring`` cannot follow the one that is known, as a sentence; None: it can."""
+        return self._adopting.objection(ring)
+
+    def adopt(self, ring: Ring, now: float) -> list[Effect]:
+        """Let ``ring``, to which there is no objection, be the ring, and tell the others."""
+        self._note_turn(now)
+        self._adopting.adopt(ring, now)
         return self._core.collect()
 
     # --- Sending ---

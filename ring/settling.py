@@ -11,13 +11,13 @@ Rules:
   of its own comparisons. Without a member that was ready before, wait for the missing ones.
 """
 
-from ring.answering import Answering
+from collections.abc import Set
+
 from ring.comparing import Comparing
 from ring.core import Core
-from ring.errors import RemoteProtocolError
-from ring.links import Inbound, Links, Outbound
+from ring.links import Links, Outbound
 from ring.liveness import Liveness, Peer
-from ring.messages import Compare, Status
+from ring.messages import Status
 from ring.rest import Rest
 
 
@@ -171,16 +171,13 @@ class Settling:
                 for name in self._core.view.peers:
                     self._comparing.forget(home, name)
 
-    def on_compare(self, inbound: Inbound, message: Compare) -> None:
-        """Answer a comparison, whatever the state of this node."""
-        if message.home not in self._core.ring:
-            raise RemoteProtocolError(f"compares {message.home!r}, which is not in this ring")
-        for answering in list(inbound.answers):
-            if answering.home == message.home:
-                inbound.answers.remove(answering)  # The dialler has dropped that one.
-        answering = Answering(self._core, message)
-        inbound.answers.append(answering)
-        self._links.wake(inbound)
+    def keep(self, homes: Set[str]) -> None:
+        """Forget what was concluded of other homes than these."""
+        self._held &= homes
+        self._covered &= homes
+        self._holders = {home: self._holders[home] for home in self._holders if home in homes}
+        self._unknown_until = {h: self._unknown_until[h] for h in self._unknown_until if h in homes}
+        self._rivals = {home: self._rivals[home] for home in self._rivals if home in homes}
 
     # --- What follows ---
 
@@ -311,7 +308,7 @@ class Settling:
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
-        if core.ready or self._undetermined(now):
+        if core.ready or core.is_removed or self._undetermined(now):
             return False
         up = core.view.peers_in(Liveness.UP)
         # Who has left for good does not come back, and need not.

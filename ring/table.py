@@ -82,17 +82,36 @@ class Table:
 
     def __init__(self, homes: Iterable[str], epoch: float) -> None:
         self.epoch = epoch
-        self._homes: dict[str, list[dict[SessionId, bytes]]] = {
-            home: [{} for _ in range(SHARDS)] for home in homes
-        }
-        self._counts = dict.fromkeys(self._homes, 0)
+        self._homes: dict[str, list[dict[SessionId, bytes]]] = {}
+        self._counts: dict[str, int] = {}
+        self._buckets: dict[str, array[int]] = {}
         self.occupations = 0
         """How often a home has got its first record here, or lost its last."""
         self.tombstone_bytes = 0
         """What all tombstones take, their ids included."""
         self._oldest_s = NEVER_S
         """No end or removal was ever older than this second: there may be nothing to look for."""
-        self._buckets = {home: array("Q", bytes(BUCKET_DIGESTS_BYTES)) for home in self._homes}
+        for home in homes:
+            self._make_room(home)
+
+    def have_homes(self, homes: Iterable[str]) -> dict[str, int]:
+        """Make room for these homes, and forget what is held of others; return how much that is."""
+        wanted = set(homes)
+        for home in homes:
+            if home not in self._homes:
+                self._make_room(home)
+        held = {home: count for home, count in self._counts.items() if count}
+        forgotten = {home: count for home, count in held.items() if home not in wanted}
+        for home in forgotten:
+            # The home keeps its place: its ids may still be asked for, by what is under way.
+            for session_id in list(self.ids(home)):
+                self.drop(session_id)
+        return forgotten
+
+    def _make_room(self, home: str) -> None:
+        self._homes[home] = [{} for _ in range(SHARDS)]
+        self._counts[home] = 0
+        self._buckets[home] = array("Q", bytes(BUCKET_DIGESTS_BYTES))
 
     def __len__(self) -> int:
         return sum(self.count(home) for home in self._homes)

@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, assert_never
 
 from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
-from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from simulations.disks import Disk
@@ -384,6 +384,8 @@ class World:
                         connection.close(end)
                 case Notice(event):
                     self._notice(process, event)
+                case Adopt():
+                    raise AssertionError("no plan changes the ring")
                 case _:
                     assert_never(effect)
         self._schedule_tick(process)

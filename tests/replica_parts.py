@@ -4,6 +4,7 @@ from attrs import define, field, frozen
 
 from ring.identity import LinkId, SessionId
 from ring.messages import Message, Reply
+from ring.placement import Ring
 
 
 @define(eq=False)
@@ -52,5 +53,7 @@ class Disk:
     """What a node has stored; it answers at once, or never, or with a failure."""
 
     content: dict[SessionId, tuple[bytes, float]] = field(factory=dict)
+    ring: Ring | None = None
+    """The ring that was adopted last."""
     stuck: bool = False
     fails: bool = False

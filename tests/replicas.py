@@ -18,9 +18,9 @@ from replica_parts import Asked, Connection, Disk, Sent
 from samples import NOW, WALL_MS, ring_of
 
 from ring.clock import Clock
-from ring.effects import Close, Dial, Effect, Notice, Persist, Respond, Wake
-from ring.identity import LinkId, SessionId
-from ring.messages import Durability, End, Find, Message, Request, Rotate, Save
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.identity import Incarnation, LinkId, SessionId
+from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
 from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
@@ -49,7 +49,8 @@ class Rig:
         self.stores = stores
         self.now = NOW
         self.replicas: dict[str, Replica] = {}
-        self.disks = {name: Disk() for name in names}
+        self.disks = {name: Disk() for name in self.ring.addresses}
+        self._lives: dict[str, int] = {}
         self.refused: set[tuple[str, str]] = set()
         """(dialler, acceptor) of connections that fail."""
         self.stalled: set[tuple[str, str]] = set()
@@ -67,19 +68,29 @@ class Rig:
         self._waiting: list[tuple[Connection, str, Message | None]] = []
         self._actions: deque[Callable[[], None]] = deque()
         self._links = 0
-        for name in names if start is None else start:
+        for name in self.ring.names if start is None else start:
             self.begin(name)
         self.run()
 
     # --- Nodes ---
 
-    def begin(self, name: str, *, disk: bool = True, ahead_s: float = 0.0) -> Replica:
-        """Start a process, its clock ahead of the others'; its effects wait for ``run``."""
-        clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
-        replica = Replica(self.ring, name, self.settings, clock, Random(name), self.stores)
-        self.replicas[name] = replica
+    def begin(
+        self, name: str, *, disk: bool = True, ahead_s: float = 0.0, ring: Ring | None = None
+    ) -> Replica:
+        """Start a process, its clock ahead of the others'; its effects wait for ``run``.
+
+        It knows the newer of the ring that it is given, by default the first, and its disk's.
+        """
+        stored = self.disks.setdefault(name, Disk())
         if not disk:
-            self.disks[name].content.clear()
+            stored.content.clear()
+            stored.ring = None
+        rings = [each for each in (ring or self.ring, stored.ring) if each is not None]
+        known = max(rings, key=lambda each: each.version)
+        clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
+        replica = Replica(known, name, self.settings, clock, Random(name), self.stores)
+        self.replicas[name] = replica
+        self._lives[name] = 1 + len(self._lives)
         for session_id, (portable, at) in self.disks[name].content.items():
             replica.load(session_id, portable, self.now - at, self.now)
         self.perform(name, replica.start(self.now))
@@ -88,11 +99,17 @@ class Rig:
                 self._actions.append(partial(self._dial, other, name))
         return replica
 
-    def start(self, name: str, *, disk: bool = True) -> Replica:
+    def start(self, name: str, *, disk: bool = True, ring: Ring | None = None) -> Replica:
         """Start a process, and let everything follow."""
-        replica = self.begin(name, disk=disk)
+        replica = self.begin(name, disk=disk, ring=ring)
         self.run()
         return replica
+
+    def adopt(self, name: str, ring: Ring) -> None:
+        """Have a node adopt ``ring``, as if somebody had set it there; let everything follow."""
+        assert self.replicas[name].objection(ring) is None
+        self.perform(name, self.replicas[name].adopt(ring, self.now))
+        self.run()
 
     def kill(self, *names: str) -> None:
         """End processes together; their memory is gone, and the others notice at once."""
@@ -137,7 +154,7 @@ class Rig:
 
     def let_go(self, *senders: str) -> None:
         """Deliver what was held back, of some senders or of all."""
-        going = set(senders or self.ring.names)
+        going = set(senders or self.disks)
         self.held_back = {each for each in self.held_back if each[0] not in going}
         self.held_kinds = {each for each in self.held_kinds if each[0] not in going}
         waiting, self._waiting = self._waiting, []
@@ -176,13 +193,24 @@ class Rig:
         if peer not in self.replicas or pair in self.refused:
             self.perform(name, self.replicas[name].on_unreachable(peer, self.now))
             return
+        ours, theirs = self.replicas[name].ring, self.replicas[peer].ring
+        if ours.version == theirs.version and ours != theirs:
+            self.perform(name, self.replicas[name].on_refused(peer, self.now))
+            return
         self._links += 2
         connection = Connection(name, peer, LinkId(self._links - 1), LinkId(self._links))
         for end in (name, peer):
             self._connections[end, connection.link_at(end)] = connection
-        accepted = self.replicas[peer].on_accepted(connection.accepted, name, self.now)
+        of_dialler, of_acceptor = self._greeting(name), self._greeting(peer)
+        accepted = self.replicas[peer].on_accepted(connection.accepted, name, self.now, of_dialler)
         self.perform(peer, accepted)
-        self.perform(name, self.replicas[name].on_linked(peer, connection.dialled, self.now))
+        effects = self.replicas[name].on_linked(peer, connection.dialled, self.now, of_acceptor)
+        self.perform(name, effects)
+
+    def _greeting(self, name: str) -> Greeting:
+        replica = self.replicas[name]
+        clock_ms = int((self.now - replica.epoch) * 1000)
+        return Greeting(Incarnation(self._lives[name]), clock_ms, replica.ring.version)
 
     def _break(self, connection: Connection) -> None:
         connection.alive = False
@@ -258,6 +286,8 @@ class Rig:
                 self.asked[number].reply = reply
             case Notice():
                 pass
+            case Adopt(ring):
+                self.disks[name].ring = ring if self.stores else None
             case _:
                 assert_never(effect)
 
@@ -294,7 +324,7 @@ class Rig:
                 if replica.next_due(self.now) <= self.now:
                     self.perform(name, replica.on_tick(self.now))
             for name in self.replicas:
-                for other in self.ring.names:
+                for other in self.replicas[name].ring.addresses:
                     if other != name and (other, name) not in self._dialled_by(name):
                         self._actions.append(partial(self._dial, name, other))
             self.run()

@@ -4,6 +4,7 @@ import string
 
 from hypothesis import strategies as st
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import RANDOM_CHARS, SessionId
 from ring.messages import (
@@ -34,6 +35,7 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.placement import VERSION_MAX, Departed, Member, Ring
 from ring.table import BUCKETS
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
@@ -76,6 +78,26 @@ entry_changes = st.dictionaries(entry_keys, st.none() | st.binary(max_size=40), 
 bucket_sums = st.just(b"") | st.binary(min_size=8, max_size=8).map(lambda one: one * BUCKETS)
 bucket_numbers = st.lists(st.integers(0, BUCKETS - 1), max_size=5).map(tuple)
 plain_text = st.text(max_size=40)
+
+
+@st.composite
+def _rings(draw: st.DrawFn) -> Ring:
+    """Return a ring with backups and departed members."""
+    names = draw(st.lists(member_names, min_size=1, max_size=6, unique=True))
+    count = draw(st.integers(1, len(names)))
+    home, *others = names[:count]
+    members = [Member(home, draw(plain_text))]
+    members += [Member(name, draw(plain_text), draw(st.booleans())) for name in others]
+    departed = tuple(
+        Departed(name, draw(st.sampled_from(names[:count])), draw(plain_text))
+        for name in names[count:]
+    )
+    version = draw(st.integers(1, VERSION_MAX))
+    name = draw(st.text("shop 1", max_size=8))
+    return Ring(name, tuple(members), version, draw(st.integers(1, 8)), departed)
+
+
+whole_rings = _rings()
 
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
@@ -133,10 +155,23 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Leaving: st.just(Leaving()),
     Redirect: st.builds(Redirect, u64s, member_names),
     Members: st.builds(
-        lambda ring_name, members: Members(ring_name, tuple(members), tuple(members.values())),
+        lambda ring_name, members, backups, heirs: Members(
+            ring_name,
+            tuple(members),
+            tuple(members.values()),
+            backups,
+            tuple(heirs),
+            tuple(heirs.values()),
+        ),
         st.text("shop 1", max_size=8),
         st.dictionaries(member_names, plain_text, max_size=4),
+        name_tuples,
+        st.dictionaries(member_names, member_names, max_size=4),
     ),
+    RingRecord: st.builds(RingRecord, whole_rings),
+    ShowRing: st.builds(ShowRing, u64s),
+    SetRing: st.builds(SetRing, u64s, whole_rings),
+    RingShown: st.builds(RingShown, u64s, whole_rings),
 }
 """A strategy for every class of messages."""
 

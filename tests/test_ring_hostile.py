@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replica_parts import Connection
 from replicas import Rig
-from samples import IDS, NOW, session
+from samples import IDS, NOW, ring_of, session
 from strategies_ring import ids, records
 
+from ring.administration import RingRecord, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.effects import Close
 from ring.entry import make_entry
@@ -39,6 +40,7 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.placement import Member, Ring
 from ring.record import Record
 from ring.settings import Settings
 
@@ -75,6 +77,10 @@ OF_A_DIALLER: dict[str, Message] = {
     "an answer": Answer(1, b""),
     "a reply": Absent(1),
     "the members of a ring": Members("rig", ("a",), ("a:1",)),
+    "another ring": RingRecord(Ring("other", (Member("a", "a:1"),), version=2)),
+    "another ring of the same version": RingRecord(ring_of("cba")),
+    "a ring to be set": SetRing(1, ring_of("cba")),
+    "a question for the ring": ShowRing(1),
 }
 OF_AN_ACCEPTOR: dict[str, Message] = {
     "an acknowledgement of what was never sent": Acks(2**40),
@@ -90,6 +96,9 @@ OF_AN_ACCEPTOR: dict[str, Message] = {
     "a find": Find(1, ID, False, True),
     "a save": Save(1, ID, True, (), Durability.LOCAL, False, True),
     "an end": End(1, ID, Durability.LOCAL, False, True),
+    "another ring": RingRecord(Ring("other", (Member("a", "a:1"),), version=2)),
+    "another ring of the same version": RingRecord(ring_of("cba")),
+    "a ring to be set": SetRing(1, ring_of("cba")),
 }
 ONLY_OF_MEMBERS: dict[str, Message] = {
     "changes": Changes(GOOD),
@@ -97,6 +106,7 @@ ONLY_OF_MEMBERS: dict[str, Message] = {
     "a comparison": Compare("a", 1, b""),
     "a question": Ask(1, ID),
     "acknowledgements": Acks(0),
+    "a ring": RingRecord(ring_of("abc")),
 }
 
 

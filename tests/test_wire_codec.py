@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import MESSAGES, messages, session_ids
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, parse_session_id
@@ -41,6 +42,7 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.placement import Departed, Member, Ring
 from ring.table import BUCKETS
 from wire import control
 from wire.checks import check_session_ids
@@ -52,6 +54,8 @@ from wire.limits import (
 ID = SessionId(b"a." + b"x" * 22)
 OTHER_ID = SessionId(b"a." + b"y" * 22)
 ROW: list[bytes | int] = [ID, 7, b"\x00"]
+
+RING = Ring("shop", (Member("a", "h:1"), Member("b", "", True)), 3, 2, (Departed("c", "a"),))
 
 EXAMPLES: list[Message] = [
     Changes([*ROW, *ROW]),
@@ -75,9 +79,13 @@ EXAMPLES: list[Message] = [
     Absent(1),
     Saved(1, ("a", "b"), ("a",), False),
     Failed(1, Failure.UNAVAILABLE, "nobody to ask"),
-    Members("shop", ("a", "b"), ("h:1", "")),
+    Members("shop", ("a", "b"), ("h:1", ""), ("b",), ("c",), ("a",)),
     Leaving(),
     Redirect(1, "b"),
+    RingRecord(RING),
+    ShowRing(1),
+    SetRing(1, RING),
+    RingShown(1, RING),
 ]
 
 STRANGE: list[object] = [

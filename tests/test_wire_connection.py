@@ -171,9 +171,11 @@ def test_each_side_sends_what_it_may_and_nothing_else(speaker: Speaker, message:
     assert "is not the peer's to send" in refused_by(receiver, frame(encode(message)))
 
 
-def test_a_client_may_find_and_change_sessions_only() -> None:
-    entitled = {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]}
-    assert entitled == {"Find", "Save", "End", "Rotate"}
+def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> None:
+    assert {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]} == {
+        *("Find", "Save", "End", "Rotate"),
+        *("ShowRing", "SetRing"),
+    }
 
 
 @pytest.mark.parametrize(

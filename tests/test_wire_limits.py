@@ -3,6 +3,7 @@
 import msgpack
 import pytest
 
+from ring.administration import RingRecord, RingShown, SetRing
 from ring.clock import Stamp
 from ring.entry import ENTRIES_MAX, KEY_BYTES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
@@ -29,6 +30,7 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.placement import VERSION_MAX, Member, Ring
 from ring.table import BUCKETS
 from wire.codec import TAGS, decode, encode
 from wire.limits import (
@@ -91,6 +93,14 @@ def at_the_limit() -> list[Message]:
         Failed(1, Failure.INVALID, "\U0001f642" * REASON_CHARS_MAX),
         Members("r" * RING_NAME_CHARS_MAX, names, ("h" * ADDRESS_CHARS_MAX,) * NAMES_MAX),
         Found(1, bytes(FRAME_BYTES_MAX - 8)),
+        RingRecord(
+            Ring(
+                "r" * RING_NAME_CHARS_MAX,
+                tuple(Member(name, "h" * ADDRESS_CHARS_MAX) for name in names),
+                VERSION_MAX,
+                8,
+            )
+        ),
     ]
 
 
@@ -139,6 +149,10 @@ def test_a_message_at_its_limit_passes() -> None:
         (Members("r", ("a",), ("h" * 263,)), "263 characters"),
         (Members("r", ("a",), ("h",) * 65), "65 elements"),
         (Members("r", ("a",), ()), "not one address for each name"),
+        (Members("r", (), (), (), ("a",), ()), "not one heir for each"),
+        (RingRecord(Ring("r" * 65, (Member("a", ""),))), "65 characters"),
+        (SetRing(1, Ring("r", (Member("a", "h" * 263),))), "263 characters"),
+        (RingShown(-1, Ring("r", (Member("a", ""),))), "number"),
         (Found(1, bytes(FRAME_BYTES_MAX)), "bytes; 1048576 are allowed"),
         (Find("1", ID, True, False), "number is not int"),  # type: ignore[arg-type]
         (Absent(2**70), "number"),
@@ -176,7 +190,16 @@ def test_what_is_over_a_limit_is_not_sent(message: Message, why: str) -> None:
         (Failed, [1, 0, "why"]),
         (Failed, [1, 1, "x" * (REASON_CHARS_MAX + 1)]),
         (Failed, [1, 1, "x" * (5 * REASON_CHARS_MAX)]),
-        (Members, ["r", ["a"], []]),
+        (Members, ["r", ["a"], [], [], [], []]),
+        (RingRecord, [["r", 0, 2, ["a", "h:1", False], []]]),
+        (RingRecord, [["r", 1, 2, [], []]]),
+        (RingRecord, [["r", 1, 2, ["a", "h:1"], []]]),
+        (RingRecord, [["r", 1, 2, ["a", "h:1", 0], []]]),
+        (RingRecord, [["r", 1, 2, ["a", "h:1", False] * 65, []]]),
+        (RingRecord, [["r", 1, 2, ["a", "h:1", False], ["b", "c", ""]]]),
+        (RingRecord, [["r", 1, 2, ["a", "h:1", False]]]),
+        (SetRing, [-1, ["r", 1, 2, ["a", "h:1", False], []]]),
+        (RingShown, [1, ["r", 1, 9, ["a", "h:1", False], []]]),
     ],
 )
 def test_what_is_over_a_limit_is_refused(kind: type[Message], fields: list[object]) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgpack
 from attrs import frozen
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.entry import ENTRIES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.messages import (
@@ -58,6 +59,7 @@ from wire.limits import (
     RECORDS_MAX,
     TEXT_BYTES_MAX,
 )
+from wire.rings import COLUMNS
 
 _T = TypeVar("_T")
 
@@ -89,8 +91,8 @@ def _by_hand(
     return _Spelling(tag, spell, read, elements_max, checked_when_sent)
 
 
-def _by_cattrs(tag: int, kind: type[Message]) -> _Spelling:
-    return _Spelling(tag, control.spell, partial(control.read, kind), NAMES_MAX)
+def _by_cattrs(tag: int, kind: type[Message], elements_max: int = NAMES_MAX) -> _Spelling:
+    return _Spelling(tag, control.spell, partial(control.read, kind), elements_max)
 
 
 _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
@@ -104,6 +106,11 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Acks: _by_hand(2, hot.spell_acks, hot.read_acks, 2 * DIFFERENT_MAX),
     # Liveness.
     Status: _by_cattrs(16, Status),
+    # The ring itself.
+    RingRecord: _by_cattrs(17, RingRecord, COLUMNS * NAMES_MAX),
+    ShowRing: _by_cattrs(52, ShowRing),
+    SetRing: _by_cattrs(53, SetRing, COLUMNS * NAMES_MAX),
+    RingShown: _by_cattrs(71, RingShown, COLUMNS * NAMES_MAX),
     # Comparison.
     Compare: _by_cattrs(32, Compare),
     Records: _by_hand(

@@ -14,6 +14,7 @@ from enum import Enum
 from random import Random
 from typing import Final, TypeAlias, TypeVar
 
+from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ring.identity import Incarnation
 from ring.messages import (
@@ -63,16 +64,19 @@ class Speaker(Enum):
 
 ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_DIALLING: frozenset(
-        {Status, Changes, Release, Compare, Offer, Ask, Find, Save, End, Rotate}
+        {
+            *(Status, RingRecord, Changes, Release, Compare, Offer, Ask),
+            *(Find, Save, End, Rotate),
+        }
     ),
-    Speaker.CLIENT: frozenset({Find, Save, End, Rotate}),
+    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing}),
     Speaker.MEMBER_ANSWERING: frozenset(
         {
-            *(Status, Acks, Records, Listing, Compared, Offered, Answer),
+            *(Status, RingRecord, Acks, Records, Listing, Compared, Offered, Answer),
             *(Found, Absent, Saved, Failed, Redirect),
         }
     ),
-    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed}),
+    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed, RingShown}),
 }
 
 

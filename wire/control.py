@@ -20,7 +20,8 @@ import cattrs
 from ring.clock import Stamp
 from ring.identity import SessionId
 from ring.messages import Durability, Failure, Members
-from wire import checks
+from ring.placement import Ring
+from wire import checks, rings
 from wire.limits import (
     ADDRESS_CHARS_MAX,
     BUCKETS_BYTES,
@@ -54,7 +55,10 @@ def _failure(value: object, what: str) -> Failure:
 _CHECKS_BY_FIELD: Final[dict[str, _Check]] = {
     "addresses": _addresses,
     "buckets": _buckets,
+    "backups": checks.member_names,
     "claims": checks.member_names,
+    "departed": checks.member_names,
+    "heirs": checks.member_names,
     "home": checks.member_name,
     "names": checks.member_names,
     "portable": lambda value, what: checks.exactly(bytes, value, what),
@@ -69,6 +73,7 @@ _CHECKS_BY_TYPE: Final[dict[Any, _Check]] = {
     int: checks.u64,
     Stamp: checks.u64,
     SessionId: checks.session_id,
+    Ring: rings.read,
     Durability: checks.durability,
     Failure: _failure,
 }
@@ -130,6 +135,8 @@ def _spell_part(part: Any) -> object:
             return part.value
         case tuple():
             return list(part)
+        case Ring():
+            return rings.spell(part)
         case _:
             return part
 
@@ -143,4 +150,6 @@ def read(kind: type[_T], fields: list[object]) -> _T:
     message = _CONVERTER.structure(fields, kind)
     if isinstance(message, Members) and len(message.names) != len(message.addresses):
         raise ValueError("there is not one address for each name")
+    if isinstance(message, Members) and len(message.departed) != len(message.heirs):
+        raise ValueError("there is not one heir for each that has departed")
     return message
