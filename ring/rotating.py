@@ -54,10 +54,11 @@ def may_follow(old_id: SessionId, new_id: SessionId) -> bool:
 
 
 def moved(record: Record, rotated_at: Stamp, now: float) -> Record:
-    """Return, as a fragment, what of a record goes on under the new id.
+    """Return what of a record goes on under the new id; a whole record is whole there, too.
 
-    Its access is the rotation, for which any age known of the new record counts: so it expires
-    even where nothing else of the new record ever arrives.
+    So nothing is lost if the new record never arrives: what it has beyond this one was not
+    acknowledged by anybody else. Its access is the rotation, for which any age known of the new
+    record counts.
     """
     fragment = Record()
     for key, entry in record.entries.items():
@@ -65,6 +66,8 @@ def moved(record: Record, rotated_at: Stamp, now: float) -> Record:
             fragment.put(key, entry)
     if fragment.entries:
         fragment.touch(rotated_at, now)
+    if record.whole:
+        fragment.make_whole()
     return fragment
 
 

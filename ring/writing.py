@@ -97,7 +97,6 @@ def apply_rotation(
     for key, value in request.changes:
         rotated.put(key, make_entry(stamp, value))
     rotated.touch(stamp, now)
-    rotated.make_whole()
     return rotated, stamp
 
 

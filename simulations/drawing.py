@@ -179,4 +179,5 @@ def _draw_workload(random: Random, members: int, *, steady: bool) -> Workload:
         refuse=random.choice((0.0, 0.3)),
         max_idles_s=(0.0,) if steady else random.choice(((0.0,), (0.0, 4.0), (0.0, 3.0, 9.0))),
         wander=random.choice((0.0, 0.1, 0.3)),
+        rotations=random.choice((0, 3, 8)),
     )

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SAVE = "save"
     FIND = "find"
     END = "end"
+    ROTATE = "rotate"
 
 
 @define
@@ -53,3 +54,6 @@ class Operation:
     on_disk: tuple[str, ...] = ()
     degraded: bool = False
     reason: str = ""
+    new_session: str = ""
+    attempt: int = 0
+    """The id to which a rotation goes."""

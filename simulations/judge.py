@@ -10,7 +10,8 @@ Rules:
 - **read-your-writes** is the same for the client that wrote, **no-lost-attribute** where another
   client's change to the same session was acknowledged meanwhile, **recovery-first** at a node that
   was restarted since; each is reported under its own name.
-- **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session.
+- **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session. A
+  rotation is an end of the old id; what was written under it is expected under the new one.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not.
 - **isolation**: nothing is ever read that nobody wrote there.
@@ -20,10 +21,11 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import inf
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from simulations.budget import Budget, Claim
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
+from simulations.known import Change, Known
 
 CLAIMS_KEPT = 8
 """Acknowledged versions of one client and session that are remembered: if faults may have taken
@@ -58,35 +60,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.promise}: {self.story}"
-
-
-@define(eq=False)
-class Change:
-    """A change that was acknowledged undegraded."""
-
-    version: int
-    claim: Claim
-    returned: float
-
-
-@define(eq=False)
-class Known:
-    """What the clients together know of one session."""
-
-    changes: dict[int, list[Change]] = field(factory=dict)
-    """By client: what was acknowledged, the latest last."""
-    attempted: dict[int, int] = field(factory=dict)
-    wrote_at: dict[int, tuple[str, Claim | None]] = field(factory=dict)
-    """By client: who stamped its last write, and what the receipt has promised."""
-    concurrent: set[int] = field(factory=set)
-    """Clients that wrote where an earlier write of theirs may not have been known: either wins."""
-    max_idle_s: float = inf
-    end_attempted: bool = False
-    ended: list[Claim] = field(factory=list)
-    used_at: float = -inf
-    """When an acknowledged change was asked for: it counts from then at the earliest."""
-    tried_at: float = -inf
-    """When anything that may have counted as a use had returned: from then at the latest."""
 
 
 @frozen
@@ -125,24 +98,27 @@ class Judge:
 
     def on_created(self, session: str, max_idle_s: float) -> None:
         """A client makes up a session with this max idle (inf: none)."""
-        self.sessions.setdefault(session, Known()).max_idle_s = max_idle_s
+        self.sessions.setdefault(session, Known()).family.max_idle_s = max_idle_s
 
     def on_invoked(self, operation: Operation) -> None:
         """Note what the operation may rely on, having begun now."""
         known = self.sessions.setdefault(operation.session, Known())
-        idle = known.max_idle_s
+        idle = known.family.max_idle_s
         self._expected[id(operation)] = _Expectation(
-            tuple((client, each) for client, them in known.changes.items() for each in them),
+            tuple((client, each) for client, them in known.family.changes.items() for each in them),
             tuple(known.ended),
             known.used_at + idle * (1 - self._clock_error),
             operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
             self.demands_progress,
         )
         known.tried_at = inf  # Until it has returned, it may count at any moment.
-        if operation.kind in (Kind.CREATE, Kind.SAVE):
-            known.attempted[operation.client] = operation.version
+        if operation.kind in (Kind.CREATE, Kind.SAVE, Kind.ROTATE):
+            known.family.attempted[operation.client] = operation.version
+        if operation.kind is Kind.ROTATE:
+            new = self.sessions[operation.new_session] = known.rotate(operation.new_session)
+            new.tried_at = inf
         if operation.kind is Kind.END:
-            known.end_attempted = True
+            known.family.end_attempted = True
 
     def on_returned(self, operation: Operation) -> None:
         """Judge the operation by what it was told."""
@@ -152,6 +128,9 @@ class Judge:
         # What has an unknown outcome may still happen; its deadline bounds that.
         late = returned + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
         known.tried_at = max(late, known.tried_at if known.tried_at < inf else late)
+        if operation.kind is Kind.ROTATE:
+            new = known.rotations[operation.new_session]
+            new.tried_at = max(late, new.tried_at if new.tried_at < inf else late)
         match operation.kind:
             case Kind.FIND if operation.outcome is Outcome.OK:
                 self._judge_find(operation, expected, known)
@@ -160,11 +139,15 @@ class Judge:
                     what = "changed a session that had ended"
                     self.report("ended-is-final", operation, what, Harm.RESURRECTED)
                 self._note_change(operation, known, returned)
-            case Kind.SAVE if operation.reason == "gone":
+            case Kind.ROTATE if operation.outcome is Outcome.OK:
+                self._judge_rotation(operation, expected, known, returned)
+            case Kind.SAVE | Kind.ROTATE if operation.reason == "gone":
                 self._judge_absence(operation, expected, known, "was told of the end of")
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
-                    known.ended.append(self.budget.claim(operation.holders, operation.on_disk))
+                    claim = self.budget.claim(operation.holders, operation.on_disk)
+                    for each in known.descendants():
+                        each.ended.append(claim)
             case _ if operation.outcome is not Outcome.OK and operation.reason not in _ANSWERS:
                 if expected.demands_progress:
                     why = operation.reason or "no answer in time"
@@ -175,14 +158,14 @@ class Judge:
     def on_unreadable(self, operation: Operation) -> None:
         """Judge a find that has failed for the last time: nobody will ask again."""
         known = self.sessions[operation.session]
-        if known.changes and not known.end_attempted:
+        if known.family.changes and not known.may_be_absent:
             what = "could not read a session that nobody ended"
             self.report("durable", operation, what, Harm.LOST)
 
     def is_concurrent(self, operation: Operation) -> bool:
         """Return whether a write may lose against another one of its own client."""
         known = self.sessions.get(operation.session, Known())
-        return operation.client in known.concurrent
+        return operation.client in known.family.concurrent
 
     def on_released(self, session_ids: Iterable[object]) -> None:
         """A node may drop its copies of these sessions: the claims do not name who has them."""
@@ -191,7 +174,9 @@ class Judge:
             known = self.sessions.get(session_id.decode(), Known())
             for claim in known.ended:
                 claim.anywhere = True
-            for changes in known.changes.values():
+            for claim in known.born:
+                claim.anywhere = True
+            for changes in known.family.changes.values():
                 for change in changes:
                     change.claim.anywhere = True
 
@@ -200,35 +185,50 @@ class Judge:
         session = session_id.decode()
         home = session.partition(".")[0]
         known = self.sessions.get(session, Known())
-        return any(
+        return self._is_born(known, home, home) and any(
             self.budget.must_hold(change.claim, home, home)
-            for changes in known.changes.values()
+            for changes in known.family.changes.values()
             for change in changes
         )
 
     # --- Parts ---
 
     def _note_change(self, operation: Operation, known: Known, returned: float) -> None:
-        client = operation.client
+        client, family = operation.client, known.family
         if operation.holders and not self._follows(operation, known):
-            known.concurrent.add(client)
-        if operation.degraded or client in known.concurrent:
-            known.wrote_at[client] = (operation.holders or ("",))[0], None
+            family.concurrent.add(client)
+        if operation.degraded or client in family.concurrent:
+            family.wrote_at[client] = (operation.holders or ("",))[0], None
             return
         claim = self.budget.claim(operation.holders, operation.on_disk)
-        known.wrote_at[client] = (operation.holders or ("",))[0], claim
-        changes = known.changes.setdefault(client, [])
+        family.wrote_at[client] = (operation.holders or ("",))[0], claim
+        changes = family.changes.setdefault(client, [])
         changes.append(Change(operation.version, claim, returned))
         for each in changes[:-CLAIMS_KEPT]:
             self.budget.forget(each.claim)
         del changes[:-CLAIMS_KEPT]
         known.used_at = max(known.used_at, operation.invoked)
 
+    def _judge_rotation(
+        self, operation: Operation, expected: _Expectation, known: Known, returned: float
+    ) -> None:
+        """Take the old id for ended, and expect under the new one what was written there."""
+        # Repeated after an answer that was lost, it is carried out under the new id.
+        if len(known.rotations) > 1 and self._counts(expected.ended, operation):
+            what = "rotated a session that had ended"
+            self.report("ended-is-final", operation, what, Harm.RESURRECTED)
+        new = known.rotations[operation.new_session]
+        if not operation.degraded and operation.holders:
+            claim = self.budget.claim(operation.holders, operation.on_disk)
+            known.ended.append(claim)
+            new.born.append(claim)
+        self._note_change(operation, new, returned)
+
     def _follows(self, operation: Operation, known: Known) -> bool:
         """Return whether a write was stamped by who knew the client's last one, for certain."""
-        if operation.client not in known.wrote_at:
+        if operation.client not in known.family.wrote_at:
             return True
-        stamped_by, claim = known.wrote_at[operation.client]
+        stamped_by, claim = known.family.wrote_at[operation.client]
         if stamped_by == operation.holders[0] and stamped_by not in self.budget.restarted:
             return True
         return claim is not None and self._must_hold(claim, operation)
@@ -236,6 +236,13 @@ class Judge:
     def _must_hold(self, claim: Claim, operation: Operation) -> bool:
         home = operation.session.partition(".")[0]
         return self.budget.must_hold(claim, operation.node, home)
+
+    def _is_born(self, known: Known, node: str, home: str) -> bool:
+        """Return whether it has to be known under this id, and the rotations that led here hold."""
+        if known.parent is None:
+            return True
+        held = any(self.budget.must_hold(claim, node, home) for claim in known.born)
+        return held and self._is_born(known.parent, node, home)
 
     def _counts(self, claims: tuple[Claim, ...], operation: Operation) -> bool:
         """Return whether one of these claims has to hold for whoever asks there now."""
@@ -266,10 +273,10 @@ class Judge:
             seen = read.get(client, 0)
             if seen < change.version:
                 self._report_missed(operation, client, change, seen)
-        for client, changes in known.changes.items():
+        for client, changes in known.family.changes.items():
             self.excused += read.get(client, 0) < min(each.version for each in changes)
         for client, seen in read.items():
-            if seen > known.attempted.get(client, 0):
+            if seen > known.family.attempted.get(client, 0):
                 story = f"read version {seen} of client {client}, which was never written"
                 self.report("isolation", operation, story, Harm.LOST, client)
 
@@ -291,7 +298,8 @@ class Judge:
     def _judge_absence(
         self, operation: Operation, expected: _Expectation, known: Known, what: str
     ) -> None:
-        if known.end_attempted:
+        home = operation.session.partition(".")[0]
+        if known.may_be_absent or not self._is_born(known, operation.node, home):
             return
         required = dict(self._required(expected, operation))
         if not required:
@@ -305,7 +313,7 @@ class Judge:
             f"{what} a session that nobody ended, and whose version {latest.version} was "
             f"acknowledged by {holders} at {latest.returned:.3f} s"
         )
-        early = known.max_idle_s < inf and operation.invoked > known.used_at + 1.0
+        early = known.family.max_idle_s < inf and operation.invoked > known.used_at + 1.0
         self.report("expiry" if early else "durable", operation, story, Harm.LOST)
 
     def report(

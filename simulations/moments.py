@@ -10,6 +10,7 @@ class Moment(StrEnum):
     CRASH_DURING_SETTLE = "crash during settle"
     CRASH_DURING_TAKEOVER = "crash during takeover"
     CRASH_DURING_HAND_BACK = "crash during hand-back"
+    CRASH_DURING_ROTATION = "crash during rotation"
     CRASH_DURING_SNAPSHOT = "crash during snapshot"
     CRASH_OF_SEVERAL = "crash of several"
     CRASH_OF_ALL = "crash of all"

@@ -73,6 +73,7 @@ class Trigger(StrEnum):
     HANDED_BACK = "handed back"
     READY = "ready"
     SETTLED = "settled"
+    ROTATED = "rotated"
     MEMBER_DOWN = "member down"
     SNAPSHOT = "snapshot"
     LINKED = "linked"
@@ -143,6 +144,8 @@ class Workload:
     """From which a new session's is drawn; 0: it never expires."""
     wander: float
     """The share of requests that go to any node, and not where the id says."""
+    rotations: int = 0
+    """Of about 100 requests for a session, how many give it a new id."""
 
 
 @frozen

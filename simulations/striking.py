@@ -374,6 +374,7 @@ class Striking:
             Moment.CRASH_DURING_TAKEOVER: self._just_now(Trigger.MEMBER_DOWN)
             or self._just_now(Trigger.ACTING),
             Moment.CRASH_DURING_HAND_BACK: self._just_now(Trigger.HANDED_BACK),
+            Moment.CRASH_DURING_ROTATION: self._just_now(Trigger.ROTATED),
             Moment.CRASH_DURING_SNAPSHOT: self._just_now(Trigger.SNAPSHOT),
             Moment.CRASH_OF_SEVERAL: len(nodes) > 1,
             Moment.CRASH_OF_ALL: len(nodes) == len(self._world.processes) > 0,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
 import msgpack
 
@@ -28,54 +28,24 @@ from ring.messages import (
     Found,
     Reply,
     Request,
+    Rotate,
     Save,
     Saved,
 )
+from simulations.ground import Ground, key_of
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
+from simulations.honesty import Honesty
 from simulations.judge import Judge
 from simulations.plan import Plan
 
 OPERATION_LIMIT_S: Final = 10.0
+ROTATION_ATTEMPTS_MAX: Final = 3
+OLD_ID_FORGOTTEN: Final = 0.8
+"""How often nobody uses the old id any more; else some do, and find it gone."""
 HOT_FOR_S: Final = 1.0
 """How long everybody looks at a session of which there was news."""
 
 _DOWN_PAUSE_S: Final = 0.01
-
-
-class Ground(Protocol):
-    """What clients ask of the world."""
-
-    @property
-    def now(self) -> float:
-        """True time, in seconds."""
-
-    def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Have ``action`` called later."""
-
-    def running(self) -> Sequence[str]:
-        """Return the nodes that run and answer, in ring order."""
-
-    def alive(self) -> Sequence[str]:
-        """Return the nodes that run, whether they answer or not, in ring order."""
-
-    def preference_list(self, home: str) -> Sequence[str]:
-        """Return the members in the order in which clients try them."""
-
-    def submit(
-        self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
-    ) -> bool:
-        """Have the application in a node ask; ``done`` gets None if that process dies."""
-
-    def look(self, name: str, session_id: SessionId, since: float) -> tuple[Record | None, bool]:
-        """Look behind the curtain: a node's record, and whether its memory is older than since."""
-
-    def stored(self, name: str, session_id: SessionId) -> Record | None:
-        """Look behind the curtain: what is on a node's disk."""
-
-
-def key_of(client: int) -> bytes:
-    """Return the key under which a client counts its writes in every session."""
-    return b"client-%d" % client
 
 
 class Workload:
@@ -105,6 +75,9 @@ class Workload:
         self._last_written: dict[str, SessionId] = {}
         """By home, and under no name of all."""
         self._retired: set[tuple[int, SessionId]] = set()
+        self._honesty = Honesty(ground, judge)
+        self._families: dict[SessionId, list[SessionId]] = {}
+        """By id, all ids that a session has had, if it was rotated; the first one first."""
         self._versions = count(1)
         self._randoms = [plan.stream(f"client/{each}") for each in range(self._load.clients)]
         self._ids = plan.stream("ids")
@@ -149,8 +122,10 @@ class Workload:
         wanders = random.random() < self._load.wander
         somewhere = random.choice(self.only or self._ground.alive())
         node = somewhere if wanders else self._route(session_id)
-        kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END), (55, 41, 4))[0]
-        if kind is Kind.SAVE and (client, session_id) in self._retired:
+        weights = (55, 41, 4, self._load.rotations)
+        kind = random.choices((Kind.SAVE, Kind.FIND, Kind.END, Kind.ROTATE), weights)[0]
+        writes = kind in (Kind.SAVE, Kind.ROTATE)
+        if writes and (client, self._first_id(session_id)) in self._retired:
             kind = Kind.FIND
         self._operate(client, kind, session_id, node, then=True)
 
@@ -176,10 +151,20 @@ class Workload:
         *,
         then: bool = False,
         max_idle_s: float = 0.0,
+        again: Operation | None = None,
     ) -> None:
         random = self._randoms[client]
-        version = next(self._versions)
+        version = next(self._versions) if again is None else again.version
         operation = Operation(client, kind, session_id.decode(), node, self._ground.now, version)
+        new_id = SessionId(again.new_session.encode()) if again is not None else session_id
+        if kind is Kind.ROTATE:
+            if again is None:
+                new_id = new_session_id(home_of(session_id), self._ids)
+                family = self._families.setdefault(session_id, [session_id])
+                family.append(new_id)
+                self._families[new_id] = family
+            operation.new_session = new_id.decode()
+            operation.attempt = again.attempt + 1 if again is not None else 1
         self._judge.on_invoked(operation)
         finish = partial(self._finish, operation, session_id, then)
         durability = Durability(random.choice(self._load.durabilities))
@@ -194,6 +179,8 @@ class Workload:
                 return Find(number, session_id, True, False)
             if kind is Kind.END:
                 return End(number, session_id, durability, refuse, False)
+            if kind is Kind.ROTATE:
+                return Rotate(number, session_id, new_id, changes, durability, refuse, False)
             create = kind is Kind.CREATE
             return Save(number, session_id, create, changes, durability, refuse, False)
 
@@ -211,17 +198,32 @@ class Workload:
         operation.returned = self._ground.now
         self._read_reply(operation, reply)
         if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
-            self._retired.add((operation.client, session_id))
+            self._retired.add((operation.client, self._first_id(session_id)))
         key = f"{operation.kind}-{'degraded' if operation.degraded else operation.outcome}"
         self.counts[key] = self.counts.get(key, 0) + 1
         self._judge.on_returned(operation)
         if isinstance(reply, Saved):
-            self._check_honest(operation, session_id)
+            self._honesty.check(operation, self._ids_of(session_id))
             if not reply.degraded and reply.holders:
                 self._last_written[""] = self._last_written[home_of(session_id)] = session_id
                 self._on_receipt(reply.holders[0])
-        if then:
+        if operation.kind is Kind.ROTATE and isinstance(reply, Saved):
+            if self._randoms[operation.client].random() < OLD_ID_FORGOTTEN:
+                self.sessions.remove(session_id)
+            self.sessions.append(SessionId(operation.new_session.encode()))
+        unsure = operation.kind is Kind.ROTATE and operation.outcome is Outcome.UNKNOWN
+        if unsure and then and operation.attempt < ROTATION_ATTEMPTS_MAX and not self.stopped:
+            client, node = operation.client, self._route(session_id)
+            self._operate(client, Kind.ROTATE, session_id, node, then=True, again=operation)
+        elif then:
             self._think(operation.client)
+
+    def _ids_of(self, session_id: SessionId) -> list[SessionId]:
+        """Return all ids that a session has had, the first one first."""
+        return self._families.get(session_id, [session_id])
+
+    def _first_id(self, session_id: SessionId) -> SessionId:
+        return self._ids_of(session_id)[0]
 
     def _read_reply(self, operation: Operation, reply: Reply | None) -> None:
         match reply:
@@ -246,28 +248,3 @@ class Workload:
                 operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
             case Failed() | None:
                 operation.outcome = Outcome.UNKNOWN
-
-    # --- The one look behind the curtain ---
-
-    def _check_honest(self, operation: Operation, session_id: SessionId) -> None:
-        """Compare the names in a receipt with what those nodes really have at this moment."""
-        if self._judge.is_concurrent(operation):
-            return  # It may have lost, by the rules, against an earlier write of the same client.
-        for name in operation.holders:
-            record, is_older = self._ground.look(name, session_id, operation.invoked)
-            # One that was started since has lost its memory since it acknowledged.
-            if is_older and not self._contains(operation, record):
-                self._report(operation, f"names {name}, whose memory does not have it")
-        for name in operation.on_disk:
-            _, is_older = self._ground.look(name, session_id, operation.invoked)
-            if is_older and not self._contains(operation, self._ground.stored(name, session_id)):
-                self._report(operation, f"names {name}, whose disk does not have it")
-
-    def _contains(self, operation: Operation, record: Record | None) -> bool:
-        if record is None or record.ended or operation.kind is Kind.END:
-            return record is not None and record.ended
-        value = record.value(key_of(operation.client))
-        return value is not None and msgpack.unpackb(value) >= operation.version
-
-    def _report(self, operation: Operation, what: str) -> None:
-        self._judge.report("honest", operation, f"got a receipt that {what}")

@@ -40,6 +40,7 @@ _TRIGGERS: Final = {
     "ready": Trigger.READY,
     "settled": Trigger.SETTLED,
     "member_down": Trigger.MEMBER_DOWN,
+    "rotated": Trigger.ROTATED,
 }
 
 
@@ -137,12 +138,15 @@ class World:
     def _submit(self, process: Process, request: Request) -> None:
         self._perform(process, process.replica.submit(request, process.clock(self.now)))
 
-    def look(self, name: str, session_id: SessionId, since: float) -> tuple[Record | None, bool]:
-        """Return a node's record, and whether its memory is older than ``since``."""
+    def is_older(self, name: str, since: float) -> bool:
+        """Return whether a node runs that was started before ``since``."""
         process = self.processes.get(name)
-        if process is None:
-            return None, False
-        return process.replica.record(session_id), process.started_at < since
+        return process is not None and process.started_at < since
+
+    def look(self, name: str, session_id: SessionId) -> Record | None:
+        """Return what a node that runs has in memory."""
+        process = self.processes.get(name)
+        return process.replica.record(session_id) if process is not None else None
 
     def stored(self, name: str, session_id: SessionId) -> Record | None:
         """Return what is on a node's disk."""

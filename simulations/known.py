@@ -1,0 +1,77 @@
+"""What the clients together know of a session, under whatever ids it has gone on.
+
+Rule: a session and what it was rotated into are one family: what was written under either id is
+found, or has ended, under the one by which it is to be found now.
+"""
+
+from collections.abc import Iterator
+from math import inf
+
+from attrs import define, field
+
+from simulations.budget import Claim
+
+
+@define(eq=False)
+class Change:
+    """A change that was acknowledged undegraded."""
+
+    version: int
+    claim: Claim
+    returned: float
+
+
+@define(eq=False)
+class Family:
+    """What was written to a session, under all of its ids."""
+
+    changes: dict[int, list[Change]] = field(factory=dict)
+    """By client: what was acknowledged, the latest last."""
+    attempted: dict[int, int] = field(factory=dict)
+    wrote_at: dict[int, tuple[str, Claim | None]] = field(factory=dict)
+    """By client: who stamped its last write, and what the receipt has promised."""
+    concurrent: set[int] = field(factory=set)
+    """Clients that wrote where an earlier write of theirs may not have been known: either wins."""
+    max_idle_s: float = inf
+    end_attempted: bool = False
+
+
+@define(eq=False)
+class Known:
+    """What the clients together know of a session under one id."""
+
+    family: Family = field(factory=Family)
+    ended: list[Claim] = field(factory=list)
+    used_at: float = -inf
+    """When an acknowledged change was asked for: it counts from then at the earliest."""
+    tried_at: float = -inf
+    """When anything that may have counted as a use had returned: from then at the latest."""
+    rotations: dict[str, "Known"] = field(factory=dict)
+    """By id: what it may have been rotated into."""
+    parent: "Known | None" = None
+    """What was rotated into this."""
+    born: list[Claim] = field(factory=list)
+    """What those who rotated the parent into this were promised."""
+
+    def rotate(self, new_id: str) -> "Known":
+        """Return what is known under an id into which this session may go on from now."""
+        if new_id not in self.rotations:
+            self.rotations[new_id] = Known(self.family, parent=self)
+        return self.rotations[new_id]
+
+    def descendants(self) -> Iterator["Known"]:
+        """Yield this, and whatever it may have been rotated into."""
+        yield self
+        for each in self.rotations.values():
+            yield from each.descendants()
+
+    @property
+    def may_be_absent(self) -> bool:
+        """Whether nobody need find it under this id: it may have ended, or go on under another."""
+        return self.family.end_attempted or bool(self.rotations) or self._is_contested
+
+    @property
+    def _is_contested(self) -> bool:
+        """Whether a rotation to another id may have won over one that led here."""
+        parent = self.parent
+        return parent is not None and (len(parent.rotations) > 1 or parent._is_contested)
