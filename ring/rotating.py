@@ -79,12 +79,14 @@ def consequences(
     Args:
         ours: what was here before.
         theirs: what came.
-        merged: what both are now, a tombstone.
+        merged: what both are now; nothing follows unless it is a tombstone.
         now: monotonic seconds.
 
     Returns:
         New ids, each with what has to be merged into its record.
     """
+    if not merged.ended:
+        return []
     rotations = [each for each in map(rotation_of, (ours, theirs)) if each is not None]
     winner = rotation_of(merged)
     if winner is None:
