@@ -269,6 +269,7 @@ class NodeConfig:
             lagging_after_s=self.node.lagging,
             settle_timeout_s=self.node.settle,
             join_timeout_s=self.node.join,
+            waits_alone=self.node.alone == "wait",
             request_timeout_s=self.node.request_timeout,
             sweep_interval_s=self.node.sweep,
             retention_s=self.node.retention,

@@ -9,7 +9,7 @@ Rules:
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from attrs import Attribute, field, frozen
 
@@ -17,6 +17,8 @@ from node.durations import DURATION_FORMS, parse_duration
 from node.receipts import OnTimeout
 from ring.errors import ConfigError
 from ring.messages import Durability
+
+Alone: TypeAlias = Literal["serve", "wait"]
 
 SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 1024
@@ -78,6 +80,11 @@ def _check_durability(section: object, attribute: "Attribute[Any]", value: objec
 def _check_answer(section: object, attribute: "Attribute[Any]", value: object) -> None:
     if value not in ("accept", "refuse"):
         raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "accept" or "refuse"')
+
+
+def _check_alone(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value not in ("serve", "wait"):
+        raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "serve" or "wait"')
 
 
 def _check_secrets(section: object, attribute: "Attribute[Any]", value: tuple[object, ...]) -> None:
@@ -226,6 +233,13 @@ class NodeSection:
 
     At least ``handshake``. Larger: a ring restarted as a whole waits longer for its slowest
     member. Smaller: a node starts sooner when it is alone.
+    """
+    alone: Alone = field(default="serve", validator=_check_alone)
+    """What a node does after ``join`` if no other member is there: "serve" what it has on its disk,
+    marked as maybe stale, or "wait" until another member is there.
+
+    "wait" answers nothing that is older than what a member acknowledged, but nothing at all while
+    the others are gone; also after a standstill of a node that is alone.
     """
     ack_timeout: float = field(default=1.0, converter=_seconds, validator=_check_positive)
     """Seconds a save waits for a live member before it is degraded or refused.

@@ -52,6 +52,7 @@ class Session(Attributes):
         session_id: its id.
         portable: its record as the ring gave it; None for a new session.
         terms: what holds unless a call says otherwise.
+        maybe_stale: as the ring said of the record.
     """
 
     __slots__ = (
@@ -62,19 +63,27 @@ class Session(Attributes):
         "_id",
         "_is_new",
         "_last_access_ms",
+        "_maybe_stale",
         "_next_id",
         "_receipt",
         "_terms",
     )
 
     def __init__(
-        self, backend: Backend, session_id: SessionId, portable: bytes | None, terms: Terms
+        self,
+        backend: Backend,
+        session_id: SessionId,
+        portable: bytes | None,
+        terms: Terms,
+        *,
+        maybe_stale: bool = False,
     ) -> None:
         self._backend = backend
         self._id = session_id
         self._next_id: SessionId | None = None
         """The id of a rotation that was asked for and whose outcome is not known."""
         self._terms = terms
+        self._maybe_stale = maybe_stale
         self._is_new = portable is None
         self._asked = portable is not None
         """Whether the ring may have heard of this session."""
@@ -110,6 +119,14 @@ class Session(Attributes):
     def is_new(self) -> bool:
         """Whether no save of this session has succeeded yet."""
         return self._is_new
+
+    @property
+    def maybe_stale(self) -> bool:
+        """Whether a member that could not be asked may have had a newer state when it was found.
+
+        So it is after a node came back from its disk alone, or had to answer before a member did.
+        """
+        return self._maybe_stale
 
     @property
     def created_at(self) -> datetime:

@@ -100,7 +100,9 @@ class SessionRepository:
         found = await self._find(parsed, touch)
         if found is None:
             return None
-        return Session(self._backend, parsed, found.portable, self._terms)
+        return Session(
+            self._backend, parsed, found.portable, self._terms, maybe_stale=found.maybe_stale
+        )
 
     async def end(
         self,

@@ -51,9 +51,14 @@ class Comparison:
     """Ids and digests of a listing that is to be continued."""
 
     @property
+    def told(self) -> bool:
+        """Whether this node has all that the member had to tell."""
+        return self.listed and not self.asked
+
+    @property
     def heard(self) -> bool:
         """Whether this node has all that the member had to tell, or waits no longer."""
-        return self.given_up or (self.listed and not self.asked)
+        return self.given_up or self.told
 
     @property
     def finished(self) -> bool:
@@ -85,6 +90,11 @@ class Comparing:
         """Return whether this node has all that ``peer`` had to tell of ``home``."""
         comparison = self._comparisons.get((home, peer))
         return comparison is not None and comparison.heard
+
+    def was_told(self, home: str, peer: str) -> bool:
+        """Return whether this node has all that ``peer`` had to tell, and did not give up."""
+        comparison = self._comparisons.get((home, peer))
+        return comparison is not None and comparison.told
 
     def is_finished(self, home: str, peer: str) -> bool:
         """Return whether ``home`` was compared with ``peer`` and nothing of it is on its way."""
@@ -146,6 +156,10 @@ class Comparing:
             self.changes += 1
             self._core.alarm("comparison_given_up", home=comparison.home, peer=comparison.peer)
         return bool(stalled)
+
+    def given_up_peers(self) -> set[str]:
+        """Return the members that did not answer to the end, and still have not."""
+        return {each.peer for each in self._unfinished.values() if each.given_up}
 
     # --- Answers ---
 

@@ -61,6 +61,7 @@ class Look:
     session_id: SessionId
     serves: bool
     """To a find, which gets live sessions only; else to an ask, which gets whatever there is."""
+    maybe_stale: bool = False
 
     def answer(self, core: Core, now: float) -> Answer | Reply:
         """Return the answer as it is now."""
@@ -71,7 +72,7 @@ class Look:
             return Absent(self.number)
         portable = held_portable(held, now)
         if is_sendable(portable):
-            return Found(self.number, portable)
+            return Found(self.number, portable, self.maybe_stale)
         reason = f"the session has grown to {len(portable)} bytes; remove some at its owner"
         return Failed(self.number, Failure.TOO_LARGE, reason)
 

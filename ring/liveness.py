@@ -51,6 +51,8 @@ class Peer:
     """It is about to leave, or reaches nobody in time; so it is until something newer is known."""
     claims: frozenset[str] = frozenset()
     claims_version: int = -1
+    missing: tuple[str, ...] = ()
+    """The members without whose word it became ready."""
     synced: bool = False
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
     heard: int = 0
@@ -65,16 +67,17 @@ class Peer:
     def forget_status(self) -> None:
         """Drop what it said of itself: it may be another process when it is next heard of."""
         self.ready, self.claims, self.claims_version = False, frozenset(), -1
+        self.missing = ()
 
     def note_status(self, status: Status) -> bool:
         """Take over what it says of itself; return whether that is news."""
         if status.version < self.claims_version:
             return False
-        before = self.ready, self.claims, self.draining
+        before = self.ready, self.claims, self.draining, self.missing
         self.claims_version = status.version
         self.ready, self.claims = status.ready, frozenset(status.claims)
-        self.draining = status.draining
-        return before != (self.ready, self.claims, self.draining)
+        self.draining, self.missing = status.draining, status.missing
+        return before != (self.ready, self.claims, self.draining, self.missing)
 
 
 class View:

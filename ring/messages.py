@@ -114,6 +114,8 @@ class Status:
     """The sender is about to leave: whoever comes before it in a home's line takes over."""
     heard: int = 0
     """Dialler only: the newest version of the receiver's status that ``synced`` allows for."""
+    missing: tuple[str, ...] = ()
+    """The members without whose word the sender became ready: they may know more."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---
@@ -291,6 +293,8 @@ class Found:
 
     number: int
     portable: bytes
+    maybe_stale: bool = False
+    """A member that was not heard may have a newer one."""
 
 
 @frozen

@@ -108,7 +108,8 @@ class Serving:
             return Absent(0)
         if touch:
             self._acting.touch(session_id, held, now)
-        return Found(0, self._core.table.portable(session_id, now))
+        maybe_stale = self._settling.doubts.covers(session_id, held)
+        return Found(0, self._core.table.portable(session_id, now), maybe_stale)
 
     def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
         """Take what a member has of a session that it was asked for."""
@@ -341,7 +342,9 @@ class Serving:
             assert held is not None
             if request.touch and held_serves(held, now):
                 self._acting.touch(session_id, held, now)
-            self._answer(errand.origin, Look(request.number, session_id, serves=True), now)
+            maybe_stale = self._settling.doubts.covers(session_id, held)
+            look = Look(request.number, session_id, serves=True, maybe_stale=maybe_stale)
+            self._answer(errand.origin, look, now)
         else:
             self._write(errand, request, now)
 
@@ -378,7 +381,8 @@ class Serving:
             held = self._core.table.held(look.session_id)
             serves = held is not None and held_serves(held, now)
             portable = self._core.table.portable(look.session_id, now)
-            self._respond(None, Found(look.number, portable) if serves else Absent(look.number))
+            found = Found(look.number, portable, look.maybe_stale)
+            self._respond(None, found if serves else Absent(look.number))
         else:
             self._links.answer(origin, look)
 

@@ -31,6 +31,8 @@ class Settings:
     """A comparison without progress for this long is given up; more than suspect + handshake."""
     join_timeout_s: float = 10.0
     """How long a starting node waits for members that may know more than its own disk."""
+    waits_alone: bool = False
+    """What then, if nobody else is there: wait on, instead of answering what may be stale."""
     request_timeout_s: float = 8.0
     """The one deadline of a request, wherever it is forwarded; more than suspect + handshake."""
     client_parked_s: float = 1.0

@@ -15,6 +15,7 @@ from collections.abc import Set
 
 from ring.comparing import Comparing
 from ring.core import Core
+from ring.doubting import Doubts
 from ring.links import Links, Outbound
 from ring.liveness import Liveness, Peer
 from ring.messages import Status
@@ -41,13 +42,14 @@ class Settling:
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
         self.started_at = 0.0
-        self._is_kept_out = False
-        """Members live that refuse this node, or that it refuses, and people were told."""
+        self._has_told_why = False
+        """Why this node stays out or waits; nobody is told twice."""
         self._up_since: dict[str, float] = {}
         self._was_settled = False
         self._has_news = False
         """There is something to say of this node that it has not said yet."""
         self._rest = Rest(core, comparing)
+        self.doubts = Doubts(core, comparing)
 
     # --- What the others ask of it ---
 
@@ -104,6 +106,7 @@ class Settling:
             echo,
             core.view.is_last,
             heard,
+            self.doubts.missing,
         )
 
     # --- Inputs ---
@@ -153,6 +156,7 @@ class Settling:
         view.claims = frozenset()
         self._rivals.clear()
         self._covered.clear()
+        self.doubts.end()
         self._has_news = True
 
     def note_returning(self, member: Peer, now: float) -> None:
@@ -200,6 +204,7 @@ class Settling:
         changed, self._has_news = self._has_news, False
         changed |= self._maybe_become_ready(now)
         changed |= self._update_claims(now)
+        changed |= self._review_doubts(now)
         if changed:
             self.status_version += 1
             self._start_comparisons(now)
@@ -325,14 +330,19 @@ class Settling:
             if now < self.started_at + core.settings.join_timeout_s:
                 return False
             apart = [peer.name for peer in peers if peer.unusable]
-            if apart and not self._is_kept_out:
-                self._is_kept_out = True
-                core.alarm("kept_out", members=", ".join(apart))
-            if apart:
+            waits = core.settings.waits_alone and not up
+            if (apart or waits) and not self._has_told_why:
+                self._has_told_why = True
+                if apart:
+                    core.alarm("kept_out", members=", ".join(apart))
+                else:
+                    core.alarm("waits_alone", missing=", ".join(p.name for p in peers))
+            if apart or waits:
                 return False
             core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True
         self._holders_as_of = -1  # Being ready covers homes that it does not keep, for a moment.
+        self.doubts.begin(self._homes())
         self._covered.update(core.ring.homes)
         core.notice("ready", sessions=len(core.table), after_s=round(now - self.started_at, 3))
         return True
@@ -345,6 +355,16 @@ class Settling:
     def is_synced(self, name: str) -> bool:
         """Return whether all that this node keeps was compared with a member, both ways."""
         return all(self._comparing.is_finished(home, name) for home in self._homes())
+
+    def _review_doubts(self, now: float) -> bool:
+        """Note who may know more and is waited for no longer; return whether that is news."""
+        peers = self._core.view.peers.values()
+        suspects = {peer.name for peer in peers if peer.returning}
+        suspects |= self._comparing.given_up_peers()
+        if suspects:
+            for home in sorted(self._core.view.claims):
+                self.doubts.pass_over(home, suspects - self._unheard(home, now))
+        return self.doubts.review(self._homes())
 
     def _update_claims(self, now: float) -> bool:
         core, view = self._core, self._core.view
@@ -364,6 +384,8 @@ class Settling:
             known = home in self._covered or not lost
             self._unknown_until[home] = 0.0 if known else now + core.settings.join_timeout_s
             self._covered.add(home)
+            there = {p.name for p in view.peers.values() if p.liveness is not Liveness.DOWN}
+            self.doubts.pass_over(home, there)
             core.notice("acting", home=home, sessions=core.table.count(home))
         for home in sorted(view.claims - claims):
             core.notice("handed_back", home=home)

@@ -60,6 +60,7 @@ _CHECKS_BY_FIELD: Final[dict[str, _Check]] = {
     "departed": checks.member_names,
     "heirs": checks.member_names,
     "home": checks.member_name,
+    "missing": checks.member_names,
     "names": checks.member_names,
     "portable": lambda value, what: checks.exactly(bytes, value, what),
     "reason": lambda value, what: checks.text(value, what, REASON_CHARS_MAX),

@@ -247,14 +247,18 @@ def _read_edits(flat: object) -> tuple[tuple[bytes, bytes | None], ...]:
 
 def spell_found(message: Found) -> list[object]:
     """Return the fields of a Found."""
-    return [message.number, message.portable]
+    return [message.number, message.portable, message.maybe_stale]
 
 
 def read_found(fields: list[object]) -> Found:
     """Return the Found that ``fields`` spell, or raise a ValueError."""
-    number, portable = fields
+    number, portable, maybe_stale = fields
     checks.check_portables([portable])
-    return Found(checks.u64(number, "number"), checks.exactly(bytes, portable, "portable"))
+    return Found(
+        checks.u64(number, "number"),
+        checks.exactly(bytes, portable, "portable"),
+        checks.exactly(bool, maybe_stale, "maybe_stale"),
+    )
 
 
 def spell_saved(message: Saved) -> list[object]:
