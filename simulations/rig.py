@@ -1,4 +1,4 @@
-"""Real replicas side by side: the test commands their links, their disks and their time.
+"""Real replicas side by side: a scenario commands their links, their disks and their time.
 
 Rules:
 - ``run`` performs everything that follows from an input, in order, until nothing is left to do.
@@ -14,8 +14,6 @@ from random import Random
 from typing import assert_never
 
 from attrs import evolve
-from replica_parts import Asked, Connection, Disk, Sent
-from samples import NOW, WALL_MS, ring_of
 
 from ring.clock import Clock
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
@@ -24,6 +22,7 @@ from ring.messages import Durability, End, Find, Greeting, Message, Request, Rot
 from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
+from simulations.rig_parts import NOW, WALL_MS, Asked, Connection, Disk, Sent, ring_of
 
 ACTIONS_MAX = 200_000
 """More than any test needs: so many mean that two replicas never come to an end."""

@@ -1,10 +1,30 @@
-"""What a ring of replicas in a test is made of, besides the replicas."""
+"""What a rig is made of, besides the replicas; and plain values that scenarios begin with."""
+
+import base64
+from collections.abc import Iterable
 
 from attrs import define, field, frozen
 
 from ring.identity import LinkId, SessionId
 from ring.messages import Message, Reply
-from ring.placement import Ring
+from ring.placement import Member, Ring
+
+NOW = 1000.0
+"""A moment of the monotonic clock. Ages are whole seconds before it: frames keep them exactly."""
+
+WALL_MS = 1_700_000_000_000
+"""The wall clock at a node's start."""
+
+
+def session(home: str, number: int) -> SessionId:
+    """Return the id of ``home`` whose random part, read as one number, is ``number``."""
+    text = base64.urlsafe_b64encode(number.to_bytes(16, "big"))[:22]
+    return SessionId(home.encode() + b"." + text)
+
+
+def ring_of(names: Iterable[str], copies: int = 2) -> Ring:
+    """Return a ring of members that are called so."""
+    return Ring("rig", tuple(Member(name, f"{name}:1") for name in names), copies=copies)
 
 
 @define(eq=False)
