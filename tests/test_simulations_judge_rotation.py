@@ -1,0 +1,141 @@
+"""Hand-made histories of sessions that were rotated: what is expected under which id."""
+
+from simulations.history import Kind, Operation, Outcome
+from simulations.judge import Judge
+
+OLD, NEW, OTHER = "a.old", "a.new", "a.other"
+
+
+class Told:
+    """A judge that knows of one session, created by client 0 with version 1."""
+
+    def __init__(self) -> None:
+        self.judge = Judge()
+        self.change(0, Kind.CREATE, OLD, 1)
+
+    def begin(
+        self, client: int, kind: Kind, session: str, version: int = 0, new: str = ""
+    ) -> Operation:
+        operation = Operation(client, kind, session, "a", 0.0, version, new_session=new)
+        self.judge.on_invoked(operation)
+        return operation
+
+    def finish(
+        self,
+        operation: Operation,
+        outcome: Outcome = Outcome.OK,
+        *,
+        read: dict[int, int] | None = None,
+        reason: str = "",
+        degraded: bool = False,
+    ) -> None:
+        operation.returned, operation.outcome, operation.reason = 1.0, outcome, reason
+        operation.found, operation.read = read is not None, read
+        operation.degraded = degraded
+        if operation.kind is not Kind.FIND and outcome is Outcome.OK:
+            operation.holders = ("a", "b")
+        self.judge.on_returned(operation)
+
+    def change(self, client: int, kind: Kind, session: str, version: int = 0) -> None:
+        self.finish(self.begin(client, kind, session, version))
+
+    def rotate(
+        self, client: int, session: str, new: str, version: int, outcome: Outcome = Outcome.OK
+    ) -> None:
+        self.finish(self.begin(client, Kind.ROTATE, session, version, new), outcome)
+
+    def read(self, session: str, versions: dict[int, int] | None) -> None:
+        self.finish(self.begin(9, Kind.FIND, session), read=versions)
+
+    @property
+    def found(self) -> list[str]:
+        return [each.promise for each in self.judge.violations]
+
+
+def test_a_rotated_session_is_found_under_its_new_id_with_all_it_had() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.read(NEW, {0: 1, 1: 2})
+    told.read(OLD, None)
+    told.change(0, Kind.SAVE, NEW, 3)
+    told.read(NEW, {0: 3, 1: 2})
+    assert told.found == []
+
+
+def test_a_session_that_is_not_found_under_its_new_id_is_lost() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.read(NEW, None)
+    assert told.found == ["durable"]
+
+
+def test_what_was_written_under_the_old_id_is_missed_under_the_new_one() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.read(NEW, {1: 2})
+    assert told.found == ["no-lost-attribute"]
+
+
+def test_the_old_id_must_not_be_found_again() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.read(OLD, {0: 1, 1: 2})
+    told.change(0, Kind.SAVE, OLD, 3)
+    assert told.found == ["ended-is-final"] * 2
+
+
+def test_a_save_that_is_told_of_the_rotation_is_no_loss() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.finish(told.begin(0, Kind.SAVE, OLD, 3), Outcome.FAILED, reason="gone")
+    assert told.found == []
+
+
+def test_after_an_unknown_outcome_either_id_may_be_found_and_neither_has_to_be() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2, Outcome.UNKNOWN)
+    told.read(OLD, {0: 1})
+    told.read(OLD, None)
+    told.read(NEW, None)
+    told.read(NEW, {0: 1, 1: 2})
+    assert told.found == []
+
+
+def test_a_rotation_that_is_repeated_is_one_rotation() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2, Outcome.UNKNOWN)
+    told.rotate(1, OLD, NEW, 2)
+    told.read(NEW, {0: 1, 1: 2})
+    assert told.found == []
+    told.read(NEW, None)
+    assert told.found == ["durable"]
+
+
+def test_the_end_of_the_old_id_is_the_end_of_the_new_one() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.change(0, Kind.END, OLD)
+    told.read(NEW, None)
+    assert told.found == []
+    told.read(NEW, {0: 1, 1: 2})
+    assert told.found == ["ended-is-final"]
+
+
+def test_of_two_rotations_at_once_either_may_win_and_one_has_everything() -> None:
+    told = Told()
+    one = told.begin(1, Kind.ROTATE, OLD, 2, NEW)
+    other = told.begin(2, Kind.ROTATE, OLD, 3, OTHER)
+    told.finish(one)
+    told.finish(other)
+    told.read(NEW, None)
+    told.read(OTHER, {0: 1, 1: 2, 2: 3})
+    assert told.found == []
+    told.read(OTHER, {0: 1, 2: 3})
+    assert told.found == ["no-lost-attribute"]
+
+
+def test_another_rotation_after_one_that_was_acknowledged_revives_what_ended() -> None:
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.rotate(2, OLD, OTHER, 3)
+    assert told.found == ["ended-is-final"]
