@@ -95,6 +95,7 @@ class Judge:
         self._late_s = late_s
         self._clock_error = clock_error
         self._expected: dict[int, _Expectation] = {}
+        self._rotating: dict[int, str] = {}
 
     def on_created(self, session: str, max_idle_s: float) -> None:
         """A client makes up a session with this max idle (inf: none)."""
@@ -115,8 +116,10 @@ class Judge:
         if operation.kind in (Kind.CREATE, Kind.SAVE, Kind.ROTATE):
             known.family.attempted[operation.client] = operation.version
         if operation.kind is Kind.ROTATE:
-            new = self.sessions[operation.new_session] = known.rotate(operation.new_session)
+            new = known.rotate(operation.new_session)
             new.tried_at = inf
+            self._rotating[id(operation)] = operation.new_session
+            self.sessions[operation.new_session] = new
         if operation.kind is Kind.END:
             known.family.end_attempted = True
 
@@ -129,7 +132,7 @@ class Judge:
         late = returned + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
         known.tried_at = max(late, known.tried_at if known.tried_at < inf else late)
         if operation.kind is Kind.ROTATE:
-            new = known.rotations[operation.new_session]
+            new = self._name_rotation(known, self._rotating.pop(id(operation)), operation)
             new.tried_at = max(late, new.tried_at if new.tried_at < inf else late)
         match operation.kind:
             case Kind.FIND if operation.outcome is Outcome.OK:
@@ -208,6 +211,14 @@ class Judge:
             self.budget.forget(each.claim)
         del changes[:-CLAIMS_KEPT]
         known.used_at = max(known.used_at, operation.invoked)
+
+    def _name_rotation(self, known: Known, called: str, operation: Operation) -> Known:
+        """Return what is known under the new id, which its client may only know by now."""
+        new_id = operation.new_session
+        if called != new_id:
+            known.rotations[new_id] = known.rotations.pop(called)
+            self.sessions[new_id] = self.sessions.pop(called)
+        return known.rotations[new_id]
 
     def _judge_rotation(
         self, operation: Operation, expected: _Expectation, known: Known, returned: float

@@ -41,6 +41,9 @@ SAVES: Final = (1, 6)
 CHANGING: Final = 0.75
 """The share of the sessions that are found in order to change them."""
 
+ROTATING: Final = 0.03
+"""How often a client gives a session a new id."""
+
 REFUSED_PAUSE_S: Final = 0.02
 CHECK_AT_ONCE: Final = 32
 CHECK_LIMIT_S: Final = 15.0
@@ -168,8 +171,11 @@ class Clients:
             return operation
         if not self.alive:
             return None
+        session_id = random.choice(self.alive)
+        if random.random() < ROTATING and not self._is_probed(session_id):
+            return await self._rotate(client, session_id)
         saves = random.randint(*SAVES) if random.random() < CHANGING else 0
-        return await self._use(client, random.choice(self.alive), saves)
+        return await self._use(client, session_id, saves)
 
     async def _create(self, client: RecordedClient) -> Operation | None:
         self._creations += 1
@@ -200,6 +206,19 @@ class Clients:
                 break
             operation = await client.save(session)
             saves -= 1
+        return operation
+
+    async def _rotate(self, client: RecordedClient, session_id: str) -> Operation:
+        """Read a session, and give it a new id; the old one is looked for now and then."""
+        operation, session = await client.find(session_id)
+        if session is None or not client.may_write(session_id) or self._is_probed(session_id):
+            return operation
+        operation = await client.rotate(session)
+        if session.id != session_id:
+            self._sessions.append(session.id)
+            self._ended.append(session_id)
+            if session_id in self.alive:  # Else another has rotated or ended it meanwhile.
+                self.alive[self.alive.index(session_id)] = session.id
         return operation
 
     def _is_probed(self, session_id: str) -> bool:

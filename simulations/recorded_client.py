@@ -27,6 +27,7 @@ from simulations.judge import Judge
 from simulations.ring_tally import Tally
 
 KEY_PREFIX: Final = "client-"
+ROTATION_ATTEMPTS_MAX: Final = 5
 
 
 class History:
@@ -43,10 +44,19 @@ class History:
         self.tally = tally
         self._file = file
         self._began = trio.current_time()
+        self._first_ids: dict[str, str] = {}
 
     def now(self) -> float:
         """Return the seconds since the beginning of the run."""
         return trio.current_time() - self._began
+
+    def first_id(self, session_id: str) -> str:
+        """Return the id under which a session was created."""
+        return self._first_ids.get(session_id, session_id)
+
+    def note_rotation(self, old_id: str, new_id: str) -> None:
+        """Note under which id a session has gone on."""
+        self._first_ids[new_id] = self.first_id(old_id)
 
     def on_invoked(self, operation: Operation) -> None:
         """Take an operation that begins."""
@@ -88,7 +98,7 @@ class RecordedClient:
 
     def may_write(self, session_id: str) -> bool:
         """Whether all its earlier writes to this session were answered."""
-        return session_id not in self._unanswered
+        return self._history.first_id(session_id) not in self._unanswered
 
     async def create(self, note_id: Callable[[str], None]) -> Operation | None:
         """Create a session; None: no node could be reached, and nothing was asked for.
@@ -127,6 +137,31 @@ class RecordedClient:
         """Change a session that was found."""
         return await self._write(Kind.SAVE, session)
 
+    async def rotate(self, session: Session) -> Operation:
+        """Change a session that was found, and give it a new id; repeat it until that is known."""
+        old_id = session.id
+        operation = self._invoke(Kind.ROTATE, old_id, next(self._versions))
+        session[f"{KEY_PREFIX}{self.number}"] = operation.version
+        self._unanswered.add(self._history.first_id(old_id))
+        may_be_in_force = False
+        for _ in range(ROTATION_ATTEMPTS_MAX):
+            try:
+                self._take_receipt(operation, await session.rotate_id())
+            except (SessionUnavailableError, SessionEnded, ReplicationTimeoutError) as error:
+                self._take_error(operation, error)
+                may_be_in_force |= operation.outcome is Outcome.UNKNOWN
+            if session.id != old_id or not may_be_in_force:
+                break
+        if operation.outcome is not Outcome.OK and may_be_in_force:
+            operation.outcome = Outcome.UNKNOWN
+        else:
+            self._unanswered.discard(self._history.first_id(old_id))
+        if session.id != old_id:
+            self._history.note_rotation(old_id, session.id)
+            operation.new_session = session.id
+        self._history.on_returned(operation)
+        return operation
+
     async def end(self, session_id: str) -> Operation:
         """End a session."""
         operation = self._invoke(Kind.END, session_id)
@@ -140,13 +175,14 @@ class RecordedClient:
     async def _write(self, kind: Kind, session: Session) -> Operation:
         operation = self._invoke(kind, session.id, next(self._versions))
         session[f"{KEY_PREFIX}{self.number}"] = operation.version
-        self._unanswered.add(session.id)
+        first_id = self._history.first_id(session.id)
+        self._unanswered.add(first_id)
         try:
             self._take_receipt(operation, await session.save())
         except (SessionUnavailableError, SessionEnded, ReplicationTimeoutError) as error:
             self._take_error(operation, error)
         if operation.outcome is not Outcome.UNKNOWN:
-            self._unanswered.discard(session.id)
+            self._unanswered.discard(first_id)
         self._history.on_returned(operation)
         return operation
 
@@ -155,6 +191,8 @@ class RecordedClient:
         operation = Operation(
             self.number, kind, session_id, home, self._history.now(), version=version
         )
+        if kind is Kind.ROTATE:
+            operation.new_session = f"{session_id} rotated by {self.number}, {version}"
         self._history.on_invoked(operation)
         return operation
 

@@ -17,7 +17,7 @@ from attrs import asdict, define, field
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Harm, Violation
 
-CHANGES: Final = frozenset({Kind.CREATE, Kind.SAVE, Kind.END})
+CHANGES: Final = frozenset({Kind.CREATE, Kind.SAVE, Kind.END, Kind.ROTATE})
 
 
 @define
