@@ -64,11 +64,12 @@ class Expiry:
 
     def _sweep_shard(self, now: float) -> None:
         core = self._core
-        count = len(core.table)
-        for session_id in core.table.forgettable(self._shard, core.kept_since(now)):
-            self._replication.forget(session_id, now)
-        if forgotten := count - len(core.table):
-            core.notice("tombstones_forgotten", sessions=forgotten)
+        if old := core.table.forgettable(self._shard, core.kept_since(now)):
+            count = len(core.table)
+            for session_id in old:
+                self._replication.forget(session_id, now)
+            if forgotten := count - len(core.table):
+                core.notice("tombstones_forgotten", sessions=forgotten)
         for session_id in core.table.due(self._shard, now):
             home, record = home_of(session_id), core.table.get(session_id)
             assert record is not None

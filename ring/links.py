@@ -13,7 +13,7 @@ from collections.abc import Collection
 from math import inf
 from typing import Final, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from ring.administration import RingRecord, RingShown
 from ring.answering import Answering
@@ -106,6 +106,8 @@ class Outbound:
     unanswered: int = 0
     """Requests and asks that the peer has not answered yet."""
     awake: bool = False
+    call: Wake = Factory(lambda self: Wake(self.link), takes_self=True)
+    """What has the driver take: the same every time."""
 
     def take(self, core: Core, now: float) -> Message | None:
         """Return the next message: releases and control first, then a frame of changes."""
@@ -163,6 +165,8 @@ class Inbound:
     owed: int = 0
     """Requests and asks whose answers have not left yet."""
     awake: bool = False
+    call: Wake = Factory(lambda self: Wake(self.link), takes_self=True)
+    """As of Outbound."""
 
     def take(self, core: Core, now: float) -> Message | None:
         """Return the next message: acknowledgements first, since receipts wait for them."""
@@ -301,7 +305,7 @@ class Links:
         """Have the driver call ``take``, once for all that has come together until it does."""
         if not connection.awake:
             connection.awake = True
-            self._core.emit(Wake(connection.link))
+            self._core.emit(connection.call)
 
     def take(self, link: LinkId, now: float) -> Message | None:
         """Return the next message for ``link``; None: wait for the next Wake."""

@@ -14,7 +14,7 @@ Rules:
 Source: local views and preference lists after DeCandia et al., "Dynamo", SOSP 2007, section 4.6.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from enum import Enum
 
 from attrs import define
@@ -97,6 +97,8 @@ class View:
         self._lagging: frozenset[str] = frozenset()
         # A write asks for both; they change only with the view.
         self._draining: frozenset[str] | None = None
+        self._in: dict[Liveness, list[Peer]] = {}
+        self._is_holder: dict[str, bool] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
         self._held_by: dict[str, tuple[str, ...]] = {}
         self._acting: dict[str, str] = {}
@@ -185,6 +187,8 @@ class View:
 
     def _changed(self) -> None:
         self.changes += 1
+        self._in.clear()
+        self._is_holder.clear()
         self._draining = None
         self._lines.clear()
         self._held_by.clear()
@@ -201,12 +205,15 @@ class View:
         up = {name for name, peer in self.peers.items() if peer.liveness is Liveness.UP}
         self._up = frozenset(up | {self.name})
         self._lagging &= self._up
-        self._claims &= frozenset(ring.homes)
-        self._changed()
+        self.claims = self._claims & frozenset(ring.homes)
 
-    def peers_in(self, liveness: Liveness) -> list[Peer]:
+    def peers_in(self, liveness: Liveness) -> Sequence[Peer]:
         """Return the members that are ``liveness``, in ring order."""
-        return [peer for peer in self.peers.values() if peer.liveness is liveness]
+        peers = self._in.get(liveness)
+        if peers is None:
+            peers = [peer for peer in self.peers.values() if peer.liveness is liveness]
+            self._in[liveness] = peers
+        return peers
 
     def line(self, home: str) -> tuple[str, ...]:
         """Return every member once: in preference order, those that drain behind the others."""
@@ -228,8 +235,11 @@ class View:
 
     def is_holder(self, home: str) -> bool:
         """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""
-        possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
-        return self.name in self._holders(home, possible)
+        is_holder = self._is_holder.get(home)
+        if is_holder is None:
+            possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
+            is_holder = self._is_holder[home] = self.name in self._holders(home, possible)
+        return is_holder
 
     def _holders(self, home: str, up: Set[str]) -> tuple[str, ...]:
         present = [name for name in self.line(home) if name in up]

@@ -266,8 +266,6 @@ class Membership:
 
     def hang_up_on_the_silent(self, now: float) -> None:
         """End the connections of members that have said nothing for too long."""
-        if self.silent_at() > now:
-            return
         silent_before = now - self._core.settings.suspect_after_s
         connections: list[Outbound | Inbound] = list(self._links.outbound.values())
         connections += [each for each in self._links.inbound.values() if each.peer is not None]

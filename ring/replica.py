@@ -311,9 +311,11 @@ class Replica(Showing):
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now)
         self._expiry.watch_tombstones()
-        self._membership.hang_up_on_the_silent(now)
-        # Silence is noticed when it is too long, and not only at the next beat.
         silent_at = self._membership.silent_at()
+        if silent_at <= now:
+            self._membership.hang_up_on_the_silent(now)
+            silent_at = self._membership.silent_at()
+        # Silence is noticed when it is too long, and not only at the next beat.
         self._silence_due = silent_at if silent_at < self._heartbeat_due else inf
         for outbound in self._links.outbound.values():
             self._settling.show_status(outbound, now)

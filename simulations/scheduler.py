@@ -7,6 +7,7 @@ Rules:
 """
 
 import heapq
+from array import array
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
@@ -31,6 +32,8 @@ class Scheduler:
         self._sequence = 0
         self._hash = sha256()
         self._rows: list[tuple[object, ...]] = []
+        self._times = array("d")
+        """When each row was noted: as bytes, since spelling a float takes long."""
         self._listener = listener
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
@@ -40,7 +43,8 @@ class Scheduler:
 
     def note(self, event: str, *who: str | int | float) -> None:
         """Add an event to the trace."""
-        self._rows.append((self.now, event, *who))
+        self._times.append(self.now)
+        self._rows.append((event, *who))
         if self._listener is not None:
             self._listener(f"{self.now:9.4f}  {event} {' '.join(map(str, who))}")
         if len(self._rows) >= _FLUSH_ROWS:
@@ -54,15 +58,18 @@ class Scheduler:
             mark = sum(message.flat[1::3])  # type: ignore[arg-type]  # digests
         elif type(message) is Status:
             mark = message.clock
-        self._rows.append((self.now, sender, receiver, type(message).__name__, mark))
+        self._times.append(self.now)
+        self._rows.append((sender, receiver, type(message).__name__, mark))
         if self._listener is not None:
             self._listener(f"{self.now:9.4f}  {sender} -> {receiver}  {message}")
         if len(self._rows) >= _FLUSH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
+        self._hash.update(self._times.tobytes())
         self._hash.update(repr(self._rows).encode())
         self._rows.clear()
+        del self._times[:]
 
     def trace_hash(self) -> str:
         """Return a hash of all events so far, in hexadecimal."""
