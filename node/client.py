@@ -76,6 +76,10 @@ class Client:
         self._stations: list[Station] = []
         self._seeds: set[Station] = set()
         self._names: tuple[str, ...] = ()
+        self._addresses: tuple[str, ...] = ()
+        self._backups: frozenset[str] = frozenset()
+        self._heirs: dict[str, str] = {}
+        """Of the departed members, who has their sessions."""
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
         self._last_number = 0
@@ -137,9 +141,17 @@ class Client:
         self._changed.set()
         self._changed = trio.Event()
         members = station.members
+        if members is not None:
+            self._names = members.names
+            self._addresses = members.addresses
+            self._backups = frozenset(members.backups)
+            self._heirs = dict(zip(members.departed, members.heirs, strict=True))
+        for other in [s for s in self._stations if not s.is_linked and s not in self._seeds]:
+            if other.address not in self._addresses:
+                other.retire()  # Its node has left the ring, or has moved.
+                self._stations.remove(other)
         if members is None:
             return
-        self._names = members.names
         if station in self._seeds:
             # The address that the application gave wins over the one that the ring told.
             for other in [s for s in self._stations if s.name == station.name]:
@@ -168,9 +180,11 @@ class Client:
         """
         if home is not None:
             return new_session_id(home, self._random)
-        homes = self._staying() or self.linked
-        if not homes:
+        present = self._staying() or self.linked
+        if not present:
             raise SessionUnavailableError(f"no node can be reached: {self.outages}")
+        everyone = [name for name in self._names if name not in self._backups]
+        homes = [name for name in present if name in everyone] or everyone
         return new_session_id(self._random.choice(homes), self._random)
 
     def _staying(self) -> tuple[str, ...]:
@@ -245,6 +259,7 @@ class Client:
         if not linked:
             return None
         home = home_of(session_id)
+        home = self._heirs.get(home, home)
         first = self._names.index(home) if home in self._names else 0
 
         def preference(station: Station) -> tuple[bool, bool, int]:

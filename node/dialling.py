@@ -22,7 +22,7 @@ from node.log import log_event
 from node.timekeeping import Timekeeper
 from node.tls import TlsError
 from node.transport import Stream, Transport
-from ring.errors import RemoteProtocolError
+from ring.errors import ConfigError, RemoteProtocolError
 from wire import Connection, HandshakeError
 
 FIRST_WAIT_S: Final = 0.1
@@ -86,6 +86,10 @@ class Dialling:
         """Why there is no connection, or None if there is one or none was tried yet."""
         return self._outage
 
+    def move(self, address: str) -> None:
+        """Dial ``address`` from now on; the connection that there is goes on."""
+        self._address = address
+
     def dial_now(self) -> None:
         """Cut the pause before the next dial short."""
         self._now.ring()
@@ -143,6 +147,9 @@ class Dialling:
             raise
         except OSError as error:
             self._note_outage(_sentence(error))
+        except ConfigError as error:
+            # An address that another member's ring has brought.
+            self._note_outage(str(error), logging.WARNING)
         except RemoteProtocolError as error:
             # Unlike a node that is away, this does not mend itself.
             self._note_outage(str(error), logging.WARNING)

@@ -55,8 +55,9 @@ class Reception:
         self._run_link = run_link
         self._timekeeper = timekeeper
         self._timeout_s = timeout_s
-        self._clients_max = max(1, connections_max - unauthenticated_max - members_max)
+        self._connections_max = connections_max
         self._unauthenticated_max = unauthenticated_max
+        self.keep_places(members_max)
         self._unauthenticated: dict[trio.CancelScope, None] = {}
         self._clients = 0
         self._log = RateLimitedLog()
@@ -70,6 +71,11 @@ class Reception:
     def unauthenticated(self) -> int:
         """How many connections have not authenticated yet."""
         return len(self._unauthenticated)
+
+    def keep_places(self, members_max: int) -> None:
+        """Keep so many places for members from now on."""
+        free = self._connections_max - self._unauthenticated_max - members_max
+        self._clients_max = max(1, free)
 
     async def serve(self, listener: Listener, nursery: trio.Nursery) -> None:
         """Accept connections until cancelled, then close ``listener``.

@@ -11,38 +11,42 @@ Rules:
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Final
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from node.background import background_nursery
 from node.config import NodeConfig
-from node.dialling import Dialling
+from node.doors import Doors
 from node.draining import hand_over
 from node.driver import Driver
-from node.listener import Reception, listen_trouble
+from node.following import Following
+from node.listener import Reception
 from node.loading import load, opened
 from node.log import SessionTagger, log_event
+from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
+from node.ring_file import RingFile
 from node.sessions import SessionRepository
 from node.stores.base import Store
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
 from node.tls import Tls
-from node.transport import Listener, SocketTransport, Transport
+from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from ring.clock import Clock
 from ring.effects import Notice
 from ring.errors import ConfigError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
-from ring.placement import Member
+from ring.placement import Ring
 from ring.replica import Replica
-from wire import Connection, Identity
+from wire import Identity
 
 LINKS_FLUSH_S: Final = 1.0
 """What links get, when a node stops, to hand to the network what they have to say."""
@@ -89,18 +93,30 @@ class Node:
         timekeeper: Timekeeper,
         random: Random,
         tagger: SessionTagger,
+        ring_file: RingFile | None = None,
     ) -> None:
         self.name = config.name
         self._config = config
-        self._transport = transport
         self._timekeeper = timekeeper
         self._random = random
         self._turns = Turns()
-        self._identity = Identity.for_member(
-            config.ring, config.name, new_incarnation(random), config.security.secrets
-        )
         self._driver = Driver(
-            replica, timekeeper, on_dial=self._dial_now, on_persist=self._note_changed
+            replica,
+            timekeeper,
+            on_dial=self._dial_now,
+            on_persist=self._note_changed,
+            on_adopt=self._adopt,
+        )
+        self._neighbours = Neighbours(
+            Identity.for_member(
+                config.ring, config.name, new_incarnation(random), config.security.secrets
+            ),
+            driver=self._driver,
+            transport=transport,
+            timekeeper=timekeeper,
+            random=random,
+            timeout_s=config.node.handshake,
+            wait_max_s=config.node.reconnect_max,
         )
         self._persisting = None
         if store is not None:
@@ -112,19 +128,24 @@ class Node:
                 tagger=tagger,
             )
         self._reception = Reception(
-            new_connection=lambda: self._new_connection(None),
+            new_connection=self._neighbours.new_connection,
             run_link=self._driver.run_link,
             timekeeper=timekeeper,
             timeout_s=config.node.handshake,
             connections_max=config.node.connections_max,
             unauthenticated_max=config.node.unauthenticated_max,
-            members_max=2 * (len(config.ring.members) - 1),
+            members_max=2 * (len(config.ring.addresses) - 1),
         )
-        others = [member for member in config.ring.members if member.name != config.name]
-        self._diallings = {member.name: self._dialling_for(member) for member in others}
-        self._listeners: list[Listener] = []
-        self._accepting = trio.CancelScope()
-        self._tasks: trio.CancelScope | None = None
+        self._doors = Doors(transport, self._reception)
+        self._following = Following(
+            config,
+            neighbours=self._neighbours,
+            doors=self._doors,
+            reception=self._reception,
+            ring_file=ring_file,
+            hand_over=self.drain,
+        )
+        self._nursery: trio.Nursery | None = None
         self.sessions = SessionRepository(self, config.sessions, config.durability)
 
     # --- what it tells ------------------------------------------------------------------------
@@ -132,7 +153,7 @@ class Node:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, with the real ports: ``host:port`` and ``unix:/path``."""
-        return tuple(listener.address for listener in self._listeners)
+        return self._doors.addresses
 
     @property
     def ready(self) -> bool:
@@ -203,21 +224,13 @@ class Node:
         Raises:
             ConfigError: it cannot listen where it should. Definite: nothing was started.
         """
-        try:
-            for address in self._config.listen_addresses:
-                self._listeners += await self._listen(address)
-        except BaseException:
-            with trio.CancelScope(shield=True):
-                for listener in self._listeners:
-                    await listener.aclose()
-            raise
-        self._tasks = nursery.cancel_scope
+        await self._doors.open(self._config.listen_addresses)
+        self._nursery = nursery
+        self._following.start(nursery)
         self._driver.start()
-        nursery.start_soon(self._accept, nursery)
+        nursery.start_soon(self._doors.run, nursery)
         if self._persisting is not None:
             nursery.start_soon(self._persisting.run)
-        for dialling in self._diallings.values():
-            nursery.start_soon(dialling.run)
         nursery.start_soon(self._driver.run)
 
     async def drain(self) -> None:
@@ -232,18 +245,21 @@ class Node:
         )
 
     def _lives(self) -> bool:
-        tasks = self._tasks
-        return tasks is not None and not tasks.cancel_called and not self._driver.has_bug
+        if self._nursery is None:
+            return False
+        return not self._nursery.cancel_scope.cancel_called and not self._driver.has_bug
 
     async def stop_links(self) -> None:
         """Take no more requests or connections, and let links say what they have to say."""
         self._driver.close()
-        self._accepting.cancel()
+        self._doors.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINKS_FLUSH_S):
             await self._driver.wait_links_idle()
 
     async def stop_store(self) -> None:
         """Write everything that has changed. Call it when the node's tasks have ended."""
+        with trio.CancelScope(shield=True):
+            await self._following.keep()
         if self._persisting is None:
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + STORE_FLUSH_S):
@@ -251,51 +267,37 @@ class Node:
         if unwritten := self._persisting.dirty:
             log_event(logging.ERROR, "stopped_unwritten", {"sessions": unwritten})
 
-    async def _listen(self, address: str) -> tuple[Listener, ...]:
-        try:
-            return await self._transport.listen(address)
-        except OSError as error:
-            raise ConfigError(f"cannot listen at {address}: {listen_trouble(error)}") from error
+    # --- the ring itself ----------------------------------------------------------------------
 
-    async def _accept(self, nursery: trio.Nursery) -> None:
-        with self._accepting:
-            async with trio.open_nursery() as accepting:
-                for listener in self._listeners:
-                    accepting.start_soon(self._reception.serve, listener, nursery)
+    @property
+    def ring(self) -> Ring:
+        """The ring as this node knows it."""
+        return self._driver.replica.ring
 
-    def _dialling_for(self, member: Member) -> Dialling:
-        name = member.name
-        return Dialling(
-            name,
-            member.address,
-            transport=self._transport,
-            new_connection=lambda: self._new_connection(name),
-            run_link=lambda stream, link: self._driver.run_link(stream, link, dialled=name),
-            on_unreachable=lambda: self._note_unreachable(name),
-            on_refused=lambda: self._driver.feed(self._driver.replica.on_refused, name),
-            timekeeper=self._timekeeper,
-            random=self._random,
-            timeout_s=self._config.node.handshake,
-            wait_max_s=self._config.node.reconnect_max,
-        )
+    def set_ring(self, ring: Ring) -> None:
+        """Let ``ring`` be the ring from now on; the other members learn it from this node.
 
-    def _note_unreachable(self, name: str) -> None:
-        replica = self._driver.replica
-        began = self._diallings[name].began
-        self._driver.feed(lambda now: replica.on_unreachable(name, now, began))
+        Raises:
+            ConfigError: it cannot follow the one that is in force. Definite.
+        """
+        if ring != self.ring:
+            objection = self._driver.replica.objection(ring)
+            if objection is not None:
+                raise ConfigError(f"the ring was not set: {objection}")
+            self._driver.feed(self._driver.replica.adopt, ring)
 
-    def _new_connection(self, dialled: str | None) -> Connection:
-        return Connection(
-            self._identity,
-            dialler=dialled is not None,
-            peer=dialled,
-            clock_ms=self._timekeeper.wall_ms(),
-            random=self._random,
-        )
+    async def wait_removed(self) -> None:
+        """Return once the ring has gone on without this node, and it has handed over.
 
-    def _dial_now(self, peer: str) -> None:
-        if (dialling := self._diallings.get(peer)) is not None:
-            dialling.dial_now()
+        It serves on, by way of the others as long as they listen, and is to be stopped.
+        """
+        await self._following.removed.wait()
+
+    def _dial_now(self, name: str) -> None:
+        self._neighbours.dial_now(name)
+
+    def _adopt(self, ring: Ring) -> None:
+        self._following.adopt(ring)
 
     def _note_changed(self, session_id: SessionId) -> None:
         if self._persisting is not None:
@@ -338,21 +340,27 @@ async def open_node(
     random = checked_random(random, simulated=simulated)
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
-    if store is None:
-        store = _configured_store(config)
-    replica = Replica(
-        config.ring,
-        config.name,
-        config.settings,
-        Clock(timekeeper.wall_ms_at_start, timekeeper.started),
-        random,
-        store is not None,
-    )
+    ring_file = None
+    if store is None and config.store_directory is not None:
+        store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+        ring_file = RingFile(config.store_directory)
     has_started = False
     try:
         async with AsyncExitStack() as stack:
             if store is not None:
                 await stack.enter_async_context(opened(store))
+                if ring_file is not None:
+                    latest = partial(ring_file.latest, config.ring, config.name)
+                    config = evolve(config, ring=await trio.to_thread.run_sync(latest))
+            replica = Replica(
+                config.ring,
+                config.name,
+                config.settings,
+                Clock(timekeeper.wall_ms_at_start, timekeeper.started),
+                random,
+                store is not None,
+            )
+            if store is not None:
                 loaded = await load(store, replica, timekeeper, tagger)
                 log_event(logging.INFO, "store_loaded", {"sessions": loaded})
             node = Node(
@@ -363,6 +371,7 @@ async def open_node(
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,
+                ring_file=ring_file,
             )
             stack.push_async_callback(node.stop_store)
             async with background_nursery() as nursery:
@@ -379,12 +388,6 @@ async def open_node(
     finally:
         if has_started:
             log_event(logging.INFO, "node_stopped", {"node": config.name})
-
-
-def _configured_store(config: NodeConfig) -> Store | None:
-    if config.store_directory is None:
-        return None
-    return FileStore(OsDisk(config.store_directory, config.name, _report), _report)
 
 
 def _configured_transport(config: NodeConfig) -> Transport:

@@ -112,7 +112,7 @@ def read_sections(tables: Tables) -> Sections:
     tables = _known_table("", tables, _SECTIONS)
     store = tables.get("store")
     return Sections(
-        ring=_read_ring(tables.get("ring")),
+        ring=read_ring(tables.get("ring")),
         store=None if store is None else _read_section(StoreConfig, store),
         sessions=_read_section(SessionsConfig, tables.get("sessions", {})),
         security=_read_security(tables.get("security", {})),
@@ -157,7 +157,12 @@ def _read_section(section: type[_S], table: object) -> _S:
     return section(**values)
 
 
-def _read_ring(table: object) -> Ring:
+def read_ring(table: object) -> Ring:
+    """Return the ring that the section ``[ring]`` describes.
+
+    Raises:
+        ConfigError: it describes none; the key is named.
+    """
     if table is None:
         raise ConfigError("ring is missing; write [ring] with name and [[ring.members]]")
     values = _known_table("ring", table, ("name", "version", "copies", "members", "departed"))

@@ -1,0 +1,89 @@
+"""The ring that was adopted last, in a file beside the sessions: it survives a restart.
+
+Rules:
+- It is in a directory of its own inside that of the store, which is this node's alone and locked.
+- The greater version counts: the file's of the configuration, or the one kept here. A node whose
+  configuration is older than what the ring has agreed on since goes on with the latter.
+- A file that cannot be read or written is reported and no reason to stop: the others tell the ring.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from node.log import log_event
+from node.ring_text import ring_from_text, ring_to_text
+from ring.errors import ConfigError
+from ring.placement import Ring
+
+_DIRECTORY: Final = "ring"
+_FILE: Final = "ring.toml"
+_HEADING: Final = "# The ring as this node has adopted it. Written by sessionring; do not edit.\n\n"
+
+
+class RingFile:
+    """Where a node keeps the ring.
+
+    Args:
+        store_directory: the directory of the store, which exists.
+    """
+
+    def __init__(self, store_directory: Path) -> None:
+        self.path = store_directory / _DIRECTORY / _FILE
+
+    def read(self) -> Ring | None:
+        """Return the ring that is kept; None: there is none, or none that can be read."""
+        try:
+            return ring_from_text(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            fields = {"file": str(self.path), "reason": str(error)}
+            log_event(logging.WARNING, "ring_file_unreadable", fields)
+            return None
+
+    def write(self, ring: Ring) -> None:
+        """Keep ``ring``, durably; what was kept before stays until then."""
+        temporary = self.path.with_suffix(".tmp")
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(_HEADING + ring_to_text(ring))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            fields = {"file": str(self.path), "reason": str(error)}
+            log_event(logging.WARNING, "ring_file_unwritten", fields)
+
+    def latest(self, configured: Ring, name: str) -> Ring:
+        """Return the ring with which the node ``name`` starts: the configured one or a later one.
+
+        Raises:
+            ConfigError: the ring has gone on without this node, or with another content.
+        """
+        kept = self.read()
+        if kept is None or kept.name != configured.name or kept == configured:
+            return configured
+        if kept.version == configured.version:
+            raise ConfigError(
+                f"ring.version is {configured.version}, and this node has adopted another ring of "
+                f"that version, which is in {self.path}; raise ring.version with every change"
+            )
+        if kept.version < configured.version:
+            self.write(configured)
+            return configured
+        if name not in kept.addresses:
+            raise ConfigError(
+                f"{name!r} was removed from the ring in its version {kept.version}, which is in "
+                f"{self.path}; to let it in again, list it in a greater version"
+            )
+        fields = {"version": kept.version, "configured": configured.version}
+        log_event(logging.INFO, "ring_kept", fields)
+        return kept
