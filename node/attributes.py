@@ -8,6 +8,7 @@ Rules:
   succeeds. So a save that failed can be repeated, and a save that begins while another is under
   way carries all that the other does, or newer; whichever is answered, nothing is lost.
 - An attribute of which the ring never heard needs no removal.
+- Structured attributes (``ring.structured``) are left alone here, and not shown.
 """
 
 from collections.abc import Iterator, MutableMapping
@@ -17,12 +18,14 @@ from node.packing import pack_value
 from node.unpacking import unpack_value
 from node.values import IMMUTABLE_TYPES
 from ring.clock import STAMP_BYTES
+from ring.structured import MEMBER, SHARD, kind_of
 
 NAME_BYTES_MAX: Final = 255
 """The longest name of an attribute, in UTF-8."""
 
 _NO_STAMP: Final = bytes(STAMP_BYTES)
-_RESERVED_PREFIX: Final = b"\0"
+_NOT_ATTRIBUTES: Final = (b"\0", bytes([MEMBER]), bytes([SHARD]))
+"""How keys begin that are not the names of attributes."""
 
 
 def check_attribute_name(name: str) -> None:
@@ -30,7 +33,8 @@ def check_attribute_name(name: str) -> None:
 
     Raises:
         TypeError: it is not a str.
-        ValueError: it is empty, too long, has a NUL, or has no UTF-8.
+        ValueError: it is empty, too long, has a NUL, begins with U+0001 or U+0002, which mark the
+            keys of members and shards, or has no UTF-8.
     """
     if not isinstance(name, str):
         raise TypeError(f"an attribute's name is a str, not {name!r}")
@@ -38,11 +42,16 @@ def check_attribute_name(name: str) -> None:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise ValueError(f"attribute name {name!a} has a lone surrogate, and so no UTF-8") from None
-    if not 1 <= length <= NAME_BYTES_MAX or "\0" in name:
+    if not 1 <= length <= NAME_BYTES_MAX or "\0" in name or name[0] in "\1\2":
         raise ValueError(
-            f"attribute name {name!r} cannot be used: "
-            f"it must be 1 to {NAME_BYTES_MAX} bytes of UTF-8 without NUL"
+            f"attribute name {name!r} cannot be used: it must be 1 to {NAME_BYTES_MAX} bytes of "
+            "UTF-8 without NUL, and not begin with a control character"
         )
+
+
+def _is_plain(key: bytes, entry: bytes) -> bool:
+    """Return whether this is an attribute of one value, not something reserved or structured."""
+    return not key.startswith(_NOT_ATTRIBUTES) and kind_of(entry) is None
 
 
 class Attributes(MutableMapping[str, Any]):
@@ -122,7 +131,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def _known_names(self) -> Iterator[str]:
         for key, entry in self._known.items():
-            if len(entry) > STAMP_BYTES and not key.startswith(_RESERVED_PREFIX):
+            if len(entry) > STAMP_BYTES and _is_plain(key, entry):
                 try:
                     yield key.decode()
                 except UnicodeDecodeError:
@@ -136,7 +145,8 @@ class Attributes(MutableMapping[str, Any]):
             key = name.encode()
         except UnicodeEncodeError:
             return b""
-        return b"" if key.startswith(_RESERVED_PREFIX) else self._known.get(key, b"")[STAMP_BYTES:]
+        entry = self._known.get(key, b"")
+        return entry[STAMP_BYTES:] if _is_plain(key, entry) else b""
 
     # --- Reserved keys ------------------------------------------------------------------------
 

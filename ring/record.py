@@ -4,6 +4,7 @@ Rules:
 - Merge is commutative, associative and idempotent; a tombstone wins over everything but a
   stronger tombstone.
 - A record is *whole*, or a fragment that is merged and compared like any other but never served.
+- Parts of structured attributes that are not above their floor are gone (``ring.structured``).
 - ``accessed`` is an entry whose value is an idle age: on this node a moment of its monotonic
   clock, in a frame the age then. Digests see its key and stamp only.
 - The digest is the 64-bit sum of the entries' hashes, plus a constant for a whole record; it is
@@ -51,6 +52,7 @@ from ring.packed import (
     spell_portable,
     unpack,
 )
+from ring.structured import SHARD, check_parts, is_gone, name_of, parts_by_name
 
 _MASK: Final = (1 << 64) - 1
 _STAMP: Final = struct.Struct(">Q")
@@ -71,6 +73,10 @@ class Record:
     digest: int = 0
     _in_order: bool = field(default=True, eq=False, repr=False)
     """Whether the keys ascend, as they do in every byte form."""
+    _parts: dict[bytes, dict[bytes, None]] | None = field(
+        default=None, init=False, eq=False, repr=False
+    )
+    """The keys of members and shards, by name; None: nobody has asked yet."""
 
     # --- What it says ---
 
@@ -114,6 +120,10 @@ class Record:
         """Return the keys of all entries, the access included."""
         return frozenset((*self.entries, ACCESSED) if self.accessed else self.entries)
 
+    def parts(self, name: bytes) -> tuple[bytes, ...]:
+        """Return the keys of the members and shards under ``name``."""
+        return tuple(self._known_parts().get(name, ()))
+
     def keys_unlike(self, other: "Record") -> frozenset[bytes]:
         """Return the keys whose entries here are not those of ``other``."""
         unlike = {key for key, entry in self.entries.items() if other.entries.get(key) != entry}
@@ -156,12 +166,33 @@ class Record:
             return True
         if self.ended or (old is not None and old >= entry):
             return False
+        if key[0] != 0:
+            if key[0] <= SHARD:
+                name = name_of(key)
+                if is_gone(key, entry, self.entries.get(name)):
+                    return False
+                self._known_parts().setdefault(name, {})[key] = None
+            elif self._known_parts():
+                self._raise_floor(key, entry)
         if old is not None:
             self.digest -= entry_hash(key, old)
         self.digest = (self.digest + entry_hash(key, entry)) & _MASK
         self.entries[key] = entry
         self._in_order &= old is not None
         return True
+
+    def _known_parts(self) -> dict[bytes, dict[bytes, None]]:
+        if self._parts is None:
+            self._sort()
+            self._parts = parts_by_name(self.entries)
+        return self._parts
+
+    def _raise_floor(self, name: bytes, floor: bytes) -> None:
+        """Drop the parts that are gone by this floor."""
+        parts = self._known_parts().get(name, {})
+        for part in [part for part in parts if is_gone(part, self.entries[part], floor)]:
+            del parts[part]
+            self.digest = (self.digest - entry_hash(part, self.entries.pop(part))) & _MASK
 
     def touch(self, accessed: Stamp, accessed_at: float) -> bool:
         """Merge an access; return whether its stamp is news. On equal stamps the older age wins."""
@@ -211,6 +242,9 @@ class Record:
             changed.add(ACCESSED)
         if other.whole:
             self.make_whole()
+        if self._parts:
+            # A floor that came behind its parts has ended them again.
+            changed.intersection_update((*self.entries, ACCESSED))
         return changed
 
     def forget(self, before: Stamp) -> bool:
@@ -224,6 +258,7 @@ class Record:
             for key, entry in self.entries.items()
             if (key == ENDED or len(entry) == STAMP_BYTES) and entry_stamp(entry) < before
         ]
+        self._parts = None
         for key in old:
             self.digest = (self.digest - entry_hash(key, self.entries.pop(key))) & _MASK
         if ENDED in old:
@@ -236,7 +271,7 @@ class Record:
             self.make_whole()
 
     def _become_tombstone(self, entry: bytes) -> None:
-        self.entries = {ENDED: entry}
+        self.entries, self._parts = {ENDED: entry}, None
         self.whole, self.accessed, self.accessed_at = True, Stamp(0), 0.0
         self.digest = (entry_hash(ENDED, entry) + WHOLE_HASH) & _MASK
 
@@ -277,6 +312,7 @@ class Record:
                 raise RecordFormatError("an access has a stamp, and an age of at most 2**48 ms")
             record.touch(Stamp(accessed), now - idle_ms / 1000)
         record.entries = unpack(portable[start:])
+        check_parts(record.entries)
         if ENDED in record.entries:
             _check_tombstone(record, whole=bool(flags & WHOLE))
         record.digest = (record.digest + _hash_sum(record.entries)) & _MASK
@@ -305,10 +341,13 @@ class Record:
         return min(NEVER_S, stamp_ms(entry_stamp(oldest)) // 1000)
 
     def _pack(self) -> bytes:
+        self._sort()
+        return pack(self.entries)
+
+    def _sort(self) -> None:
         if not self._in_order:
             self.entries = dict(sorted(self.entries.items()))
             self._in_order = True
-        return pack(self.entries)
 
     @classmethod
     def from_held(cls, held: bytes) -> "Record":

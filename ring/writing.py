@@ -27,6 +27,7 @@ from ring.messages import Failure, Rotate, Save
 from ring.record import Record
 from ring.rotating import moved, rotation_of
 from ring.settings import Settings
+from ring.structured import entries_for, is_new_floor, is_part, why_not_written
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
 """Half of what a record's form allows: two sides of a partition may both have filled theirs."""
@@ -67,8 +68,8 @@ def apply_changes(
     _check_changes(record, request, settings)
     if is_full and not exists:
         raise RefusedChange(Failure.FULL, "the ring remembers as many ended sessions as it may")
-    stamp = clock.tick(now)
-    keys = {key for key, value in request.changes if record.put(key, make_entry(stamp, value))}
+    made, stamp = _entries(record, request, clock, now)
+    keys = {key for key, entry in made if record.put(key, entry)}
     if not exists:
         if record.put(CREATED, make_entry(stamp, NIL)):
             keys.add(CREATED)
@@ -92,10 +93,10 @@ def apply_rotation(
     if record.expired or record.due(epoch) <= now:
         raise RefusedChange(Failure.GONE, "the session has expired")
     _check_changes(record, request, settings)
-    stamp = clock.tick(now)
+    made, stamp = _entries(record, request, clock, now)
     rotated = moved(record, stamp, now)
-    for key, value in request.changes:
-        rotated.put(key, make_entry(stamp, value))
+    for key, entry in made:
+        rotated.put(key, entry)
     rotated.touch(stamp, now)
     return rotated, stamp
 
@@ -108,8 +109,22 @@ def apply_end(record: Record, node: str, clock: Clock, now: float) -> Set[bytes]
     return frozenset({ENDED})
 
 
+def _entries(
+    record: Record, request: Save | Rotate, clock: Clock, now: float
+) -> tuple[list[tuple[bytes, bytes]], Stamp]:
+    """Return the entries that ``request`` makes, and the greatest stamp among them."""
+    floors_at = stamp = clock.tick(now)
+    if any(is_part(key) for key, _ in request.changes):
+        stamp = clock.tick(now)  # Members are above a floor that is changed with them.
+    return entries_for(record.entries, request.changes, floors_at, stamp), stamp
+
+
 def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -> None:
     after = {key: len(entry) for key, entry in record.entries.items()}
+    for key, value in request.changes:
+        if is_new_floor(value):
+            for part in record.parts(key):
+                del after[part]
     for key, value in request.changes:
         if not 0 < len(key) <= KEY_BYTES_MAX:
             raise RefusedChange(
@@ -126,6 +141,8 @@ def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -
                 f"the limit attribute_bytes_max is {settings.attribute_bytes_max}",
             )
         after[key] = size
+    if reason := why_not_written(record.entries, request.changes):
+        raise RefusedChange(Failure.INVALID, reason)
     if len(after) > ENTRIES_WRITTEN_MAX:
         raise RefusedChange(
             Failure.TOO_LARGE,

@@ -24,13 +24,27 @@ from ring.entry import (
     make_entry,
 )
 from ring.record import Record
+from ring.structured import Kind, marker, member_key, shard_key
 
 ids = st.sampled_from(IDS)
 stamps = st.integers(1, 9).map(Stamp)
-values = st.sampled_from([None, NIL, b"\x01", b"\xa3red", b"\x1e", b"\xcd\x0e\x10"])
-"""Packed: removed, nil, 1, "red", 30, 3600; any may stand under any key."""
+values = st.sampled_from(
+    [None, NIL, b"\x01", b"\xa3red", b"\x1e", b"\xcd\x0e\x10", marker(Kind.MAP)]
+)
+"""Packed: removed, nil, 1, "red", 30, 3600, "a map"; any may stand under any key."""
+PARTS = (
+    member_key(b"cart", b"apple"),
+    member_key(b"cart", b"pear"),
+    shard_key(b"visits", Stamp(3), b"writer-1"),
+    shard_key(b"visits", Stamp(6), b"writer-1"),
+)
+"""Keys of members and shards."""
 entry_keys = st.sampled_from(
-    [b"cart", b"color", b"visits", b"\x00new", CREATED, EXPIRED, LIFETIME, MAX_IDLE, PRINCIPAL]
+    [
+        *(b"cart", b"color", b"visits", b"\x00new"),
+        *(CREATED, EXPIRED, LIFETIME, MAX_IDLE, PRINCIPAL),
+        *PARTS,
+    ]
 )
 ages = st.integers(0, 900)
 

@@ -26,6 +26,7 @@ from ring.entry import (
 from ring.messages import Durability, Failure, Save
 from ring.record import Record
 from ring.settings import Settings
+from ring.structured import Kind, kind_of, marker
 from ring.writing import RefusedChange, apply_changes, apply_end
 
 SETTINGS = Settings(attribute_bytes_max=100, session_bytes_max=1000)
@@ -100,10 +101,14 @@ def test_a_save_is_stamped_above_everything_in_the_record(
     keys = change(record, changes)
     for key, value in changes.items():
         assert key in keys
+        if value is None and kind_of(before.entries.get(key)) is not None:
+            value = marker(Kind.MAP, present=False)
         assert record.value(key) == value
         assert entry_stamp(record.entries[key]) > before.stamp()
     assert record.digest == digest_of(record)
-    assert record.keys() == before.keys() | keys
+    # A new value has ended the members that there were under its name.
+    ended = {part for key in changes for part in before.parts(key)}
+    assert record.keys() == (before.keys() | keys) - ended
 
 
 def test_a_change_that_changes_nothing_is_no_news_and_no_access() -> None:
