@@ -9,7 +9,7 @@ Rules:
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Final, NoReturn, TypeVarTuple, Unpack, assert_never
@@ -20,7 +20,7 @@ from node.link import Link, LinkEnd
 from node.log import RateLimitedLog, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
@@ -53,6 +53,7 @@ class Driver:
         on_dial: dials a member now; called for each Dial effect.
         on_persist: notes that a session is to be written to the store.
         on_adopt: goes on with another ring.
+        on_set_aside: notes records that are to be kept where they are out of the way.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Driver:
         on_dial: Callable[[str], None],
         on_persist: Callable[[SessionId], None],
         on_adopt: Callable[[Ring], None] = lambda _: None,
+        on_set_aside: Callable[[Sequence[tuple[SessionId, bytes]]], None] = lambda _: None,
     ) -> None:
         self.replica = replica
         self.links: dict[LinkId, Link] = {}
@@ -70,6 +72,7 @@ class Driver:
         self._on_dial = on_dial
         self._on_persist = on_persist
         self._on_adopt = on_adopt
+        self._on_set_aside = on_set_aside
         self._link_ids = count(1)
         self._numbers = count(1)
         self._waiters: dict[int, _Waiter] = {}
@@ -106,6 +109,8 @@ class Driver:
                         link.wake()
                 case Persist(session_id):
                     self._on_persist(session_id)
+                case SetAside(_, records):
+                    self._on_set_aside(records)
                 case Respond(number, reply):
                     self._respond(number, reply)
                 case Dial(peer):

@@ -5,6 +5,7 @@ dialler has nothing, lists ids and digests where it differs, and says when that 
 
 Rules:
 - The answering side decides nothing and keeps nothing but its place in the answer.
+- To a member to whom this node is silent about the home it says nothing but that this was all.
 - A listing that names no bucket is continued by the next one: ids are chosen by whoever creates
   sessions, so a bucket may hold more of them than a frame.
 
@@ -26,11 +27,13 @@ LISTED_PER_FRAME: Final = 4096
 class Answering:
     """The acceptor's side: the rest of an answer, written frame by frame as the link has room."""
 
-    def __init__(self, core: Core, compare: Compare) -> None:
+    def __init__(self, core: Core, compare: Compare, *, silent: bool) -> None:
         self._core = core
         self.home = compare.home
         self._round = compare.round
-        missing, apart = core.table.differing(compare.home, compare.buckets)
+        missing, apart = list[int](), list[int]()
+        if not silent:
+            missing, apart = core.table.differing(compare.home, compare.buckets)
         self._missing = deque(missing if compare.wants else ())
         self._apart = deque(apart)
         self._ids: deque[SessionId] = deque()

@@ -7,6 +7,7 @@ from random import Random
 
 from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
+from ring.identity import SessionId, home_of
 from ring.liveness import View
 from ring.placement import Ring
 from ring.settings import Settings
@@ -47,11 +48,18 @@ class Core:
         """The ring has gone on without this node, which serves nothing any more."""
         self.version = 0
         """Counts this node's changes of records; never reused, never sent."""
+        self.silent: dict[tuple[str, str], float] = {}
+        """A member and a home of which nothing may pass between it and this node, and since when
+        (``estranged``)."""
         self._effects: list[Effect] = []
 
     def kept_since(self, now: float) -> Stamp:
         """Return the stamp before which ends and removals are forgotten."""
         return earliest(self.clock.physical_ms(now) - int(self.settings.retention_s * 1000))
+
+    def is_silent(self, peer: str | None, session_id: SessionId) -> bool:
+        """Return whether nothing of a session may pass between ``peer`` and this node."""
+        return bool(self.silent) and (peer, home_of(session_id)) in self.silent
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to those of the input being handled."""

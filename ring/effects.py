@@ -45,6 +45,17 @@ class Persist:
 
 
 @frozen
+class SetAside:
+    """Keep these records, in portable form, where they are out of the way: they count no more.
+
+    It comes before the ``Persist`` by which each of them is deleted.
+    """
+
+    home: str
+    records: tuple[tuple[SessionId, bytes], ...]
+
+
+@frozen
 class Respond:
     """The outcome of a request of the application in this process."""
 
@@ -71,4 +82,4 @@ class Adopt:
     ring: Ring
 
 
-Effect: TypeAlias = Wake | Dial | Close | Persist | Respond | Notice | Adopt
+Effect: TypeAlias = Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt

@@ -180,7 +180,8 @@ class Incoming:
         for answering in list(inbound.answers):
             if answering.home == message.home:
                 inbound.answers.remove(answering)  # The dialler has dropped that one.
-        inbound.answers.append(Answering(self._core, message))
+        silent = (inbound.peer, message.home) in self._core.silent
+        inbound.answers.append(Answering(self._core, message, silent=silent))
         self._links.wake(inbound)
 
     def _on_request(self, inbound: Inbound, request: Request, now: float) -> None:

@@ -44,7 +44,7 @@ from ring.messages import (
     Request,
     Status,
 )
-from ring.packed import held_portable, held_serves, is_sendable
+from ring.packed import EMPTY_FRAGMENT, held_portable, held_serves, is_sendable
 from ring.pending import Stream
 
 PASSING_BYTES_MAX: Final = 16 << 20
@@ -203,7 +203,9 @@ class Inbound:
         size, upto = 0, self.merged
         while self.different:
             number, session_id = self.different[0]
-            portable = core.table.sayable(session_id, now)
+            portable = EMPTY_FRAGMENT
+            if not core.is_silent(self.peer, session_id):
+                portable = core.table.sayable(session_id, now)
             size += len(portable)
             full = size > core.settings.frame_fill_bytes or len(different) == _DIFFERENT_MAX
             if different and full:

@@ -13,6 +13,7 @@ from math import inf
 from ring.administration import RingRecord
 from ring.core import Core
 from ring.effects import Close, Dial
+from ring.estranged import Estranged
 from ring.identity import LinkId
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
@@ -33,6 +34,7 @@ class Membership:
         receipts: Receipts,
         replication: Replication,
         settling: Settling,
+        estranged: Estranged,
         serving: Serving,
         review: Callable[[float], None],
     ) -> None:
@@ -41,6 +43,7 @@ class Membership:
         self._receipts = receipts
         self._replication = replication
         self._settling = settling
+        self._estranged = estranged
         self._serving = serving
         self._review = review
         self._thawed_at = -inf
@@ -59,6 +62,7 @@ class Membership:
         old = self._links.outbound.get(peer)
         if old is not None:
             self.hang_up(old.link, "replaced by a newer connection", now, redial=False)
+        self._estranged.meet(peer, now)
         outbound = self._links.add_outbound(link, peer, now)
         outbound.greeting = greeting
         self._greet(outbound, peer)
@@ -116,6 +120,7 @@ class Membership:
         if member.inbound is not None:
             self.hang_up(member.inbound, "replaced by a newer connection", now)
         member.inbound = inbound.link
+        self._estranged.meet(peer, now)
         self._greet(inbound, peer)
         self._links.show_status(inbound, self._settling.status(now))
 

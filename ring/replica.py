@@ -23,6 +23,7 @@ from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errands import respond
 from ring.errors import RecordFormatError, UnknownMemberError
+from ring.estranged import Estranged
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
 from ring.incoming import Incoming
@@ -77,7 +78,8 @@ class Replica(Showing):
         self._receipts = Receipts(core, self._respond)
         self._replication = Replication(core, links, self._receipts)
         self._comparing = Comparing(core, links, self._replication)
-        self._settling = Settling(core, links, self._comparing)
+        self._estranged = Estranged(core, self._comparing, self._replication)
+        self._settling = Settling(core, links, self._comparing, self._estranged)
         self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
         self._draining = Draining(
             core, links, self._comparing, self._settling, self._receipts, self._serving
@@ -88,6 +90,7 @@ class Replica(Showing):
             self._receipts,
             self._replication,
             self._settling,
+            self._estranged,
             self._serving,
             self._review,
         )
@@ -146,12 +149,27 @@ class Replica(Showing):
         if not record.digest:
             raise RecordFormatError("a stored record has at least one entry")
         self._core.clock.observe(record.stamp())
+        self._estranged.note_loaded(absence_s, now)
         self._core.table.merge(session_id, record)
         return True
+
+    def restore_contacts(self, ages_s: Mapping[str, float], now: float) -> None:
+        """Take over what an earlier life of this member has noted; before ``start``.
+
+        Args:
+            ages_s: how many seconds ago it was in contact with each member, and alive itself.
+            now: monotonic seconds.
+        """
+        self._estranged.restore(ages_s, now)
+
+    def contacts(self, now: float) -> dict[str, float]:
+        """Return what a later life has to know: see ``restore_contacts``."""
+        return self._estranged.contacts(now)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: dial every other member, the successor first."""
         self._last_turn = now
+        self._estranged.start(now)
         self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
@@ -322,6 +340,9 @@ class Replica(Showing):
         self._comparing.give_up_stalled(now)
         self._lagging.look(now)
         self._review(now)
+        for name, outbound in self._links.outbound.items():
+            if outbound.synced and name not in self._core.view.lagging:
+                self._estranged.note_contact(name, now)
         self._releasing.offer(now)
 
     def _note_turn(self, now: float) -> None:

@@ -81,7 +81,7 @@ class Replication:
     def mark(self, peer: str, session_id: SessionId, keys: Iterable[bytes] | None) -> None:
         """Note that ``peer`` needs these entries, or the whole record for None."""
         outbound = self._links.outbound.get(peer)
-        if outbound is not None:
+        if outbound is not None and not self._core.is_silent(peer, session_id):
             outbound.releases.pop(session_id, None)
             outbound.stream.mark(session_id, keys)
             self._links.wake(outbound)
@@ -273,6 +273,10 @@ class Replication:
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""
         for session_id, digest, incoming in self.decode_all(changes.flat, now):
+            if self._core.is_silent(peer, session_id):
+                inbound.merged += 1
+                inbound.different.append((inbound.merged, session_id))
+                continue
             merged = self.merge(session_id, incoming, digest, (peer,), now)
             inbound.merged += 1
             ours = merged.digest
@@ -310,6 +314,8 @@ class Replication:
         if theirs == EMPTY_FRAGMENT:
             return False
         session_id = acknowledged.session_id
+        if self._core.is_silent(outbound.peer, session_id):
+            return False
         # What is past retention is not sent again. What the peer still has is taken, so that both
         # have the same even if their clocks disagree about it.
         self.forget(session_id, now, but_ends=bool(theirs))

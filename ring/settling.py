@@ -16,6 +16,7 @@ from collections.abc import Set
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.doubting import Doubts
+from ring.estranged import Estranged
 from ring.links import Links, Outbound
 from ring.liveness import Liveness, Peer
 from ring.messages import Status
@@ -25,10 +26,13 @@ from ring.rest import Rest
 class Settling:
     """What follows from comparisons and from what the members say: ready, claims, synced."""
 
-    def __init__(self, core: Core, links: Links, comparing: Comparing) -> None:
+    def __init__(
+        self, core: Core, links: Links, comparing: Comparing, estranged: Estranged
+    ) -> None:
         self._core = core
         self._links = links
         self._comparing = comparing
+        self._estranged = estranged
         self.status_version = 0
         self._held: set[str] = set()
         """The homes that this node holds."""
@@ -198,6 +202,7 @@ class Settling:
         for peer in self._core.view.peers.values():
             if peer.restless_since is not None and self.is_synced(peer.name):
                 peer.returning_since = peer.restless_since = None
+        self._covered.difference_update(self._estranged.review(now))
         self._note_holders()
         self._note_claimants()
         self._start_comparisons(now)
@@ -290,7 +295,7 @@ class Settling:
                 name
                 for name in core.ring.everyone(home)
                 if name in view.up and name != core.name
-                if not self._comparing.is_heard(home, name)
+                if not self._comparing.is_heard(home, name) and (name, home) not in core.silent
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
@@ -313,7 +318,7 @@ class Settling:
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
-        if core.ready or core.is_removed or self._undetermined(now):
+        if core.ready or core.is_removed or self._undetermined(now) or self._estranged.holds_back:
             return False
         up = core.view.peers_in(Liveness.UP)
         # Who has left for good does not come back, and need not.
@@ -354,7 +359,10 @@ class Settling:
 
     def is_synced(self, name: str) -> bool:
         """Return whether all that this node keeps was compared with a member, both ways."""
-        return all(self._comparing.is_finished(home, name) for home in self._homes())
+        return all(
+            self._comparing.is_finished(home, name) or self._estranged.skips(name, home)
+            for home in self._homes()
+        )
 
     def _review_doubts(self, now: float) -> bool:
         """Note who may know more and is waited for no longer; return whether that is news."""

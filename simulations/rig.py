@@ -16,7 +16,7 @@ from typing import assert_never
 from attrs import evolve
 
 from ring.clock import Clock
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
 from ring.placement import Ring
@@ -82,8 +82,7 @@ class Rig:
         """
         stored = self.disks.setdefault(name, Disk())
         if not disk:
-            stored.content.clear()
-            stored.ring = None
+            stored = self.disks[name] = Disk()
         rings = [each for each in (ring or self.ring, stored.ring) if each is not None]
         known = max(rings, key=lambda each: each.version)
         clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
@@ -92,6 +91,8 @@ class Rig:
         self._lives[name] = 1 + len(self._lives)
         for session_id, (portable, at) in self.disks[name].content.items():
             replica.load(session_id, portable, self.now - at, self.now)
+        noted = self.disks[name].contacts
+        replica.restore_contacts({other: self.now - at for other, at in noted.items()}, self.now)
         self.perform(name, replica.start(self.now))
         for other in self.replicas:
             if other != name:
@@ -113,6 +114,8 @@ class Rig:
     def kill(self, *names: str) -> None:
         """End processes together; their memory is gone, and the others notice at once."""
         for name in names:
+            ages_s = self.replicas[name].contacts(self.now)
+            self.disks[name].contacts = {other: self.now - age for other, age in ages_s.items()}
             del self.replicas[name]
         for name in names:
             for connection in self._connections_of(name):
@@ -283,6 +286,8 @@ class Rig:
             case Respond(number, reply):
                 assert self.asked[number].reply is None, "answered twice"
                 self.asked[number].reply = reply
+            case SetAside(_, records):
+                self.disks[name].set_aside += records
             case Notice():
                 pass
             case Adopt(ring):

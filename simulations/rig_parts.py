@@ -75,5 +75,8 @@ class Disk:
     content: dict[SessionId, tuple[bytes, float]] = field(factory=dict)
     ring: Ring | None = None
     """The ring that was adopted last."""
+    contacts: dict[str, float] = field(factory=dict)
+    """When the node was last in contact with each member, and alive."""
+    set_aside: list[tuple[SessionId, bytes]] = field(factory=list)
     stuck: bool = False
     fails: bool = False

@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, assert_never
 
 from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from simulations.disks import Disk
@@ -377,6 +377,8 @@ class World:
                         connection.pump(end)
                 case Persist(session_id):
                     self._persist(process, session_id)
+                case SetAside():
+                    pass
                 case Respond(number, reply):
                     self.scheduler.note("reply", process.name, type(reply).__name__, number)
                     process.replies.pop(number)(reply)

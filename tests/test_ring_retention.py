@@ -164,13 +164,15 @@ def test_clocks_that_disagree_about_retention_make_no_endless_exchange() -> None
 
 def test_an_end_past_retention_still_ends_what_somebody_has() -> None:
     """Ended wins: it is forgotten because nobody needs it, and here somebody does."""
-    rig = Rig("ab", settings=SETTINGS)
+    settings = evolve(SETTINGS, sweep_interval_s=1e6, lagging_after_s=1e6)
+    rig = Rig("ab", settings=settings)
     rig.create("a", ID, cart=b"\x01")
-    rig.cut("a", "b")
+    rig.hold_back("a", "b")
     rig.end("a", ID)
-    rig.now = NOW + RETENTION_S + 1
-    for pair in ("ab", "ba"):
-        rig.heal(*pair)
+    rig.pass_time(RETENTION_S + 1)
+    rig.held_back.clear()
+    rig.reset("a", "b")
+    assert rig.notices("estranged") == []
     for name in "ab":
         assert held(rig, name, ID).ended
 
