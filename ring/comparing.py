@@ -142,6 +142,11 @@ class Comparing:
             if home not in homes or peer not in peers:
                 self.forget(home, peer)
 
+    @property
+    def unfinished(self) -> int:
+        """How many comparisons have not come to their end."""
+        return len(self._unfinished)
+
     def give_up_stalled(self, now: float) -> bool:
         """Give up comparisons without progress; return whether there were any."""
         limit = self._core.settings.settle_timeout_s

@@ -89,6 +89,20 @@ class Draining:
         return owed + self._serving.unanswered + len(self._receipts.waiting())
 
     @property
+    def unfinished(self) -> dict[str, int]:
+        """Return what of a kind is under way, in numbers; at rest there is none of any."""
+        outbound, inbound = self._links.outbound.values(), self._links.inbound.values()
+        return {
+            "requests": self.requests,
+            "answers": sum(each.unanswered for each in outbound),
+            "messages": sum(len(each.control) for each in outbound)
+            + sum(len(each.control) for each in inbound),
+            "changes": sum(len(each.stream) for each in outbound),
+            "releases": sum(len(each.releases) for each in outbound),
+            "comparisons": self._comparing.unfinished + sum(len(each.answers) for each in inbound),
+        }
+
+    @property
     def sessions(self) -> int:
         """How many sessions are not known to be where they belong when this node is gone."""
         view = self._core.view

@@ -59,6 +59,10 @@ class Showing:
             "sessions": self._draining.sessions,
         }
 
+    def unfinished(self) -> dict[str, int]:
+        """Return what of each kind is under way here, in numbers; at rest there is none."""
+        return self._draining.unfinished
+
     def home_for_new(self) -> str:
         """Return the home of a session that is created here now: its own, unless it leaves."""
         return self._draining.home_for_new()

@@ -16,6 +16,7 @@ from simulations.budget import Budget
 from simulations.convergence import check_convergence
 from simulations.judge import Judge, Violation
 from simulations.plan import Kind, Mode, Plan, Trigger
+from simulations.rest import check_rest
 from simulations.striking import Striking
 from simulations.workload import Workload
 from simulations.world import World
@@ -23,6 +24,9 @@ from simulations.world import World
 SETTLE_LIMIT_S: Final = 60.0
 QUIET_S: Final = 12.0
 """Without faults, until everybody has to be settled: longer than any request or time-out."""
+
+REST_LIMIT_S: Final = 2.0
+"""Sweeps go on at rest; what they put on its way has arrived within this time."""
 
 PROGRESS_AFTER_S: Final = 25.0
 """How long after faults have become permanent the core has to answer every request."""
@@ -89,6 +93,8 @@ def _play_safely(
     workload.read_everything(homes=world.ring.names)
     world.scheduler.run_until(world.now + QUIET_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
+    world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)
+    judge.violations += check_rest(world)
 
 
 def _play_lively(

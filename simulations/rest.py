@@ -1,0 +1,15 @@
+"""Bounded: once nothing happens any more, nothing is left that waits or that somebody forgot."""
+
+from collections.abc import Iterator
+
+from simulations.judge import Violation
+from simulations.world import World
+
+
+def check_rest(world: World) -> Iterator[Violation]:
+    """Yield what is still under way at nodes, of which nobody has asked anything for a while."""
+    for name, process in world.processes.items():
+        left = {what: number for what, number in process.replica.unfinished().items() if number}
+        if left:
+            some = ", ".join(f"{number} {what}" for what, number in left.items())
+            yield Violation("bounded", f"{name} is at rest and still has {some}")
