@@ -35,6 +35,9 @@ NIL: Final = b"\xc0"
 _STAMP: Final = struct.Struct(">Q")
 
 
+_SHORT_BYTES_MAX: Final = 64
+
+
 class EndReason(IntEnum):
     """Why a session ended. The greater one wins: a deletion also ends what a rotation moved."""
 
@@ -44,8 +47,16 @@ class EndReason(IntEnum):
 
 def entry_hash(key: bytes, entry: bytes) -> int:
     """Return 64 bits that name this entry under this key: a part of the digest."""
+    # An entry is hashed when it comes and when it goes, often soon after; large ones are not kept.
+    return (_short_hash if len(entry) <= _SHORT_BYTES_MAX else _hash)(key, entry)
+
+
+def _hash(key: bytes, entry: bytes) -> int:
     content = len(key).to_bytes(2, "big") + key + entry
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
+
+
+_short_hash = lru_cache(maxsize=4096)(_hash)
 
 
 WHOLE_HASH: Final = entry_hash(b"", b"whole")

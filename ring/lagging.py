@@ -34,7 +34,7 @@ class Lagging:
                 self._core.alarm("lagging", peer=name)
             for name in sorted(before - lagging):
                 self._core.notice("lagging_ended", peer=name)
-        others = view.up - {view.name}
+        others = view.up - {view.name} if lagging else frozenset()
         stands_back = len(others) >= _SEVERAL and others <= lagging
         if stands_back != view.stands_back:
             self._settling.stand_back(stands_back)

@@ -69,11 +69,12 @@ class Releasing:
 
     def offer(self, now: float) -> None:
         """Begin to offer what this node has and need not have."""
-        core = self._core
+        core, name = self._core, self._core.name
         spare = [
             home
             for home in core.ring.homes
-            if core.table.count(home) and self._not_before.get(home, 0.0) <= now
+            if core.table.count(home) and name not in core.view.holders(home)
+            if self._not_before.get(home, 0.0) <= now
             if self._is_spare(home, core.view.acting_owner(home))
         ]
         if not spare or core.view.is_draining or not self._settling.all_quiet:

@@ -42,6 +42,8 @@ class Settling:
         """Which change of the view that was."""
         self._rivals: dict[str, frozenset[str]] = {}
         """For each home that this node acts for, who acts for it as well."""
+        self._claimants_as_of = -1, -1
+        """Which change of the view, and of the comparisons, that was."""
         self._covered: set[str] = set()
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
@@ -69,6 +71,8 @@ class Settling:
     @property
     def all_synced(self) -> bool:
         """Whether every home was compared with every member, none of which is undetermined."""
+        if self._rest.lasts():
+            return True
         view = self._core.view
         up = view.peers_in(Liveness.UP)
         return not view.peers_in(Liveness.UNDETERMINED) and all(
@@ -267,17 +271,20 @@ class Settling:
 
     def _note_claimants(self) -> None:
         """Note who acts, and compare again when somebody beside this node has stopped."""
-        view = self._core.view
+        view, comparing = self._core.view, self._comparing
+        if self._claimants_as_of == (view.changes, comparing.changes):
+            return
         for home in self._core.ring.homes:
             claimants = frozenset(peer.name for peer in view.peers.values() if home in peer.claims)
             if self._rivals.get(home, frozenset()) - claimants:
                 # Its last writes may be with any holder that it named in a receipt.
                 for name in view.peers:
-                    self._comparing.forget(home, name)
+                    comparing.forget(home, name)
             self._rivals[home] = claimants if home in view.claims else frozenset()
-            heard = any(self._comparing.is_heard(home, name) for name in claimants)
+            heard = any(comparing.is_heard(home, name) for name in claimants)
             if heard and home in self._held:
                 self._covered.add(home)
+        self._claimants_as_of = view.changes, comparing.changes
 
     def _homes(self) -> list[str]:
         """Return the homes that this node has to compare."""

@@ -103,13 +103,13 @@ class World:
 
     def running(self) -> list[str]:
         """Return the nodes that run, answer and stay, if there are any, in ring order."""
-        silent_before = self.now - SILENT_S
-        answering = [
-            name
-            for name in self.ring.names
-            if name in self.processes and self.processes[name].frozen_at > silent_before
-        ]
-        staying = [name for name in answering if not self.processes[name].replica.draining]
+        silent_before, answering, staying = self.now - SILENT_S, list[str](), list[str]()
+        for name in self.ring.names:
+            process = self.processes.get(name)
+            if process is not None and process.frozen_at > silent_before:
+                answering.append(name)
+                if not process.replica.draining:
+                    staying.append(name)
         return staying or answering
 
     def preference_list(self, home: str) -> tuple[str, ...]:
