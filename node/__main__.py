@@ -1,7 +1,8 @@
-"""The command line: ``sessionring serve`` runs one node until it is told to stop.
+"""The command line: ``sessionring serve`` runs one node, ``ring`` shows and sets the ring.
 
 Rules:
 - What the user got wrong is one line on standard error and exit status 2, without a traceback.
+- A node that is not a member any more hands over and stops, saying why, exit status 0.
 - SIGTERM and SIGINT stop the node cleanly: what has changed is on the disk, exit status 0.
 - Heavy imports wait until a command needs them, so that ``--help`` answers at once.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import trio
 
     from node.config import NodeConfig
+    from node.node import Node
 
 USAGE_STATUS = 2
 _LEVELS = ("debug", "info", "warning", "error")
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().print_usage(sys.stderr)
         return USAGE_STATUS
     try:
-        return _serve(options)
+        return _serve(options) if options.command == "serve" else _administer(options)
     except KeyboardInterrupt:
         return 128 + 2
 
@@ -47,14 +49,41 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     serve = commands.add_parser("serve", help="run one node of a ring until it is stopped")
-    serve.add_argument(
-        "--config", metavar="FILE", help="the ring's TOML file; default: SESSIONRING_CONFIG"
-    )
+    _add_config(serve)
     serve.add_argument(
         "--name", metavar="NAME", help="which member this is; default: SESSIONRING_NAME"
     )
     serve.add_argument("--log-level", choices=_LEVELS, default="info", help="default: info")
+    ring = commands.add_parser("ring", help="show or change the ring that runs")
+    actions = ring.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, what in (
+        ("show", "print the ring that the nodes in the file know"),
+        ("set", "have the nodes adopt the ring in the file"),
+    ):
+        described = actions.add_parser(action, help=what)
+        _add_config(described)
+        described.add_argument(
+            "--name", metavar="NAME", help="whose certificate is used; default: the first member's"
+        )
     return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE", help="the ring's TOML file; default: SESSIONRING_CONFIG"
+    )
+
+
+def _administer(options: argparse.Namespace) -> int:
+    from node.ring_command import load, set_ring, show_ring
+    from ring.errors import ConfigError
+
+    try:
+        config = load(options.config, options.name)
+        return show_ring(config) if options.action == "show" else set_ring(config)
+    except ConfigError as error:
+        print(f"sessionring: {error}", file=sys.stderr)
+        return USAGE_STATUS
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -90,10 +119,22 @@ async def _serve_until_told(config: "NodeConfig") -> None:
         async with background_nursery() as nursery:
             await nursery.start(_cancel_when_told, told)
             async with open_node(config) as node:
+                nursery.start_soon(_cancel_when_removed, node, told)
                 await node.wait_ready()
                 where = ", ".join(node.addresses) or "nowhere"
                 print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
                 await trio.sleep_forever()
+
+
+async def _cancel_when_removed(node: "Node", scope: "trio.CancelScope") -> None:
+    """Cancel ``scope`` when the ring has gone on without this node."""
+    await node.wait_removed()
+    print(
+        f"sessionring: {node.name} is not a member of the ring {node.ring.name!r} any more, "
+        "and stops",
+        file=sys.stderr,
+    )
+    scope.cancel()
 
 
 async def _cancel_when_told(

@@ -62,6 +62,8 @@ class Following:
         """Do what takes time in ``nursery`` from now on."""
         self._nursery = nursery
         self._neighbours.start(self._config.ring, nursery)
+        if self._config.name not in self._config.ring.names:
+            nursery.start_soon(self._follow, self._config.ring)
 
     def adopt(self, ring: Ring) -> None:
         """Go on with ``ring``."""

@@ -167,7 +167,7 @@ class Replica(Showing):
         return self._estranged.contacts(now)
 
     def start(self, now: float) -> list[Effect]:
-        """Begin: dial every other member, the successor first."""
+        """Begin: dial every other member, the successor first. One that is departed only leaves."""
         self._last_turn = now
         self._estranged.start(now)
         self._settling.start(now)
@@ -176,6 +176,8 @@ class Replica(Showing):
         for name in self._core.ring.everyone(self._core.name):
             if name != self._core.name:
                 self._core.emit(Dial(name))
+        if self._core.name in self._core.ring.leaving:
+            self._draining.begin()
         self._review(now)
         return self._core.collect()
 

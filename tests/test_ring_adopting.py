@@ -226,6 +226,19 @@ def test_a_member_that_was_removed_while_it_was_away_hands_over_when_it_comes() 
     assert read(rig, "b", session("c", 1)) == b"\x01"
 
 
+def test_a_departed_member_that_is_started_hands_over_and_does_no_more() -> None:
+    """It may have stopped before it had handed over everything."""
+    rig = Rig("abc", copies=1)
+    saved(rig, "c", session("c", 1))
+    rig.kill("c")
+    rig.adopt("a", later("ab", departed="c"))
+    rig.start("c", ring=later("ab", departed="c"))
+    rig.pass_time(2)
+    assert may_stop(rig, "c")
+    rig.kill("c")
+    assert read(rig, "b", session("c", 1)) == b"\x01"
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_a_member_without_a_place_serves_nothing_once_it_knows(is_up: bool) -> None:
     """Else it would go on alone, and what it acknowledged would be nobody's."""
