@@ -39,8 +39,3 @@ class Ground(Protocol):
 
     def stored(self, name: str, session_id: SessionId) -> Record | None:
         """Look behind the curtain: what is on a node's disk."""
-
-
-def key_of(client: int) -> bytes:
-    """Return the key under which a client counts its writes in every session."""
-    return b"client-%d" % client

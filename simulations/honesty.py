@@ -6,13 +6,12 @@ Rule: this is the one look behind the curtain. All else is judged by what client
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgpack
-
 from ring import Record, SessionId
 from ring.rotating import rotation_of
-from simulations.ground import Ground, key_of
+from simulations.ground import Ground
 from simulations.history import Kind, Operation
 from simulations.judge import Judge
+from simulations.versions import version_in
 
 
 class Honesty:
@@ -63,5 +62,5 @@ def _has(
 
 
 def _contains(operation: Operation, record: Record) -> bool:
-    value = record.value(key_of(operation.client))
-    return value is not None and msgpack.unpackb(value) >= operation.version
+    version = version_in(record, operation.client)
+    return version is not None and version >= operation.version

@@ -1,6 +1,6 @@
 """What clients may expect, by name of the promise; judged as it streams, so that nothing is kept.
 
-Each client writes rising versions under its own key of a session, so that a read tells which of
+Each client writes rising versions into its own part of a session, so that a read tells which of
 its writes are in force. What is expected is drawn from what the nodes claimed (receipts, answers,
 "settled"), never from what a simulator knows of their memory.
 

@@ -3,8 +3,9 @@
 Rules:
 - A client routes by id: the home first, then its preference list, as far as nodes run; some of its
   requests go to anybody.
-- It writes rising versions under its own key. After an unknown outcome it does not write to that
-  session again: the lost request might still arrive, and overwrite what came after it.
+- It writes rising versions into its own part (``simulations.versions``). After an unknown outcome
+  it does not write to that session again: the lost request might still arrive, and overwrite what
+  came after it.
 - When something has just happened to a session, everybody looks at it for a while.
 """
 
@@ -32,11 +33,12 @@ from ring.messages import (
     Save,
     Saved,
 )
-from simulations.ground import Ground, key_of
+from simulations.ground import Ground
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.honesty import Honesty
 from simulations.judge import Judge
 from simulations.plan import Plan
+from simulations.versions import changes_of, versions_in
 
 OPERATION_LIMIT_S: Final = 10.0
 ROTATION_ATTEMPTS_MAX: Final = 3
@@ -170,7 +172,7 @@ class Workload:
         durability = Durability(random.choice(self._load.durabilities))
         refuse = kind is Kind.END or random.random() < self._load.refuse
         changes: tuple[tuple[bytes, bytes | None], ...]
-        changes = ((key_of(client), msgpack.packb(version)),)
+        changes = changes_of(client, version)
         if kind is Kind.CREATE and max_idle_s:
             changes = ((MAX_IDLE, msgpack.packb(max_idle_s)), *changes)
 
@@ -230,11 +232,7 @@ class Workload:
             case Found(_, portable):
                 operation.outcome, operation.found = Outcome.OK, True
                 record = Record.from_portable(portable, self._ground.now)
-                operation.read = {
-                    client: msgpack.unpackb(value)
-                    for client in range(len(self._randoms))
-                    if (value := record.value(key_of(client))) is not None
-                }
+                operation.read = versions_in(record, range(len(self._randoms)))
             case Absent():
                 operation.outcome, operation.found = Outcome.OK, False
             case Saved(_, holders, on_disk, degraded):

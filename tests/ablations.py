@@ -5,9 +5,11 @@ from contextlib import ExitStack
 from typing import Any, Final
 from unittest.mock import patch
 
+from ring import record, structured
+from ring.clock import STAMP_BYTES, Stamp
 from ring.comparing import Comparing
 from ring.effects import Effect
-from ring.entry import ENDED, WHOLE_HASH
+from ring.entry import ENDED, WHOLE_HASH, make_entry
 from ring.errands import Errand
 from ring.identity import SessionId
 from ring.links import Inbound, Outbound
@@ -115,6 +117,18 @@ def _trusting(self: Record, digest: int) -> None:
         self.make_whole()
 
 
+def _never(part: bytes, entry: bytes, floor: bytes | None) -> bool:
+    return False
+
+
+_floor_after = structured.floor_after
+
+
+def _floor_now(floor: bytes | None, value: bytes | None, stamp: Stamp) -> bytes | None:
+    made = _floor_after(floor, value, stamp)
+    return make_entry(stamp, made[STAMP_BYTES:]) if made is not None else None
+
+
 ABLATIONS: Final[dict[str, Callable[[], Ablation]]] = {
     "acknowledge before merging": _replaced((Replication, "on_changes", _acknowledge_unmerged)),
     "a write revives the ended": _replaced((Record, "put", _put_reviving)),
@@ -129,6 +143,10 @@ ABLATIONS: Final[dict[str, Callable[[], Ablation]]] = {
     "count dials that began before": _replaced((Membership, "_last_sign_of", _begins_now)),
     "release at once": _replaced((Releasing, "_may_release", _release_at_once)),
     "insist on nothing": _replaced((Serving, "_follow", _park_on_redirect)),
+    "end no members by their floor": _replaced(
+        (structured, "is_gone", _never), (record, "is_gone", _never)
+    ),
+    "stamp a new floor by the clock": _replaced((structured, "floor_after", _floor_now)),
     "resend nothing": _replaced((Replication, "resend_waiting", _nothing)),
 }
 """By what is wrong."""
