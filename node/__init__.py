@@ -3,11 +3,12 @@
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ValueNotStorableError
-from node.node import Node, NodeStatus, open_node
+from node.node import Node, open_node
 from node.receipts import Receipt
 from node.registered import register
 from node.session import Session
 from node.sessions import Sessions
+from node.status import NodeStatus
 from node.tls import TlsFiles
 from ring.errors import (
     ConfigError,

@@ -9,17 +9,18 @@ Rules:
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from node.background import background_nursery
 from node.config import NodeConfig
+from node.contacts import Contacts, ContactsFile, restore_contacts
 from node.doors import Doors
 from node.draining import hand_over
 from node.driver import Driver
@@ -32,6 +33,7 @@ from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
 from node.sessions import SessionRepository
+from node.status import NodeStatus
 from node.stores.base import Store
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
@@ -55,29 +57,6 @@ STORE_FLUSH_S: Final = 30.0
 """What the store gets, when a node stops, to take what has changed."""
 
 
-@frozen
-class NodeStatus:
-    """What a node is and does at one moment, for people."""
-
-    name: str
-    ready: bool
-    """It has settled and been refilled: the next member may be restarted."""
-    draining: bool
-    """It hands over to the others, to stop when they have everything."""
-    claims: tuple[str, ...]
-    """The homes it acts for."""
-    members: Mapping[str, str]
-    """The other members, as this node sees them."""
-    records: Mapping[str, int]
-    """How many records it holds of each home, tombstones included."""
-    clients: int
-    """How many clients are connected."""
-    unwritten: int
-    """How many sessions wait for the store."""
-    store_failing: bool
-    """Whether there are sessions that the store did not take."""
-
-
 class Node:
     """A running node. Made by `open_node`."""
 
@@ -94,6 +73,7 @@ class Node:
         random: Random,
         tagger: SessionTagger,
         ring_file: RingFile | None = None,
+        contacts_file: ContactsFile | None = None,
     ) -> None:
         self.name = config.name
         self._config = config
@@ -106,6 +86,7 @@ class Node:
             on_dial=self._dial_now,
             on_persist=self._note_changed,
             on_adopt=self._adopt,
+            on_set_aside=self._set_aside,
         )
         self._neighbours = Neighbours(
             Identity.for_member(
@@ -127,6 +108,10 @@ class Node:
                 random=random,
                 tagger=tagger,
             )
+        self._contacts = None
+        if contacts_file is not None:
+            retention_s = config.node.retention
+            self._contacts = Contacts(contacts_file, self._driver, timekeeper, retention_s)
         self._reception = Reception(
             new_connection=self._neighbours.new_connection,
             run_link=self._driver.run_link,
@@ -231,6 +216,8 @@ class Node:
         nursery.start_soon(self._doors.run, nursery)
         if self._persisting is not None:
             nursery.start_soon(self._persisting.run)
+        if self._contacts is not None:
+            nursery.start_soon(self._contacts.run)
         nursery.start_soon(self._driver.run)
 
     async def drain(self) -> None:
@@ -264,6 +251,8 @@ class Node:
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + STORE_FLUSH_S):
             await self._persisting.flush()
+            if self._contacts is not None:
+                await self._contacts.write()
         if unwritten := self._persisting.dirty:
             log_event(logging.ERROR, "stopped_unwritten", {"sessions": unwritten})
 
@@ -298,6 +287,10 @@ class Node:
 
     def _adopt(self, ring: Ring) -> None:
         self._following.adopt(ring)
+
+    def _set_aside(self, records: Sequence[tuple[SessionId, bytes]]) -> None:
+        if self._persisting is not None:
+            self._persisting.set_aside(records)
 
     def _note_changed(self, session_id: SessionId) -> None:
         if self._persisting is not None:
@@ -340,10 +333,11 @@ async def open_node(
     random = checked_random(random, simulated=simulated)
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
-    ring_file = None
+    ring_file = contacts_file = None
     if store is None and config.store_directory is not None:
         store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
         ring_file = RingFile(config.store_directory)
+        contacts_file = ContactsFile(config.store_directory)
     has_started = False
     try:
         async with AsyncExitStack() as stack:
@@ -363,6 +357,8 @@ async def open_node(
             if store is not None:
                 loaded = await load(store, replica, timekeeper, tagger)
                 log_event(logging.INFO, "store_loaded", {"sessions": loaded})
+            if contacts_file is not None:
+                await restore_contacts(contacts_file, replica, timekeeper)
             node = Node(
                 config,
                 replica,
@@ -372,6 +368,7 @@ async def open_node(
                 random=random,
                 tagger=tagger,
                 ring_file=ring_file,
+                contacts_file=contacts_file,
             )
             stack.push_async_callback(node.stop_store)
             async with background_nursery() as nursery:

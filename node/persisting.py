@@ -6,11 +6,12 @@ Rules:
 - One batch at a time: a store is never called from two threads at once.
 - What could not be written stays noted and is tried again with back-off, until it heals. What
   changes meanwhile is tried at once: each save is told soon whether the disk takes it.
+- What is set aside is on the disk, or known to have failed, before it is deleted from its place.
 - A failing store is one log line when it begins and one when it has healed.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Final, NoReturn, Protocol
 
@@ -76,6 +77,7 @@ class Persisting:
         self._tagger = tagger
         self._dirty: dict[SessionId, None] = {}
         self._failed: dict[SessionId, None] = {}
+        self._aside: list[tuple[SessionId, bytes]] = []
         self._failing_since: float | None = None
         self._retry_at = float("inf")
         self._back_off = BackOff(random, first_s=retry_first_s, max_s=RETRY_MAX_S)
@@ -96,6 +98,11 @@ class Persisting:
     def mark(self, session_id: SessionId) -> None:
         """Note that a session has changed. Waits for nothing."""
         self._dirty[session_id] = None
+        self._bell.ring()
+
+    def set_aside(self, records: Sequence[tuple[SessionId, bytes]]) -> None:
+        """Note records that are to be kept out of the way, before what they are deleted by."""
+        self._aside += records
         self._bell.ring()
 
     async def run(self) -> NoReturn:
@@ -123,6 +130,8 @@ class Persisting:
         self._dirty.update(self._failed)
 
     async def _write_batch(self) -> None:
+        if self._aside:
+            await self._write_aside()
         versions: dict[SessionId, int] = {}
         batch: list[tuple[SessionId, bytes | None]] = []
         size = 0
@@ -144,6 +153,22 @@ class Persisting:
             if failures is None:
                 self._dirty.update(dict.fromkeys(versions))
         self._note(versions, failures)
+
+    async def _write_aside(self) -> None:
+        """Try once to keep what counts no more; it must be deleted whether that works or not."""
+        records, self._aside = self._aside, []
+        failures = await trio.to_thread.run_sync(
+            self._store.set_aside, records, self._timekeeper.wall_ms(), limiter=self._thread
+        )
+        if kept := len(records) - len(failures):
+            log_event(logging.WARNING, "sessions_set_aside", {"sessions": kept})
+        if failures:
+            error = next(iter(failures.values()))
+            log_event(
+                logging.ERROR,
+                "sessions_not_set_aside",
+                {"sessions": len(failures), "reason": error.strerror or str(error)},
+            )
 
     def _note(self, versions: dict[SessionId, int], failures: Mapping[SessionId, OSError]) -> None:
         for session_id in failures:

@@ -8,12 +8,12 @@ Rules:
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
 from node.log import log_event
 from node.ring_text import ring_from_text, ring_to_text
+from node.small_file import write_small_file
 from ring.errors import ConfigError
 from ring.placement import Ring
 
@@ -45,19 +45,8 @@ class RingFile:
 
     def write(self, ring: Ring) -> None:
         """Keep ``ring``, durably; what was kept before stays until then."""
-        temporary = self.path.with_suffix(".tmp")
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(_HEADING + ring_to_text(ring))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            write_small_file(self.path, _HEADING + ring_to_text(ring))
         except OSError as error:
             fields = {"file": str(self.path), "reason": str(error)}
             log_event(logging.WARNING, "ring_file_unwritten", fields)

@@ -342,9 +342,6 @@ class Replica(Showing):
         self._comparing.give_up_stalled(now)
         self._lagging.look(now)
         self._review(now)
-        for name, outbound in self._links.outbound.items():
-            if outbound.synced and name not in self._core.view.lagging:
-                self._estranged.note_contact(name, now)
         self._releasing.offer(now)
 
     def _note_turn(self, now: float) -> None:
@@ -363,6 +360,9 @@ class Replica(Showing):
             self._serving.on_view_changed(now)
         else:
             self._serving.retry(now)
+        for name, outbound in self._links.outbound.items():
+            if outbound.synced and name not in self._core.view.lagging:
+                self._estranged.note_contact(name, now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:
         respond(self._core, self._links, origin, reply)

@@ -7,7 +7,6 @@ Rules:
 """
 
 import os
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -34,11 +33,10 @@ MAX_IDLE_S: Final = 2.0
 LEFT_TO_EXPIRE: Final = 0.1
 """The share of the sessions that nobody ends."""
 
-USED_S: Final = (0.5, 4.0)
-"""How long a session is used before it is ended or left."""
+PAUSE_S: Final = (0.2, 1.5)
+"""Between two uses of a session; it does not expire meanwhile."""
 
 VALUE_BYTES: Final = (10, 400)
-WAITING_MAX: Final = 10_000
 
 
 @frozen
@@ -136,7 +134,6 @@ class Churn:
         self._outcome = outcome
         self._rate = rate
         self._random = random
-        self._used: deque[str] = deque(maxlen=WAITING_MAX)
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -150,16 +147,16 @@ class Churn:
     async def _live(self) -> None:
         """Be one session, from its creation to its end, if it gets one."""
         random = self._random
-        uses, used_s = random.randint(1, 3), random.uniform(*USED_S)
         try:
             session = self._client.sessions.create(max_idle=MAX_IDLE_S)
             await self._change(session)
             self._outcome.created += 1
-            for _ in range(uses):
-                await trio.sleep(used_s / uses)
+            for _ in range(random.randint(1, 3)):
+                await trio.sleep(random.uniform(*PAUSE_S))
                 found = await self._client.sessions.find(session.id)
                 if found is None:
-                    return  # It has expired between two uses.
+                    self._outcome.failed += 1
+                    return
                 await self._change(found)
             if random.random() >= LEFT_TO_EXPIRE:
                 await self._client.sessions.end(session.id)

@@ -130,6 +130,13 @@ class MortalStore:
             return {session_id: OSError(errno.EIO, "killed") for session_id, _ in changes}
         return self._store.write(changes, written_ms)
 
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        if self._transport.is_dead:
+            return {session_id: OSError(errno.EIO, "killed") for session_id, _ in records}
+        return self._store.set_aside(records, written_ms)
+
     def close(self) -> None:
         self._store.close()
 

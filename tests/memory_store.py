@@ -19,6 +19,7 @@ class MemoryStore:
         self.is_full = False
         self.broken: set[SessionId] = set()
         self.hold: threading.Event | None = None
+        self.aside: dict[SessionId, bytes] = {}
 
     def open(self) -> None:
         self.is_open = True
@@ -42,3 +43,11 @@ class MemoryStore:
         }
         self.records.update({key: value for key, value in changes if key not in failed})
         return failed
+
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        if self.is_full:
+            return {key: OSError(errno.ENOSPC, "No space left on device") for key, _ in records}
+        self.aside.update(records)
+        return {}

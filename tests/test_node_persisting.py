@@ -204,3 +204,35 @@ async def test_a_bug_in_the_store_is_not_taken_for_a_bad_disk(nursery: trio.Nurs
 
 def test_the_longest_pause_is_short_enough_to_notice_a_healed_disk() -> None:
     assert RETRY_MAX_S <= 10
+
+
+async def test_what_is_set_aside_is_kept_before_it_is_deleted(nursery: trio.Nursery) -> None:
+    """A process that dies between the two has it twice, and not nowhere."""
+    desk = Desk()
+    desk.store.hold = threading.Event()
+    desk.persisting.set_aside([(session(1), b"old")])
+    desk.persisting.mark(session(1))
+    nursery.start_soon(desk.persisting.run)
+    with trio.fail_after(60):
+        while not desk.store.batches:
+            await trio.lowlevel.checkpoint()
+    assert desk.store.aside == {session(1): b"old"}
+    assert desk.store.records == {}
+    desk.store.hold.set()
+    await desk.wait_persisted(0, 1)
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_be_set_aside_is_reported_and_holds_nothing_up(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is deleted must go: kept in its place, it would be loaded at the next start."""
+    desk = Desk()
+    desk.store.is_full = True
+    desk.persisting.set_aside([(session(1), b"old")])
+    assert await desk.persisting.flush() == 0
+    desk.persisting.mark(session(1))
+    assert await desk.persisting.flush() == 1
+    assert caplog.records[0].message == (
+        'sessions_not_set_aside sessions=1 reason="No space left on device"'
+    )

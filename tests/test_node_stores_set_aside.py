@@ -6,7 +6,7 @@ import pytest
 from simulated_disk import Fault, SimulatedDisk
 from stores import IDS, loaded, open_store
 
-from node.stores.session_file import file_name
+from node.stores.session_file import decode, file_name
 from node.stores.set_aside import SET_ASIDE
 from ring.errors import StoreError
 from ring.identity import SessionId
@@ -132,3 +132,30 @@ def test_a_disk_that_cannot_be_listed_or_synced_is_refused_and_let_go(call: int)
         open_store(disk)
     disk.faults = {}
     open_store(disk)
+
+
+def test_sessions_that_count_no_more_are_kept_beside_and_never_loaded_again() -> None:
+    """Of one session there may be several, set aside at different times: all of them stay."""
+    disk = SimulatedDisk()
+    store, _ = open_store(disk)
+    store.write(records(0, 1), 1)
+    assert store.set_aside(records(0, 1), 5) == {}
+    assert store.set_aside([(IDS[0], b"later")], 7) == {}
+    store.write([(IDS[0], None), (IDS[1], None)], 6)
+    disk.restart()
+    store, _ = open_store(disk)
+    assert loaded(store) == {}
+    name = file_name(IDS[0])
+    first = decode(name, disk.files()[f"{SET_ASIDE}/{name}.1"])
+    assert (first.session_id, first.portable, first.written_ms) == (IDS[0], b"record 0", 5)
+    assert decode(name, disk.files()[f"{SET_ASIDE}/{name}.2"]).portable == b"later"
+
+
+def test_what_cannot_be_set_aside_is_said_and_leaves_nothing_half_made() -> None:
+    disk = SimulatedDisk()
+    store, _ = open_store(disk)
+    disk.calls.clear()
+    disk.faults = {2: Fault(errno.ENOSPC)}
+    failures = store.set_aside(records(0), 5)
+    assert failures[IDS[0]].errno == errno.ENOSPC
+    assert disk.files() == {}

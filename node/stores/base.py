@@ -78,6 +78,20 @@ class Store(Protocol):
         """
         ...
 
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        """Keep records where they are never loaded again, and where people find them.
+
+        Args:
+            records: each session with its record in portable form.
+            written_ms: as in ``write``.
+
+        Returns:
+            Those that could not be kept.
+        """
+        ...
+
     def close(self) -> None:
         """Give the store up. Everything written is durable already. May be called twice."""
         ...

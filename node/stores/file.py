@@ -221,6 +221,22 @@ class FileStore:
         self._spares.on_directory_synced()
         return failures
 
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        """See ``Store``."""
+        stored = [Stored(session_id, portable, written_ms) for session_id, portable in records]
+        failures: dict[SessionId, OSError] = {}
+        for start in range(0, len(stored), GROUP_FILES):
+            for written in self._write_group(stored[start : start + GROUP_FILES], failures):
+                try:
+                    self._set_aside.put(written.name, file_name(written.session_id))
+                except OSError as error:
+                    failures[written.session_id] = error
+                    self._discard(written.name)
+        self._set_aside.sync()
+        return failures
+
     def _write_group(
         self, records: Sequence[Stored], failures: dict[SessionId, OSError]
     ) -> list[_Temporary]:

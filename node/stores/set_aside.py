@@ -1,4 +1,4 @@
-"""Where a store puts what it cannot read: out of the way, and kept.
+"""Where a store puts what it cannot read, and what counts no more: out of the way, and kept.
 
 Rules:
 - Nothing is deleted, and no file that was set aside earlier is overwritten.
@@ -18,7 +18,7 @@ SET_ASIDE: Final = "set-aside"
 
 
 class SetAside:
-    """The files of one disk that could not be read.
+    """The files of one disk that are not, or no longer, its sessions.
 
     Args:
         disk: where they are.
@@ -38,7 +38,7 @@ class SetAside:
             "remedy": remedy,
         }
         try:
-            fields["moved_to"] = self._move(name)
+            fields["moved_to"] = self.put(name, name)
         except OSError as error:
             fields["left_because"] = str(error.strerror)
             self._report(Notice("store_file_left", fields, alarming=True))
@@ -54,12 +54,17 @@ class SetAside:
                 self._disk.fsync_directory()
             self._moved = False
 
-    def _move(self, name: str) -> str:
+    def put(self, old: str, name: str) -> str:
+        """Move the file called ``old`` here, under a name that begins with ``name``; return that.
+
+        Raises:
+            OSError: it is where it was.
+        """
         with contextlib.suppress(FileExistsError):
             self._disk.make_directory(SET_ASIDE)
         place = self._free_place(name)
         try:
-            self._disk.rename(name, place)
+            self._disk.rename(old, place)
         except OSError:
             with contextlib.suppress(OSError):
                 self._disk.unlink(place)

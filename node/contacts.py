@@ -1,0 +1,116 @@
+"""With whom a node was in contact, and when it was alive, in a file beside the sessions.
+
+A node that was apart from a member for longer than ends are remembered must not merge with it what
+it has; after a restart it knows from here how long that was.
+
+Rules:
+- The file is written now and then, and when the node stops, so it makes the time look longer by at
+  most that pause, and never shorter.
+- Times are those of the wall clock, in milliseconds. Of a clock that was set back since, nothing
+  is believed that would lie in the future.
+- A file that cannot be read is reported, and counts as none: then the youngest session tells how
+  long the node was away.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from node.driver import Driver
+from node.log import log_event
+from node.small_file import write_small_file
+from node.timekeeping import Timekeeper
+from ring.replica import Replica
+
+WRITTEN_EVERY_S: Final = 3600.0
+WRITTEN_IN_RETENTION: Final = 8
+"""Times in one retention that the file is written at least."""
+
+_DIRECTORY: Final = "contacts"
+_FILE: Final = "contacts.txt"
+_HEADING: Final = "sessionring contacts 1"
+"""The last word is the version of the form."""
+
+
+class ContactsFile:
+    """Where a node keeps it.
+
+    Args:
+        store_directory: the directory of the store, which exists.
+    """
+
+    def __init__(self, store_directory: Path) -> None:
+        self.path = store_directory / _DIRECTORY / _FILE
+
+    def read(self) -> dict[str, int]:
+        """Return, by member, the wall clock in milliseconds of the last contact; none: empty."""
+        try:
+            heading, *lines = self.path.read_text(encoding="utf-8").splitlines()
+            if heading != _HEADING:
+                raise ValueError(f"it begins with {heading[:40]!r}, not with {_HEADING!r}")
+            fields = [line.split(" ") for line in lines]
+            return {name: int(wall_ms) for name, wall_ms in fields}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            self._report("contacts_unreadable", error)
+            return {}
+
+    def write(self, contacts_ms: Mapping[str, int]) -> None:
+        """Keep it, durably."""
+        lines = [f"{name} {wall_ms}" for name, wall_ms in sorted(contacts_ms.items())]
+        try:
+            write_small_file(self.path, "\n".join([_HEADING, *lines]) + "\n")
+        except OSError as error:
+            self._report("contacts_unwritten", error)
+
+    def _report(self, event: str, error: Exception) -> None:
+        fields = {"file": str(self.path), "reason": str(error)}
+        log_event(logging.WARNING, event, fields)
+
+
+async def restore_contacts(file: ContactsFile, replica: Replica, timekeeper: Timekeeper) -> None:
+    """Tell ``replica`` what an earlier life of this node has written down."""
+    contacts_ms = await trio.to_thread.run_sync(file.read)
+    wall_ms = timekeeper.wall_ms()
+    ages_s = {name: max(0, wall_ms - at_ms) / 1000 for name, at_ms in contacts_ms.items()}
+    replica.restore_contacts(ages_s, timekeeper.now())
+
+
+class Contacts:
+    """The task that writes the file.
+
+    Args:
+        file: where to.
+        driver: has the replica that knows.
+        timekeeper: the node's clock.
+        retention_s: that of the node.
+    """
+
+    def __init__(
+        self, file: ContactsFile, driver: Driver, timekeeper: Timekeeper, retention_s: float
+    ) -> None:
+        self._file = file
+        self._driver = driver
+        self._timekeeper = timekeeper
+        self._pause_s = min(WRITTEN_EVERY_S, retention_s / WRITTEN_IN_RETENTION)
+
+    async def run(self) -> NoReturn:
+        """Write it now and then, for ever."""
+        # Until it is ready it may still have what it must not have any more.
+        await self._driver.wait_ready()
+        while True:
+            await self.write()
+            await trio.sleep(self._pause_s)
+
+    async def write(self) -> None:
+        """Write it now, if the node has been ready."""
+        replica = self._driver.replica
+        if replica.ready:
+            wall_ms = self._timekeeper.wall_ms()
+            ages_s = replica.contacts(self._timekeeper.now())
+            contacts_ms = {name: wall_ms - round(1000 * age) for name, age in ages_s.items()}
+            await trio.to_thread.run_sync(self._file.write, contacts_ms)

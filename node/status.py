@@ -1,0 +1,28 @@
+"""What a node tells people of itself."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+
+@frozen
+class NodeStatus:
+    """What a node is and does at one moment, for people."""
+
+    name: str
+    ready: bool
+    """It has settled and been refilled: the next member may be restarted."""
+    draining: bool
+    """It hands over to the others, to stop when they have everything."""
+    claims: tuple[str, ...]
+    """The homes it acts for."""
+    members: Mapping[str, str]
+    """The other members, as this node sees them."""
+    records: Mapping[str, int]
+    """How many records it holds of each home, tombstones included."""
+    clients: int
+    """How many clients are connected."""
+    unwritten: int
+    """How many sessions wait for the store."""
+    store_failing: bool
+    """Whether there are sessions that the store did not take."""
