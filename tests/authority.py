@@ -24,6 +24,16 @@ class Authority:
         self.directory.mkdir(exist_ok=True)
         self._ca.cert_pem.write_to_path(self.directory / "ca.pem")
 
+    def replace(self) -> None:
+        """Sign with another key from now on; both are trusted until ``drop_old``."""
+        self._ca = trustme.CA()
+        with (self.directory / "ca.pem").open("ab") as trusted:
+            trusted.write(self._ca.cert_pem.bytes())
+
+    def drop_old(self) -> None:
+        """Trust only the key that signs now."""
+        self._ca.cert_pem.write_to_path(self.directory / "ca.pem")
+
     def sign(self, name: str, *, file: str = "", not_after: datetime | None = None) -> TlsFiles:
         """Make a certificate for ``name``, in files called ``file`` or as the name."""
         signed = self._ca.issue_cert(name, not_after=not_after)

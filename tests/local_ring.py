@@ -33,6 +33,14 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+async def wait_linked(*nodes: Node) -> None:
+    """Return once each of these sees all others as up."""
+    with trio.fail_after(10):
+        for node in nodes:
+            while set(node.status().members.values()) != {"up"}:  # noqa: ASYNC110 - bounded
+                await trio.sleep(0.02)
+
+
 class MortalTransport(SocketTransport):
     """Sockets that all break in one moment, as those of a killed process do."""
 

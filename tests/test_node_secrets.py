@@ -6,22 +6,14 @@ from typing import Final
 
 import pytest
 import trio
-from local_ring import LocalRing
+from local_ring import LocalRing, wait_linked
 
 from node import SecurityConfig, SessionUnavailableError, open_client
-from node.node import Node
+from node.sections import NodeSection
 
 OLD: Final = b"the secret that was told"
 NEW: Final = b"the secret that nobody knows"
 STEPS: Final = ((OLD,), (OLD, NEW), (NEW, OLD), (NEW,))
-
-
-async def wait_linked(*nodes: Node) -> None:
-    """Return once each of these sees all others as up."""
-    with trio.fail_after(10):
-        for node in nodes:
-            while set(node.status().members.values()) != {"up"}:  # noqa: ASYNC110 - bounded
-                await trio.sleep(0.02)
 
 
 async def is_let_in(address: str, secrets: tuple[bytes, ...]) -> bool:
@@ -75,6 +67,7 @@ async def test_a_secret_that_is_replaced_at_once_keeps_the_node_out(
 ) -> None:
     """What the steps are for: without the one in between, members refuse each other."""
     ring = LocalRing(tmp_path, nursery, security=SecurityConfig(secrets=OLD))
+    ring.section = NodeSection(handshake=0.5, join=0.5)
     await ring.start("a")
     ring.security = SecurityConfig(secrets=NEW)
     await ring._start("b")

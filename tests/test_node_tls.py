@@ -9,12 +9,12 @@ import pytest
 import trio
 from attrs import evolve
 from authority import LONG_AGO, Authority
-from local_ring import SECRETS, LocalRing
+from local_ring import SECRETS, LocalRing, wait_linked
 
 from node import SessionUnavailableError, TlsFiles, open_client
 from node.link import shake_hands
 from node.sections import NodeSection
-from node.tls import Tls
+from node.tls import Tls, TlsError
 from node.transport import SocketTransport
 from wire import Connection, HandshakeError, Identity, Refusal
 
@@ -76,6 +76,31 @@ async def test_a_certificate_does_not_replace_the_secret_where_there_is_one(
     nursery.cancel_scope.cancel()
 
 
+async def test_the_authority_of_a_ring_is_replaced_while_it_serves(
+    tmp_path: Path, nursery: trio.Nursery, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both are trusted everywhere, then all certificates are new, then the old one is dropped."""
+    ring = LocalRing(tmp_path, nursery, names=("a", "b"), security=authority.security)
+    for name in ring.names:
+        authority.sign(name)
+    await ring.start()
+    session = ring["a"].sessions.create()
+    await session.save()
+    authority.replace()
+    for step in ("trust both", "renew all", "trust the new one"):
+        if step == "trust the new one":
+            authority.drop_old()
+        for name in ring.names:
+            if step == "renew all":
+                authority.sign(name)
+            await ring.stop(name)
+            await ring.start(name)
+            await wait_linked(*(running.node for running in ring.running.values()))
+    assert await ring["b"].sessions.find(session.id) is not None
+    assert "TLS" not in caplog.text
+    nursery.cancel_scope.cancel()
+
+
 # --- who is not let in ----------------------------------------------------------------------
 
 
@@ -133,6 +158,28 @@ async def test_a_client_refuses_a_node_that_its_authority_does_not_know(
     why = await why_not_let_in(plain.addresses[0], other)
     assert "TLS: wrong version number" in why
     nursery.cancel_scope.cancel()
+
+
+async def test_a_certificate_that_has_expired_since_its_node_started_is_refused(
+    authority: Authority,
+) -> None:
+    """At the start the node itself would have refused it."""
+    expired = Tls(authority.sign("b", not_after=LONG_AGO))
+    (listener,) = await SocketTransport(expired).listen("127.0.0.1:0")
+    stream = await SocketTransport(Tls(authority.sign("a"))).dial(listener.address)
+
+    async def accept() -> None:
+        accepted = await listener.accept()
+        with pytest.raises(OSError, match="TLS"):
+            await accepted.receive_some(100)
+        await accepted.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        with trio.fail_after(5), pytest.raises(TlsError, match="TLS: certificate has expired"):
+            await stream.send_all(b"hello")
+        await stream.aclose()
+    await listener.aclose()
 
 
 async def test_a_member_of_another_authority_is_kept_out_and_does_not_start_alone(
