@@ -120,6 +120,10 @@ class Clients:
             task_status.started(RecordedClient(number, client, self._history, self._versions))
             await trio.sleep_forever()
 
+    def follow(self, addresses: tuple[str, ...]) -> None:
+        """Let clients that connect from now on begin with these nodes."""
+        self._addresses = addresses
+
     def now(self) -> float:
         """Return the time as the histories have it, in seconds."""
         return self._history.now()

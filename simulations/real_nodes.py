@@ -12,19 +12,23 @@ import os
 import re
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
 import trio
 
+from node.ring_text import ring_to_text
 from ring.errors import SessionRingError
+from ring.placement import Member, Ring
 from simulations.real_node import RealNode, State
 from simulations.ring_place import Place
 from simulations.ring_ports import ReservedPorts
 
-NAMES: Final = "abcdefghi"
+NAMES: Final = "abcdefghij"
+"""One more than a ring may begin with."""
+
 RING_NAME: Final = "local"
 COPIES: Final = 2
 LOOK_S: Final = 0.02
@@ -67,7 +71,8 @@ class RealNodes:
         self.place = place
         self._sections = sections
         self.nodes = {name: RealNode(name, place) for name in NAMES[:count]}
-        self.addresses: tuple[str, ...] = ()
+        self.ring = Ring(RING_NAME, tuple(Member(name, "") for name in self.nodes))
+        """As the file has it that every start reads."""
         self.secret = secrets.token_urlsafe(32)
         self.acting: dict[str, str] = {}
         """By home: the member that said last that it acts for it."""
@@ -78,6 +83,11 @@ class RealNodes:
     def names(self) -> tuple[str, ...]:
         """The members, in ring order."""
         return tuple(self.nodes)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where they listen, in ring order."""
+        return tuple(member.address for member in self.ring.members)
 
     @property
     def down(self) -> list[str]:
@@ -111,8 +121,8 @@ class RealNodes:
         """
         await self.wait_gone()
         began = trio.current_time()
-        self._expect_settling()
-        self._note(f"started {', '.join(names)}")
+        self.expect_settling()
+        self.note(f"started {', '.join(names)}")
         for name in names:
             await self.nodes[name].start()
         with trio.move_on_after(READY_S) as limit:
@@ -128,10 +138,10 @@ class RealNodes:
 
     def kill(self, *names: str) -> float:
         """Kill members at once, and return when that was, by trio's clock."""
-        self._expect_settling()
+        self.expect_settling()
         at = trio.current_time()
         if running := [name for name in names if self.nodes[name].process is not None]:
-            self._note(f"killed {', '.join(running)}")
+            self.note(f"killed {', '.join(running)}")
         for name in names:
             node = self.nodes[name]
             if node.process is not None:
@@ -151,8 +161,8 @@ class RealNodes:
         node = self.nodes[name]
         assert node.process is not None
         process, node.process = node.process, None
-        self._expect_settling()
-        self._note(f"told {name} to stop")
+        self.expect_settling()
+        self.note(f"told {name} to stop")
         process.terminate()
         with trio.move_on_after(STOPPED_S) as limit:
             await process.wait()
@@ -168,8 +178,8 @@ class RealNodes:
 
     def freeze(self, name: str) -> None:
         """Stop a member's process in its tracks: it keeps its connections, and says nothing."""
-        self._expect_settling()
-        self._note(f"stopped the process of {name}")
+        self.expect_settling()
+        self.note(f"stopped the process of {name}")
         self.nodes[name].tell(signal.SIGSTOP)
         self.nodes[name].state = State.STOPPED
         for home in [home for home, actor in self.acting.items() if actor == name]:
@@ -177,23 +187,23 @@ class RealNodes:
 
     def thaw(self, name: str) -> None:
         """Let a stopped process go on."""
-        self._expect_settling()
-        self._note(f"let the process of {name} go on")
+        self.expect_settling()
+        self.note(f"let the process of {name} go on")
         self.nodes[name].tell(signal.SIGCONT)
         self.nodes[name].state = State.READY
 
     def fill_disk(self, name: str) -> None:
         """Let no file that a member writes grow: to it, its disk is full."""
-        self._note(f"filled the disk of {name}")
+        self.note(f"filled the disk of {name}")
         self.nodes[name].said -= {"store_failing", "store_healed"}
         self.nodes[name].limit_files(0)
 
     def free_disk(self, name: str) -> None:
         """Let a member write files again."""
-        self._note(f"freed the disk of {name}")
+        self.note(f"freed the disk of {name}")
         self.nodes[name].unlimit_files()
 
-    def _expect_settling(self) -> None:
+    def expect_settling(self) -> None:
         """From now on only what is said later tells that a member has settled."""
         for node in self.nodes.values():
             node.settled = False
@@ -228,7 +238,7 @@ class RealNodes:
 
     async def stop(self, patience_s: float) -> None:
         """Tell all members to stop, and kill those that have not after ``patience_s``."""
-        self._note("stopped all")
+        self.note("stopped all")
         with trio.move_on_after(patience_s):
             for node in self.nodes.values():
                 if node.process is not None:
@@ -306,7 +316,8 @@ class RealNodes:
             node.said.add(said[1])
             node.settled |= said[1] == "settled"
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Write down what is done to the nodes."""
         with open(self.place.logs / "events.log", "a") as log:
             log.write(f"{datetime.now().isoformat(' ', 'milliseconds')} {what}\n")  # noqa: DTZ005 - as in the logs of the nodes
 
@@ -315,9 +326,19 @@ class RealNodes:
     def _choose_ports(self) -> None:
         if self._ports is not None:
             self._ports.close()
-        self._ports = ReservedPorts(len(self.nodes))
-        self.addresses = self._ports.addresses
-        text = config_text(self.names, self.addresses, os.fspath(self.place.stores), self.secret)
+        self._ports = ReservedPorts(len(self.nodes) + 1)
+        members = map(Member, self.names, self._ports.addresses)
+        self.configure(Ring(RING_NAME, tuple(members), copies=COPIES))
+
+    def spare_address(self) -> str:
+        """Return where one more member may listen."""
+        assert self._ports is not None
+        return self._ports.addresses[-1]
+
+    def configure(self, ring: Ring) -> None:
+        """Let every start read ``ring`` from now on."""
+        self.ring = ring
+        text = config_text(ring, os.fspath(self.place.stores), self.secret)
         self.place.config.write_text(text + self._sections, encoding="utf-8")
         self.place.config.chmod(0o600)
 
@@ -335,22 +356,14 @@ async def open_nodes(place: Place, count: int, sections: str = "") -> AsyncItera
         await nodes.aclose()
 
 
-def config_text(names: Iterable[str], addresses: Iterable[str], stores: str, secret: str) -> str:
+def config_text(ring: Ring, stores: str, secret: str) -> str:
     """Return the configuration of a local ring, for its nodes and for people."""
     store = "file:" + stores.replace("{", "{{").replace("}", "}}") + "/{name}"
-    members = "".join(
-        f"[[ring.members]]\nname = {_quoted(name)}\naddress = {_quoted(address)}\n\n"
-        for name, address in zip(names, addresses, strict=True)
-    )
     return f"""\
 # A local ring, written by `python -m simulations ring`. Start a member of it with
 #   sessionring serve --config ring.toml --name a
-[ring]
-name = {_quoted(RING_NAME)}
-version = 1
-copies = {COPIES}
-
-{members}[store]
+{ring_to_text(ring)}
+[store]
 url = {_quoted(store)}
 
 [security]

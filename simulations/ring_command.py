@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from simulations.local_ring import Options, Watcher
 
 SEED_BITS: Final = 32
-PARTS: Final = ("kill", "freeze", "rolling", "full-disk", "restart")
+PARTS: Final = ("kill", "freeze", "rolling", "full-disk", "resize", "restart")
 
 
 def _parts(text: str) -> frozenset[str]:
@@ -48,8 +48,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description=(
             "Runs a ring of real node processes on loopback under load: kills one and then its "
             "successor, brings them back, stops and thaws one, restarts all one after the other, "
-            "fills a disk, kills all and starts them from disk. Then checks that every "
-            "acknowledged change is there. Nothing stays behind."
+            "fills a disk, adds a member and removes another, kills all and starts them from "
+            "disk. Then checks that every acknowledged change is there. Nothing stays behind."
         ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -88,7 +88,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=_parts,
         default=argparse.SUPPRESS,
         metavar="PART,...",
-        help="what is done to the ring: some of kill, freeze, rolling, full-disk, restart; "
+        help="what is done to the ring: some of kill, freeze, rolling, full-disk, resize, restart; "
         "by default all",
     )
     add(

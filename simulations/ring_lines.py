@@ -16,6 +16,7 @@ from simulations.ring_script import (
     FREEZE,
     FULL_DISK,
     RECOVERY,
+    RESIZE,
     RESTART,
     ROLLING,
     SUCCESSOR,
@@ -146,6 +147,7 @@ def _figures(tally: Tally) -> Iterator[tuple[str, str]]:
         (FREEZE, "recovery after the thaw"),
         (ROLLING, "slowest start of a rolling restart"),
         (FULL_DISK, "the disk has all again after"),
+        (RESIZE, "a member that was added is ready"),
         (RESTART, "recovery of all from disk"),
     ):
         if name in phases and (seconds := phases[name].recovery_s) is not None:

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from simulations.real_clients import Clients
 from simulations.real_nodes import COPIES, RealNodes
+from simulations.resizing import add_member, remove_member
 from simulations.ring_probes import Probes
 from simulations.ring_tally import Phase, Tally
 
@@ -29,11 +30,16 @@ RECOVERY: Final = "restart and recovery"
 FREEZE: Final = "freeze and thaw"
 ROLLING: Final = "rolling restart"
 FULL_DISK: Final = "full disk"
+RESIZE: Final = "one more, one fewer"
 RESTART: Final = "whole ring from disk"
 
 
 FULL_S: Final = 1.0
 """How long a disk stays full."""
+
+
+RESIZED_S: Final = 1.0
+"""How long the ring has one member more."""
 
 
 class Part(StrEnum):
@@ -43,6 +49,7 @@ class Part(StrEnum):
     FREEZE = "freeze"
     ROLLING = "rolling"
     FULL_DISK = "full-disk"
+    RESIZE = "resize"
     RESTART = "restart"
 
 
@@ -204,6 +211,20 @@ class Script:
         self._close_window()
         phase.remark = f"{victim}'s disk was full, and has everything again"
 
+    async def resize(self, phase: Phase) -> None:
+        """Add a member, and then remove one of those that were there from the start."""
+        leaver = self._random.choice(self._nodes.names)
+        joined, phase.recovery_s = await add_member(self._nodes)
+        await trio.sleep(RESIZED_S)
+        seconds = await remove_member(self._nodes, leaver)
+        await self._nodes.wait_settled()
+        self._clients.follow(self._nodes.addresses)
+        failed = phase.counts.unknown + phase.counts.refused
+        phase.remark = (
+            f"{joined} added, {leaver} removed: gone after {seconds:.1f} s, {failed} requests "
+            f"failed; {joined} ready"
+        )
+
     async def restart(self, phase: Phase) -> None:
         """Kill all at once, and start them from their disks."""
         async with self._struck(phase, *self._nodes.names):
@@ -250,5 +271,6 @@ ACTS: Final = (
     Act(FREEZE, 0.08, Part.FREEZE, 2, Script.freeze),
     Act(ROLLING, 0.08, Part.ROLLING, 2, Script.roll),
     Act(FULL_DISK, 0.08, Part.FULL_DISK, 1, Script.fill_disk),
+    Act(RESIZE, 0.08, Part.RESIZE, 2, Script.resize),
     Act(RESTART, 0.12, Part.RESTART, 1, Script.restart),
 )

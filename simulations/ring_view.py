@@ -140,7 +140,8 @@ class Picture(Watcher):
             canvas.put(_place(step / 240), "·" if self._unicode else ".", "bright_black")
         for position, home in enumerate(names):
             actor = scene.nodes.acting.get(home, home)
-            steps = (names.index(actor) - position) % len(names)
+            # Until it has handed over, one that was removed acts from outside of the ring.
+            steps = (names.index(actor) - position) % len(names) if actor in names else 0
             for step in range(60 * steps):
                 turn = (position + step / 60) / len(names)
                 canvas.put(_place(turn), "•" if self._unicode else "*", "yellow")

@@ -32,9 +32,9 @@ COUNTS: Final = (
 )
 PHASES: Final = [
     *("steady load", "kill and takeover", "its successor too"),
-    *("restart and recovery", "full disk", "whole ring from disk"),
+    *("restart and recovery", "full disk", "one more, one fewer", "whole ring from disk"),
 ]
-PARTS: Final = ("--parts", "kill,full-disk,restart")
+PARTS: Final = ("--parts", "kill,full-disk,resize,restart")
 
 LIE: Final = '''
 """Nodes that count changes as merged, and so acknowledge them as held, without merging them."""
@@ -165,18 +165,21 @@ def test_honest_rings_keep_everything_side_by_side_and_say_so_in_json(tmp_path: 
             assert [phase["name"] for phase in result["phases"]] == PHASES
             assert run.wait_gone() == ([], [])
 
-    steady, takeover, successor, recovery, disk, restart = results[3]["phases"]
-    assert [phase["skipped"] for phase in results[3]["phases"]] == [None] * 6
+    steady, takeover, successor, recovery, disk, resize, restart = results[3]["phases"]
+    assert [phase["skipped"] for phase in results[3]["phases"]] == [None] * 7
     check_times(steady, killed=False, started=False)
     check_times(takeover, killed=True, started=False)
     check_times(successor, killed=True, started=False)
     check_times(disk, killed=False, started=True)
+    check_times(resize, killed=False, started=True)
+    assert resize["unknown"] + resize["refused"] == 0
     check_times(recovery, killed=False, started=True)
     check_times(restart, killed=True, started=True)
 
-    steady, takeover, successor, recovery, disk, restart = results[1]["phases"]
+    steady, takeover, successor, recovery, disk, resize, restart = results[1]["phases"]
     assert takeover["skipped"] == "needs 2 members or more"
     assert successor["skipped"] == "needs 3 members or more"
+    assert resize["skipped"] == "needs 2 members or more"
     assert takeover["attempted"] == successor["attempted"] == 0
     check_times(steady, killed=False, started=False)
     check_times(takeover, killed=False, started=False)

@@ -11,6 +11,7 @@ import pytest
 
 from node import NodeConfig
 from ring.errors import ConfigError
+from ring.placement import Member, Ring
 from simulations.real_nodes import config_text
 from simulations.ring_place import open_place
 from simulations.ring_ports import ReservedPorts
@@ -18,11 +19,12 @@ from simulations.ring_ports import ReservedPorts
 
 @pytest.mark.parametrize("directory", ["/tmp/a b/{c}", '/tmp/"quoted"\\', "/tmp/Grüße"])
 def test_any_directory_can_be_configured(directory: str) -> None:
-    text = config_text("ab", ("127.0.0.1:1", "127.0.0.1:2"), directory, "x" * 32)
+    ring = Ring("local", (Member("a", "127.0.0.1:1"), Member("b", "127.0.0.1:2")))
+    text = config_text(ring, directory, "x" * 32)
     tables: dict[str, Any] = tomllib.loads(text)
     config = NodeConfig.from_tables(tables, "b", environ={})
     assert config.store_directory == Path(directory) / "b"
-    assert [member.address for member in config.ring.members] == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert config.ring == ring
 
 
 def test_ports_are_reserved_for_listeners_that_reuse_addresses() -> None:
