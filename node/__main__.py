@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().print_usage(sys.stderr)
         return USAGE_STATUS
     try:
-        return _serve(options) if options.command == "serve" else _administer(options)
+        return _COMMANDS[options.command](options)
     except KeyboardInterrupt:
         return 128 + 2
 
@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         "--name", metavar="NAME", help="which member this is; default: SESSIONRING_NAME"
     )
     serve.add_argument("--log-level", choices=_LEVELS, default="info", help="default: info")
+    repair = commands.add_parser(
+        "repair", help="stamp anew what a wrong clock has stamped in the future, in a node's store"
+    )
+    _add_config(repair)
+    repair.add_argument(
+        "--name", metavar="NAME", help="whose store; default: SESSIONRING_NAME, or the only member"
+    )
     ring = commands.add_parser("ring", help="show or change the ring that runs")
     actions = ring.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action, what in (
@@ -84,6 +91,19 @@ def _administer(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"sessionring: {error}", file=sys.stderr)
         return USAGE_STATUS
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from node.config import NodeConfig
+    from node.repairing import repair
+    from ring.errors import ConfigError, StoreError
+
+    try:
+        print(f"sessionring: {repair(NodeConfig.load(options.config, options.name))}")
+    except (ConfigError, StoreError) as error:
+        print(f"sessionring: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -152,6 +172,9 @@ async def _cancel_when_told(
             log_event(logging.INFO, "stopping", {"signal": name})
             break
     scope.cancel()
+
+
+_COMMANDS = {"serve": _serve, "ring": _administer, "repair": _repair}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import trio
 from node.log import SessionTagger, log_event
 from node.stores.base import Store
 from node.timekeeping import Timekeeper
-from ring.errors import RecordFormatError
+from ring.errors import RecordFormatError, StampAheadError, StoreError
 from ring.replica import Replica
 
 CHUNK_SESSIONS: Final = 512
@@ -47,7 +47,8 @@ async def load(
     """Merge everything in ``store`` into ``replica``; return how many records that were.
 
     Raises:
-        StoreError: the store could not be read to its end; nothing must be served.
+        StoreError: the store could not be read to its end, or was written by a clock that is far
+            ahead of this one; nothing must be served.
     """
     records = store.load()
     loaded = 0
@@ -62,6 +63,12 @@ async def load(
                 fields = {"session": tagger(stored.session_id), "reason": str(error)}
                 log_event(logging.ERROR, "record_unreadable", fields)
                 continue
+            except StampAheadError as error:
+                raise StoreError(
+                    f"the store has sessions that are stamped {error.ahead_s:.0f} s ahead of this "
+                    "machine's clock, more than node.clock_bound: set the clock; if it is right, "
+                    "'sessionring repair --config FILE --name NAME' stamps them anew"
+                ) from error
             loaded += ours
             if not ours:
                 fields = {"session": tagger(stored.session_id)}

@@ -27,6 +27,18 @@ class RecordFormatError(SessionRingError):
     """Bytes are not a record. Definite: nothing was merged."""
 
 
+class StampAheadError(SessionRingError):
+    """A record was stamped too far in the future. Definite: nothing was merged.
+
+    Attributes:
+        ahead_s: how many seconds ahead of this node's clock.
+    """
+
+    def __init__(self, ahead_s: float) -> None:
+        super().__init__(f"a record is stamped {ahead_s:.0f} s ahead of this node's clock")
+        self.ahead_s = ahead_s
+
+
 class ProtocolError(SessionRingError):
     """The rules of the wire were broken. The connection is over, the node goes on."""
 

@@ -16,13 +16,13 @@ from math import inf
 from random import Random
 
 from ring.adopting import Adopting
-from ring.clock import Clock
+from ring.clock import Clock, stamp_ms
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errands import respond
-from ring.errors import RecordFormatError, UnknownMemberError
+from ring.errors import RecordFormatError, StampAheadError, UnknownMemberError
 from ring.estranged import Estranged
 from ring.expiry import Expiry
 from ring.identity import LinkId, SessionId, home_of
@@ -142,12 +142,17 @@ class Replica(Showing):
 
         Raises:
             RecordFormatError: it is not a record. Nothing was merged.
+            StampAheadError: it is stamped further ahead of this node's clock than clocks may be
+                apart. Nothing was merged.
         """
         if home_of(session_id) not in self._core.ring:
             return False
         record = Record.from_portable(aged(portable, absence_s), now)
         if not record.digest:
             raise RecordFormatError("a stored record has at least one entry")
+        ahead_s = (stamp_ms(record.stamp()) - self._core.clock.physical_ms(now)) / 1000
+        if ahead_s > self._core.settings.clock_bound_s:
+            raise StampAheadError(ahead_s)
         self._core.clock.observe(record.stamp())
         self._estranged.note_loaded(absence_s, now)
         self._core.table.merge(session_id, record)

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 
 from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from simulations.disks import Disk
@@ -176,7 +177,12 @@ class World:
         disk.owner = partial(self._enter, process)
         for session_id, (portable, written_ms) in disk.content.items():
             absence_s = max(0, wall_ms - written_ms) / 1000
-            process.replica.load(session_id, portable, absence_s, now)
+            try:
+                process.replica.load(session_id, portable, absence_s, now)
+            except StampAheadError:
+                # It is refused, until somebody has set the clock.
+                self.wall_offsets_s[name] = max(self.wall_offsets_s.values())
+                return self.start(name)
         self._perform(process, process.replica.start(now))
         return process
 

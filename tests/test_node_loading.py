@@ -110,3 +110,15 @@ async def test_a_store_that_cannot_be_read_to_its_end_stops_the_start_and_is_giv
     with pytest.raises(StoreError, match="too many open files"):
         await start()
     assert not store.is_open
+
+
+async def test_a_store_that_a_clock_far_ahead_has_written_stops_the_start() -> None:
+    """Else what it holds wins over everything that anybody writes until then."""
+    ahead = Timekeeper(wall_ms=lambda: 1_700_000_000_000)
+    behind = Timekeeper(wall_ms=lambda: 1_699_999_000_000)
+    stored = Stored(session(1), portable(ahead), 1_700_000_000_000)
+    with pytest.raises(StoreError, match=r"1000 s ahead .*: set the clock; .*sessionring repair"):
+        await load_all(behind, stored)
+    near = Timekeeper(wall_ms=lambda: 1_699_999_950_000)
+    loaded, _ = await load_all(near, stored)
+    assert loaded == 1
