@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from simulations import ring_command, run_command, soak_command
+from simulations import compiled_command, ring_command, run_command, soak_command
 from simulations.arguments import SIGNAL_STATUS
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ring_command.add_parser(commands)
     run_command.add_parsers(commands)
     soak_command.add_parser(commands)
+    compiled_command.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:
         status: int = parsed.run(parsed)

@@ -1,0 +1,126 @@
+"""A compiled copy of the core and of the simulated world: the same traces in less time.
+
+For runs of thousands of seeds. The sources are copied, and mypyc makes C of them; it takes about
+two minutes, once for each state of the sources.
+
+Rules:
+- A copy is named after its sources, and used only after a seed has had the same trace there.
+- One thing is changed in it: what attrs' ``field`` returns is declared to be anything, since mypyc
+  takes a class at its word, before attrs has made the attribute of it.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ring.errors import ConfigError
+
+PACKAGES: Final = ("ring", "wire", "node", "simulations")
+"""What is copied."""
+
+WORLD: Final = (
+    *("budget", "convergence", "disks", "history", "honesty", "judge", "process", "scheduler"),
+    *("striking", "ways", "workload", "world"),
+)
+"""What is compiled of the simulations; of the core it is everything."""
+
+_SEED: Final = 2
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_ATTRS: Final = re.compile(r"^from attrs import (.*)$", re.MULTILINE)
+
+
+def compiled_copy(directory: Path) -> Path:
+    """Return where the compiled copy of these sources is, after making it if need be.
+
+    Args:
+        directory: where copies are kept.
+
+    Raises:
+        ConfigError: it cannot be made here, or does not do the same.
+    """
+    target = directory.resolve() / _name()
+    marker = target / "is-complete"
+    if not marker.exists():
+        shutil.rmtree(target, ignore_errors=True)
+        _copy(target)
+        _compile(target)
+        _check(target)
+        marker.touch()
+    return target
+
+
+def run_in(tree: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m simulations`` with the packages that lie in ``tree``."""
+    return _python(["-P", "-m", "simulations", *arguments], tree)
+
+
+def for_the_compiler(source: str) -> str:
+    """Return a module's source as mypyc can take it."""
+    imported = _ATTRS.search(source)
+    if imported is None:
+        return source
+    names = [name for name in ("field", "Factory") if name in re.split(r"\W+", imported[1])]
+    if not names:
+        return source
+    declared = "".join(f"_any_{name}: _Any = {name}\n" for name in names)
+    lines = f"{imported[0]}\nfrom typing import Any as _Any\n{declared}"
+    head, tail = source[: imported.start()], source[imported.end() :]
+    return head + lines + re.sub(r"= (field|Factory)\(", r"= _any_\1(", tail)
+
+
+def _name() -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for path in _sources():
+        digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (_ROOT / package).rglob("*.py"))
+
+
+def _copy(target: Path) -> None:
+    for path in _sources():
+        copy = target / path.relative_to(_ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def _compile(target: Path) -> None:
+    modules = [path for path in sorted((target / "ring").glob("*.py")) if path.stem != "__init__"]
+    modules += [target / "simulations" / f"{name}.py" for name in WORLD]
+    for path in modules:
+        path.write_text(for_the_compiler(path.read_text(encoding="utf-8")), encoding="utf-8")
+    names = [str(path.relative_to(target)) for path in modules]
+    done = _python(["-m", "mypyc", "--ignore-missing-imports", *names], target, captured=True)
+    if done.returncode:
+        raise ConfigError(
+            "the sources could not be compiled, which takes mypy, setuptools and a C compiler:\n"
+            + "\n".join((done.stdout + done.stderr).splitlines()[-5:])
+        )
+
+
+def _check(target: Path) -> None:
+    """Refuse a copy in which a seed does not go as it goes here."""
+    trace = ["-P", "-m", "simulations", "replay", "--seed", str(_SEED), "--trace-hash"]
+    traces = [_python(trace, tree, captured=True).stdout for tree in (_ROOT, target)]
+    if not traces[0] or traces[0] != traces[1]:
+        raise ConfigError(f"seed {_SEED} has another trace when it is compiled; run it as it is")
+
+
+def _python(
+    arguments: Sequence[str], tree: Path, *, captured: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run this Python with the packages of ``tree``; compiled ones come before their sources."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "MYPYC_OPT_LEVEL": "1"}
+    command = [sys.executable, *arguments]
+    place = tree if "mypyc" in arguments else None
+    return subprocess.run(
+        command, check=False, text=True, cwd=place, env=environment, capture_output=captured
+    )

@@ -1,0 +1,102 @@
+"""The compiled copy: the same sources, made once, and never used unless it does the same."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ring.errors import ConfigError
+from simulations import compiled
+from simulations.__main__ import main
+from simulations.compiled import PACKAGES, WORLD, compiled_copy, for_the_compiler
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MODULE = '''"""A module."""
+
+from attrs import Factory, define, field
+
+
+@define
+class Basket:
+    things: list[str] = field(factory=list)
+    weight: float = Factory(lambda self: 0.0, takes_self=True)
+'''
+
+
+class Machine:
+    """Stands in for this Python: notes what it is asked to run, and answers as it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.runs: list[tuple[str, Path]] = []
+        self.compiles = True
+        self.traces = dict[Path, str]()
+        monkeypatch.setattr(compiled, "_python", self.run)
+
+    def run(
+        self, arguments: Sequence[str], tree: Path, *, captured: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        what = "compile" if "mypyc" in arguments else "replay" if "replay" in arguments else "other"
+        self.runs.append((what, tree))
+        status = 1 if what == "compile" and not self.compiles else 3 if what == "other" else 0
+        trace = self.traces.get(tree, "a1b2")
+        return subprocess.CompletedProcess(list(arguments), status, trace, "no compiler")
+
+    def count(self, what: str) -> int:
+        return sum(each == what for each, _ in self.runs)
+
+
+def test_a_field_is_anything_to_the_compiler_and_the_same_to_python() -> None:
+    adapted = for_the_compiler(MODULE)
+    assert "things: list[str] = _any_field(factory=list)" in adapted
+    assert "_any_field: _Any = field\n" in adapted
+    assert "_any_Factory: _Any = Factory\n" in adapted
+    names = dict[str, type]()
+    exec(compile(adapted, "adapted", "exec"), names)
+    assert repr(names["Basket"]()) == "Basket(things=[], weight=0.0)"
+
+
+def test_a_module_without_fields_is_left_alone() -> None:
+    for source in ("import math\n", "from attrs import frozen\n\nx = 1\n"):
+        assert for_the_compiler(source) == source
+
+
+def test_every_module_that_is_compiled_is_there() -> None:
+    assert all((ROOT / "simulations" / f"{name}.py").exists() for name in WORLD)
+
+
+def test_a_copy_has_all_sources_and_is_made_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine = Machine(monkeypatch)
+    tree = compiled_copy(tmp_path)
+    assert compiled_copy(tmp_path) == tree
+    assert machine.count("compile") == 1
+    assert machine.count("replay") == 2
+    for package in PACKAGES:
+        copied = {path.name for path in (tree / package).glob("*.py")}
+        assert copied == {path.name for path in (ROOT / package).glob("*.py")}
+
+
+def test_a_copy_in_which_a_seed_goes_another_way_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine = Machine(monkeypatch)
+    machine.traces[ROOT] = "c3d4"
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="seed 2 has another trace when it is compiled"):
+            compiled_copy(tmp_path)
+    assert machine.count("compile") == 2
+
+
+def test_the_command_gives_the_status_of_the_other_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(monkeypatch)
+    asked = ["compiled", "--directory", str(tmp_path), "run", "--seeds", "0:2"]
+    assert main(asked) == 3
+    machine.compiles = False
+    (next(tmp_path.iterdir()) / "is-complete").unlink()
+    assert main(asked) == 2
+    assert "takes mypy, setuptools and a C compiler:\na1b2no compiler" in capsys.readouterr().err
