@@ -52,7 +52,15 @@ from ring.packed import (
     spell_portable,
     unpack,
 )
-from ring.structured import SHARD, check_parts, is_gone, name_of, parts_by_name
+from ring.structured import (
+    REMOVAL_BYTES_MAX,
+    SHARD,
+    check_parts,
+    is_gone,
+    name_of,
+    parts_by_name,
+    says_removed,
+)
 
 _MASK: Final = (1 << 64) - 1
 _STAMP: Final = struct.Struct(">Q")
@@ -256,7 +264,10 @@ class Record:
         old = [
             key
             for key, entry in self.entries.items()
-            if (key == ENDED or len(entry) == STAMP_BYTES) and entry_stamp(entry) < before
+            if (key == ENDED or says_removed(entry))
+            and entry_stamp(entry) < before
+            # What was added while others deleted the attribute needs its floor, to be of a kind.
+            and not self.parts(key)
         ]
         self._parts = None
         for key in old:
@@ -334,7 +345,8 @@ class Record:
         if self.ended:
             oldest = self.entries[ENDED]
         else:
-            removals = [each for each in self.entries.values() if len(each) == STAMP_BYTES]
+            short = [each for each in self.entries.values() if len(each) <= REMOVAL_BYTES_MAX]
+            removals = [each for each in short if says_removed(each)]
             if not removals:
                 return NEVER_S
             oldest = min(removals)

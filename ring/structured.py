@@ -38,6 +38,9 @@ _MARKER: Final = b"\xc1"
 """No packed value begins with this byte: msgpack has no use for it."""
 _ENSURE: Final = b"?"
 
+REMOVAL_BYTES_MAX: Final = STAMP_BYTES + 2
+"""The longest entry that says "removed"."""
+
 NUMBER_MAX: Final = (1 << 63) - 1
 
 
@@ -55,8 +58,8 @@ def marker(kind: Kind, *, present: bool = True, base: int = 0) -> bytes:
 
     Args:
         kind: of the attribute.
-        present: whether the attribute is there while nothing is in it. That of an attribute which
-            was deleted is not; what somebody adds at the same time brings it back.
+        present: whether the attribute is there while nothing is in it. One that was deleted is
+            not; what somebody who has not heard of that adds at the same time brings it back.
         base: what a counter begins at, in 64 bits with a sign.
     """
     letter = kind.value if present else kind.value.upper()
@@ -64,19 +67,25 @@ def marker(kind: Kind, *, present: bool = True, base: int = 0) -> bytes:
 
 
 def ensuring(kind: Kind) -> bytes:
-    """Return what asks for a floor of this kind: it stays as it is if it is one."""
+    """Return what asks for a floor of this kind: it stays as it is if it is there already."""
     return _MARKER + kind.value + _ENSURE
 
 
 _KINDS: Final = {_MARKER + kind.value: kind for kind in Kind} | {
     marker(kind, present=False): kind for kind in Kind
 }
+_ABSENT: Final = frozenset(marker(kind, present=False) for kind in Kind)
 _ENSURED: Final = {ensuring(kind): kind for kind in Kind}
 
 
 def kind_of(floor: bytes | None) -> Kind | None:
     """Return of which kind the attribute with this floor is; None: plain, removed, or not there."""
     return _KINDS.get(floor[STAMP_BYTES : STAMP_BYTES + 2]) if floor is not None else None
+
+
+def says_removed(entry: bytes) -> bool:
+    """Return whether an entry, in the floor's place, says that there is no attribute."""
+    return len(entry) == STAMP_BYTES or entry[STAMP_BYTES:] in _ABSENT
 
 
 def member_key(name: bytes, member: bytes) -> bytes:
@@ -217,7 +226,7 @@ def floor_after(floor: bytes | None, value: bytes | None, stamp: Stamp) -> bytes
         if value is None and kind is not None:
             value = marker(kind, present=False)
         return make_entry(stamp, value)
-    if kind_of(floor) is wanted:
+    if floor is not None and kind_of(floor) is wanted and _is_present(floor):
         return None
     derived = Stamp(entry_stamp(floor) + 1) if floor is not None else Stamp(1)
     return make_entry(derived, marker(wanted))

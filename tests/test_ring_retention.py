@@ -234,8 +234,10 @@ stamps = st.integers(0, (2**32 - 2) * 1000 << 16).map(Stamp)
 LAST = Stamp(2**64 - 1)
 
 
-def is_old(before: Stamp, key: bytes, entry: bytes) -> bool:
-    return (key == ENDED or len(entry) == STAMP_BYTES) and entry_stamp(entry) < before
+def is_old(before: Stamp, record: Record, key: bytes) -> bool:
+    entry = record.entries[key]
+    ends = key == ENDED or len(entry) == STAMP_BYTES
+    return ends and not record.parts(key) and entry_stamp(entry) < before
 
 
 @given(records, st.data())
@@ -244,7 +246,7 @@ def test_what_is_forgotten_is_what_ended_or_was_removed_before(
 ) -> None:
     some = [entry_stamp(entry) for entry in record.entries.values()]
     before = data.draw(st.sampled_from(some) | stamps if some else stamps)
-    old = [key for key, entry in record.entries.items() if is_old(before, key, entry)]
+    old = [key for key in record.entries if is_old(before, record, key)]
     left = copy(record)
     assert left.forget(before) == bool(old)
     assert left.entries == {k: e for k, e in record.entries.items() if k not in old}
@@ -267,11 +269,14 @@ def test_a_table_knows_what_tombstones_take_and_what_may_be_forgotten(
     has_old = {
         each
         for each, record in latest.items()
-        if any(is_old(before, key, entry) for key, entry in record.entries.items())
+        if any(is_old(before, record, key) for key in record.entries)
     }
-    assert (
-        has_old <= found <= {each for each, record in latest.items() if copy(record).forget(LAST)}
-    )
+    removed = {
+        each
+        for each, record in latest.items()
+        if any(is_old(LAST, record, key) or record.parts(key) for key in record.entries)
+    }
+    assert has_old <= found <= removed
     for session_id in latest:
         table.drop(session_id)
     assert table.tombstone_bytes == 0

@@ -12,7 +12,7 @@ from ring.clock import Clock, Stamp
 from ring.entry import ENDED, MAX_IDLE, entry_stamp, make_entry
 from ring.errors import RecordFormatError
 from ring.messages import Durability, Failure, Save
-from ring.packed import FULL, pack, spell_portable
+from ring.packed import FULL, NEVER_S, held_forgettable_s, pack, spell_portable
 from ring.record import Record
 from ring.settings import Settings
 from ring.structured import (
@@ -192,7 +192,32 @@ def test_a_map_that_was_deleted_is_not_there_until_somebody_adds_to_it() -> None
     assert members(merged(one.record, other.record).entries, b"cart") == {b"pear": TWO}
     one.save(MAP_CART, (APPLE, THREE))
     one.save((APPLE, None))
-    assert one.members() is None
+    assert one.members() == {}
+
+
+def test_two_sides_that_both_bring_a_deleted_map_back_keep_what_each_has_added() -> None:
+    one = Side()
+    one.save(MAP_CART, (APPLE, ONE))
+    one.save((b"cart", None))
+    other = one.cut(5)
+    one.save(MAP_CART, (APPLE, TWO))
+    other.save(MAP_CART, (PEAR, THREE))
+    both = merged(one.record, other.record)
+    assert members(both.entries, b"cart") == {b"apple": TWO, b"pear": THREE}
+
+
+def test_a_deletion_is_forgotten_like_any_removal_unless_something_was_added_meanwhile() -> None:
+    side = Side()
+    side.save(MAP_CART, (APPLE, ONE))
+    other = side.cut(5)
+    side.save((b"cart", None))
+    other.save((PEAR, TWO))
+    later = Stamp(other.record.stamp() + 1)
+    assert held_forgettable_s(side.record.held(0.0)) < NEVER_S
+    assert copy(side.record).forget(later)
+    side.record.merge(other.record)
+    assert not side.record.forget(later)
+    assert side.members() == {b"pear": TWO}
 
 
 def test_a_member_that_was_removed_stays_so_against_an_older_addition() -> None:
