@@ -12,7 +12,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from simulations import compiled_command, ring_command, run_command, soak_command
+from simulations import (
+    compiled_command,
+    ring_command,
+    run_command,
+    scenario_command,
+    soak_command,
+)
 from simulations.arguments import SIGNAL_STATUS
 
 
@@ -24,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     ring_command.add_parser(commands)
     run_command.add_parsers(commands)
+    scenario_command.add_parser(commands)
     soak_command.add_parser(commands)
     compiled_command.add_parser(commands)
     parsed = parser.parse_args(arguments)
