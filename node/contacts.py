@@ -112,5 +112,7 @@ class Contacts:
         if replica.ready:
             wall_ms = self._timekeeper.wall_ms()
             ages_s = replica.contacts(self._timekeeper.now())
+            if not ages_s:
+                return
             contacts_ms = {name: wall_ms - round(1000 * age) for name, age in ages_s.items()}
             await trio.to_thread.run_sync(self._file.write, contacts_ms)

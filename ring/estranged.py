@@ -57,6 +57,8 @@ class Estranged:
         """Homes of which nothing here is older than this."""
         self._companions: set[tuple[str, str]] = set()
         """Of those that are silent: who may have to yield as this node has."""
+        self._deleting: dict[SessionId, int] = {}
+        """What was yielded and may still be on the disk, and at which version it was dropped."""
         self._was_away = False
         self._started_at = 0.0
 
@@ -81,11 +83,24 @@ class Estranged:
         self._was_away = len(self._core.table) > 0 and now - alive_at > self._limit_s
 
     def contacts(self, now: float) -> dict[str, float]:
-        """Return how long ago, in seconds, there was contact with each member; with itself: 0."""
+        """Return how long ago, in seconds, there was contact with each member; with itself: 0.
+
+        Nothing as long as there is on the disk what was yielded: after a restart it would be
+        believed.
+        """
+        if self._deleting:
+            return {}
         ages_s = {
             name: now - at for name, at in self._contact_at.items() if name in self._core.view.peers
         }
         return {self._core.name: 0.0} | {name: age for name, age in ages_s.items() if age < inf}
+
+    def on_persisted(self, versions: Mapping[SessionId, int]) -> None:
+        """The store has these sessions as they were at these versions."""
+        if self._deleting:
+            for session_id, version in versions.items():
+                if self._deleting.get(session_id, version + 1) <= version:
+                    del self._deleting[session_id]
 
     # --- Inputs ---
 
@@ -192,6 +207,8 @@ class Estranged:
                 set_aside += len(kept)
             for session_id in going:
                 self._replication.drop(session_id)
+                if core.has_store:
+                    self._deleting[session_id] = core.version
         core.alarm("home_yielded", home=home, peer=peer, set_aside=set_aside)
         self._clean_since[home] = now
         for name in core.view.peers:

@@ -295,6 +295,7 @@ class Replica(Showing):
     def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:
         """The store has these sessions as they were at these versions."""
         self._note_turn(now)
+        self._estranged.on_persisted(versions)
         for session_id, version in versions.items():
             self._receipts.on_persisted(session_id, version)
         self._replication.on_persisted(versions)

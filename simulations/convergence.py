@@ -6,10 +6,14 @@ Rule: a session of which faults may have taken every whole copy may stay a part 
 from collections.abc import Callable, Collection, Iterator
 
 from ring import SessionId
+from ring.clock import earliest
 from simulations.judge import Violation
+from simulations.process import WALL_MS
 from simulations.world import World
 
 STORIES_MAX = 3
+FORGETTING_S = 6.0
+"""Clocks and sweeps may be so far apart when something is forgotten."""
 
 
 def check_convergence(
@@ -67,9 +71,14 @@ def _has_expired(world: World, name: str, session_id: SessionId) -> bool:
 
 def _view(world: World, name: str, home: str) -> dict[SessionId, tuple[int, bool]]:
     replica, prefix = world.processes[name].replica, home.encode() + b"."
+    # Who has forgotten an old end, and who will at its next sweep, need not agree either.
+    age_s = world.plan.settings.retention_s - FORGETTING_S
+    before = earliest(WALL_MS + int((world.now - age_s) * 1000))
     view = dict[SessionId, tuple[int, bool]]()
     for session_id in replica.session_ids():
         record = replica.record(session_id)
         if session_id.startswith(prefix) and record is not None:
-            view[session_id] = record.digest, record.whole
+            record.forget(before)
+            if record.digest:
+                view[session_id] = record.digest, record.whole
     return view

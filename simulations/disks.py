@@ -37,13 +37,15 @@ class Disk:
     random: Random
     delay_s: tuple[float, float]
     content: Content = field(factory=dict)
+    contacts: dict[str, int] = field(factory=dict)
+    """When the node was last in contact with each member, by its wall clock in milliseconds."""
     owner: Callable[[Callable[[], None]], None] = _nobody
     """Has the process that runs do something, now or when it thaws."""
     failing: int = 0
     """Faults because of which it takes nothing now."""
     slowness: float = 1.0
-    copies: list[Content] = field(factory=list)
-    """What was on it at earlier times, the oldest first."""
+    copies: list[tuple[Content, dict[str, int]]] = field(factory=list)
+    """What was on it at earlier times, the oldest first: records and contacts."""
     _dirty: dict[SessionId, None] = field(factory=dict)
     _batch: dict[SessionId, tuple[int, bytes | None]] = field(factory=dict)
     _wall_ms: int = 0
@@ -114,5 +116,5 @@ class Disk:
 
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""
-        self.copies.append(dict(self.content))
+        self.copies.append((dict(self.content), dict(self.contacts)))
         del self.copies[:-copies_max]

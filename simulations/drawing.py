@@ -11,6 +11,8 @@ Rules:
 from random import Random
 from typing import Final
 
+from attrs import evolve
+
 from ring.settings import Settings
 from simulations.plan import (
     NAMES,
@@ -70,7 +72,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
         faults = [fault for fault in faults if fault.at + fault.for_s < until]
         outside = [name for name in names if name not in core]
         faults += [_draw_permanent(random, until, name, core) for name in outside]
-    return Plan(
+    plan = Plan(
         seed=seed,
         mode=mode,
         members=members,
@@ -86,6 +88,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
         core=core,
         permanent_from_s=until if mode is Mode.LIVENESS else 0.0,
     )
+    return _shorten_retention(plan)
 
 
 def _draw_fault(
@@ -148,6 +151,25 @@ def _draw_settings(random: Random) -> Settings:
         changes_per_frame_max=random.choice((1, 8, 256)),
         records_per_frame_max=random.choice((1, 8, 512)),
         unacknowledged_max=random.choice((4, 64, 8192)),
+    )
+
+
+def _shorten_retention(plan: Plan) -> Plan:
+    """Let ends be forgotten within some runs; drawn apart, so that nothing else shifts.
+
+    Retention is far longer than clocks may be apart, so here they hardly are.
+    """
+    random = Random(f"{plan.seed}/{plan.mode}/retention".encode())
+    retention_s = random.choice((0.0, 0.0, 12.0, 24.0))
+    if not retention_s:
+        return plan
+    return evolve(
+        plan,
+        settings=evolve(plan.settings, retention_s=retention_s, sweep_interval_s=3.0),
+        clocks={
+            name: evolve(each, offset_s=each.offset_s / 40) for name, each in plan.clocks.items()
+        },
+        faults=tuple(fault for fault in plan.faults if fault.kind is not Kind.CLOCK_JUMPS),
     )
 
 

@@ -12,6 +12,7 @@ Rules:
   was restarted since; each is reported under its own name.
 - **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session. A
   rotation is an end of the old id; what was written under it is expected under the new one.
+- What a member yields that was apart for longer than ends are remembered is excused.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not.
 - **isolation**: nothing is ever read that nobody wrote there.
@@ -182,6 +183,18 @@ class Judge:
             for changes in known.family.changes.values():
                 for change in changes:
                     change.claim.anywhere = True
+
+    def on_set_aside(self, session_ids: Iterable[bytes]) -> None:
+        """A member has yielded these, having been apart for too long: others may have less.
+
+        What ended stays ended.
+        """
+        for session_id in session_ids:
+            known = self.sessions.get(session_id.decode(), Known())
+            for changes in known.family.changes.values():
+                for change in changes:
+                    change.claim.lost = True
+                    self.budget.forget(change.claim)
 
     def is_required(self, session_id: bytes) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""

@@ -30,3 +30,5 @@ class Moment(StrEnum):
     THAW_BEFORE_DOWN = "thaw before it was called down"
     TWO_CLAIMANTS = "two claimants of a home"
     SETTLED_AGAIN = "settled again"
+    TOMBSTONE_DROPPED = "tombstone dropped"
+    HOME_YIELDED = "home yielded"

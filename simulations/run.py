@@ -61,6 +61,8 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     striking = Striking(world, plan, budget, workload.look_closely)
     world.on_trigger = striking.on_trigger
     world.on_release = judge.on_released
+    world.on_set_aside = judge.on_set_aside
+    world.on_notice = striking.on_notice
     for name in world.ring.names:
         world.start(name)
     striking.watch_settling()

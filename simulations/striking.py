@@ -30,6 +30,12 @@ DISK_COPIES: Final = 3
 DISK_COPY_INTERVAL_S: Final = 7.0
 
 
+_NOTICED: Final = {
+    "tombstones_forgotten": Moment.TOMBSTONE_DROPPED,
+    "home_yielded": Moment.HOME_YIELDED,
+}
+
+
 class Striking:
     """The faults of one plan.
 
@@ -58,6 +64,11 @@ class Striking:
         world.after(DISK_COPY_INTERVAL_S, self._copy_disks)
 
     # --- Waiting for the right moment ---
+
+    def on_notice(self, event: str) -> None:
+        """A node has told people something."""
+        if (moment := _NOTICED.get(event)) is not None:
+            self.moments[moment] += 1
 
     def on_trigger(self, trigger: Trigger, node: str) -> None:
         """Something has happened at a node."""
@@ -226,13 +237,15 @@ class Striking:
         here = self._world.disks[name]
         match disk:
             case Disk.LOST:
-                here.content = {}
+                here.content, here.contacts = {}, {}
                 self.moments[Moment.EMPTY_DISK] += 1
             case Disk.OLD if here.copies:
-                here.content = dict(here.copies[0])
+                content, contacts = here.copies[0]
+                here.content, here.contacts = dict(content), dict(contacts)
                 self.moments[Moment.OLD_DISK] += 1
             case Disk.WRONG if others := self._others((name,)):
-                here.content = dict(self._world.disks[others[0]].content)
+                there = self._world.disks[others[0]]
+                here.content, here.contacts = dict(there.content), dict(there.contacts)
                 self.moments[Moment.WRONG_DISK] += 1
             case _:
                 pass

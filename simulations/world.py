@@ -81,6 +81,10 @@ class World:
         """Is told what happens at which node."""
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
         """Is told of which sessions a node may drop its copies."""
+        self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
+        """Is told which sessions a node has yielded."""
+        self.on_notice: Callable[[str], None] = lambda event: None
+        """Is told what nodes tell people."""
         self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
@@ -183,8 +187,26 @@ class World:
                 # It is refused, until somebody has set the clock.
                 self.wall_offsets_s[name] = max(self.wall_offsets_s.values())
                 return self.start(name)
+        ages_s = {peer: max(0, wall_ms - at) / 1000 for peer, at in disk.contacts.items()}
+        process.replica.restore_contacts(ages_s, now)
         self._perform(process, process.replica.start(now))
+        self._note_contacts(process)
         return process
+
+    def _note_contacts(self, process: Process) -> None:
+        """Have the disk know, again and again, with whom a node has been in contact."""
+        if not process.alive:
+            return
+        replica, disk = process.replica, self.disks[process.name]
+        if replica.ready and not (process.frozen or disk.failing):
+            wall_ms, ages_s = (
+                self.wall_ms(process.name),
+                replica.contacts(process.clock(self.now)),
+            )
+            if ages_s:
+                disk.contacts = {peer: wall_ms - int(1000 * age) for peer, age in ages_s.items()}
+        pause_s = self.plan.settings.retention_s / 8
+        self.after(pause_s, partial(self._note_contacts, process))
 
     def crash(self, name: str) -> None:
         """Kill a process; its memory is gone, and its connections break."""
@@ -383,8 +405,8 @@ class World:
                         connection.pump(end)
                 case Persist(session_id):
                     self._persist(process, session_id)
-                case SetAside():
-                    pass
+                case SetAside(_, records):
+                    self.on_set_aside(session_id for session_id, _ in records)
                 case Respond(number, reply):
                     self.scheduler.note("reply", process.name, type(reply).__name__, number)
                     process.replies.pop(number)(reply)
@@ -405,6 +427,7 @@ class World:
     def _notice(self, process: Process, event: str) -> None:
         self.scheduler.note("notice", process.name, event)
         self.notices[event] = self.notices.get(event, 0) + 1
+        self.on_notice(event)
         if (trigger := _TRIGGERS.get(event)) is not None:
             self.on_trigger(trigger, process.name)
 
