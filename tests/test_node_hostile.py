@@ -145,7 +145,7 @@ async def test_another_rings_configuration_is_refused_by_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with open_target() as target:
-        other = evolve(target.ring, version=2)
+        other = evolve(target.ring, copies=1)
         identity = Identity.for_member(other, "a", 1, SECRETS)
         assert "configur" in await target.refusal_of(identity)
         stranger = Identity.for_member(evolve(target.ring, name="other"), "a", 1, SECRETS)
