@@ -10,6 +10,7 @@ Rules:
 - A sweep takes one shard after the other, so that no step is long.
 """
 
+from ring.clock import Stamp
 from ring.core import Core
 from ring.entry import EXPIRED, NIL, make_entry
 from ring.identity import home_of
@@ -36,12 +37,15 @@ class Expiry:
 
     def sweep(self, now: float) -> None:
         """Sweep as many shards as have become due, each at most once."""
+        if self._due > now:
+            return
+        kept_since = self._core.kept_since(now)
         for _ in range(SHARDS):
             if self._due > now:
                 return
             self._due += self._interval()
             self._shard = (self._shard + 1) % SHARDS
-            self._sweep_shard(now)
+            self._sweep_shard(now, kept_since)
         self._due = max(self._due, now)  # After a long sleep once is enough.
 
     def watch_tombstones(self) -> None:
@@ -62,9 +66,9 @@ class Expiry:
         spread = self._core.random.uniform(1 - _JITTER, 1 + _JITTER)
         return self._core.settings.sweep_interval_s * spread / SHARDS
 
-    def _sweep_shard(self, now: float) -> None:
+    def _sweep_shard(self, now: float, kept_since: Stamp) -> None:
         core = self._core
-        if old := core.table.forgettable(self._shard, core.kept_since(now)):
+        if old := core.table.forgettable(self._shard, kept_since):
             count = len(core.table)
             for session_id in old:
                 self._replication.forget(session_id, now)

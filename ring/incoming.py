@@ -51,7 +51,9 @@ from ring.replication import Replication
 from ring.serving import Serving
 from ring.settling import Settling
 
+# A union of types would be made anew for every message.
 _REQUESTS: Final = (Find, Save, End, Rotate)
+_ADMINISTRATION: Final = (ShowRing, SetRing)
 
 
 class Incoming:
@@ -106,7 +108,7 @@ class Incoming:
         if isinstance(message, _REQUESTS):
             self._on_request(inbound, message, now)
             return
-        if isinstance(message, ShowRing | SetRing):
+        if isinstance(message, _ADMINISTRATION):
             self._on_administration(inbound, message, now)
             return
         peer = inbound.peer

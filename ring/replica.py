@@ -315,9 +315,10 @@ class Replica(Showing):
     def next_due(self, now: float) -> float:
         """Return when ``on_tick`` is to be called, in monotonic seconds."""
         due = min(self._heartbeat_due, self._silence_due)
-        for other in (self._receipts.next_due(), self._serving.next_due(now)):
-            if other is not None and other < due:
-                due = other
+        if (deadline := self._receipts.next_due()) is not None and deadline < due:
+            due = deadline
+        if (retry := self._serving.next_due(now)) is not None and retry < due:
+            due = retry
         return due
 
     def on_tick(self, now: float) -> list[Effect]:

@@ -263,12 +263,15 @@ class Replication:
         Raises:
             RemoteProtocolError: the stamp is absurd. The clock was left alone.
         """
-        ahead_s = stamp_ms(stamp) / 1000 - self._core.clock.physical_ms(now) / 1000
+        clock = self._core.clock
+        if stamp <= clock.last:
+            return
+        ahead_s = stamp_ms(stamp) / 1000 - clock.physical_ms(now) / 1000
         if ahead_s > STAMP_AHEAD_MAX_S:
             raise RemoteProtocolError(
                 f"sent a stamp {ahead_s:.0f} s ahead of this node's clock; set its clock"
             )
-        self._core.clock.observe(stamp)
+        clock.observe(stamp)
 
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""

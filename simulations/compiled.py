@@ -118,7 +118,7 @@ def _python(
     arguments: Sequence[str], tree: Path, *, captured: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run this Python with the packages of ``tree``; compiled ones come before their sources."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "MYPYC_OPT_LEVEL": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree), "MYPYC_OPT_LEVEL": "2"}
     command = [sys.executable, *arguments]
     place = tree if "mypyc" in arguments else None
     return subprocess.run(

@@ -375,11 +375,11 @@ class World:
                 self.on_release(message.flat[::2])
             if process.frozen:
                 process.waiting.append(partial(handle, message))
-            elif process.alive:
+            else:
                 handle(message)
 
         def handle(message: Message) -> None:
-            if link in process.connections:
+            if process.alive and link in process.connections:
                 effects = replica.on_message(link, message, scheduler.now * process.rate)
                 self._perform(process, effects)
 
