@@ -32,6 +32,11 @@ class Doubts:
         """The homes of which something is in doubt."""
         self._since = Stamp(0)
 
+    @property
+    def homes(self) -> frozenset[str]:
+        """The homes of which somebody who was not heard may know more."""
+        return self._homes
+
     def covers(self, session_id: SessionId, held: bytes) -> bool:
         """Return whether somebody who was not heard may have a newer state of a session."""
         if home_of(session_id) not in self._homes:

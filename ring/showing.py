@@ -73,6 +73,11 @@ class Showing:
         return self._core.view.claims
 
     @property
+    def doubted(self) -> frozenset[str]:
+        """The homes of which what it serves may be stale, for want of a member's word."""
+        return self._settling.doubts.homes
+
+    @property
     def epoch(self) -> float:
         """The monotonic time, in seconds, at which its hybrid logical clock would show 0."""
         return self._core.clock.epoch

@@ -77,7 +77,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
         mode=mode,
         members=members,
         copies=copies,
-        settings=_draw_settings(random),
+        settings=_draw_settings(random, Random(f"{seed}/{mode}/alone".encode())),
         clocks={
             name: Clocks(random.uniform(-20, 20), random.uniform(-2e-4, 2e-4)) for name in names
         },
@@ -138,13 +138,14 @@ def _draw_permanent(random: Random, at: float, name: str, core: tuple[str, ...])
     return Fault(kind, at, nodes, random.uniform(0.2, 3.0), amount=amount)
 
 
-def _draw_settings(random: Random) -> Settings:
+def _draw_settings(random: Random, alone: Random) -> Settings:
     heartbeat_s, suspect_s = random.choice(((0.5, 3.0), (0.5, 3.0), (0.2, 1.2)))
     return Settings(
         heartbeat_interval_s=heartbeat_s,
         suspect_after_s=suspect_s,
         settle_timeout_s=suspect_s + HANDSHAKE_S + 1.0,
         join_timeout_s=random.choice((5.0, 10.0)) + suspect_s,
+        waits_alone=alone.random() < 0.2,
         ack_timeout_s=random.choice((0.3, 1.0)),
         sweep_interval_s=random.choice((3.0, 60.0)),
         expired_kept_s=random.choice((5.0, 300.0)),

@@ -11,12 +11,15 @@ from ablations import ABLATIONS, Ablation
 import ring.acting
 import ring.record
 import ring.replication
+import ring.structured
 import ring.writing
+import simulations.scenarios.counting
 from ring.clock import STAMP_BYTES, Clock, Stamp
 from ring.core import Core
 from ring.doubting import Doubts
 from ring.draining import Draining
 from ring.entry import ENDED, WHOLE_HASH, entry_hash, entry_stamp, make_entry
+from ring.estranged import Estranged
 from ring.identity import SessionId
 from ring.membership import Membership
 from ring.messages import Release
@@ -26,6 +29,7 @@ from ring.record import Record
 from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.settling import Settling
+from ring.structured import SHARD, TOKEN_BYTES
 from ring.table import Merged
 
 
@@ -107,6 +111,23 @@ def _tombstone_first(
         self.mark(peer, old_id, None)
     self.merge(old_id, tombstone, 0, (), now)
     self.spread(new_id, rotated.keys())
+
+
+_entries_for = ring.structured.entries_for
+
+
+def _stamped_by_the_owner(
+    entries: Any, changes: Any, floors_at: Stamp, parts_at: Stamp
+) -> list[tuple[bytes, bytes]]:
+    made = _entries_for(entries, changes, floors_at, parts_at)
+    return [
+        (key, make_entry(parts_at, entry[STAMP_BYTES:]) if key[0] == SHARD else entry)
+        for key, entry in made
+    ]
+
+
+def _token_of_the_writer(writer: int, life: int) -> bytes:
+    return writer.to_bytes(TOKEN_BYTES, "big")
 
 
 def _drop_whatever(self: Releasing, peer: str, message: Release) -> None:
@@ -281,6 +302,18 @@ WITHOUT: Final[dict[str, tuple[str, Callable[[], Ablation]]]] = {
             (Replication, "rotate", _tombstone_first),
             (ring.replication, "consequences", _nothing_follows),
         ),
+    ),
+    "counter-restart": (
+        "a writer counts under a new token in each of its lives",
+        _instead((simulations.scenarios.counting, "token", _token_of_the_writer)),
+    ),
+    "two-forwarded-increments-at-once": (
+        "a shard has its writer's count where other entries have a stamp",
+        _instead((ring.writing, "entries_for", _stamped_by_the_owner)),
+    ),
+    "away-longer-than-ends-are-remembered": (
+        "of two that were apart for longer than ends are remembered, one yields",
+        _instead((Estranged, "meet", _nothing)),
     ),
     "drain-with-a-crash-of-the-receiver": (
         "drained means that every holder has what is here",

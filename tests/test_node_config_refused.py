@@ -62,6 +62,7 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
         ("[node]\nsweep = '-1s'", "node.sweep is -1.0; use more than 0 seconds"),
         ("[node]\nsuspect = 1", "node.suspect is 1 s; use at least 4 times node.heartbeat, 2 s"),
         ("[node]\nsettle = '5s'", "node.settle is 5 s; use more than node.suspect and"),
+        ('[node]\nalone = "no"', 'node.alone is \'no\'; use "serve" or "wait"'),
         ("[node]\njoin = 1", "node.join is 1 s; use at least node.handshake, 2 s"),
         ("[node]\nack_timeout = 8", "node.request_timeout is 8 s; use more than node.ack_timeout"),
         ("[node]\nunauthenticated_max = 2000", "node.unauthenticated_max is 2000; use at most"),
@@ -96,7 +97,7 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
         ("[security]\nsecret_file = '/no/such'", "cannot be read: No such file or directory; put"),
         ("[security]\nsecret_file = '/dev/null'", "security.secret_file is '/dev/null', which is"),
     ],
-    ids=range(57),
+    ids=range(58),
 )
 def test_what_is_wrong_is_refused_with_key_value_and_remedy(
     tmp_path: Path, text: str, message: str

@@ -10,6 +10,7 @@ from local_ring import SECRETS, LocalRing, free_ports
 
 from node import NodeConfig, SessionUnavailableError, open_client, open_node
 from node.node import Node
+from node.sections import NodeSection
 from node.session import Session
 from ring.identity import LinkId
 from ring.messages import Changes, Message
@@ -116,6 +117,24 @@ async def test_a_whole_ring_that_was_killed_comes_back_from_its_disks(
     for session in sessions:
         for name in "abc":
             assert dict(await find(ring[name], session.id)) == dict(session)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_comes_back_alone_marks_its_sessions_until_the_others_are_there(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    ring = LocalRing(tmp_path, nursery, section=NodeSection(handshake=0.5, join=0.5))
+    await ring.start()
+    session = await create(ring["a"], x=1)
+    await ring.kill()
+    await ring.start("a")
+    assert (await find(ring["a"], session.id)).maybe_stale
+    async with open_client(ring.addresses[0], secrets=SECRETS) as client:
+        through_client = await client.sessions.find(session.id)
+        assert through_client is not None
+        assert through_client.maybe_stale
+    await ring.start("b", "c")
+    assert not (await find(ring["a"], session.id)).maybe_stale
     nursery.cancel_scope.cancel()
 
 

@@ -17,7 +17,8 @@ from ring.errors import (
     SessionRingError,
     SessionUnavailableError,
 )
-from ring.messages import Absent, Durability, End, Failure, Find
+from ring.identity import parse_session_id
+from ring.messages import Absent, Durability, End, Failure, Find, Found
 
 UNKNOWN = "a.0123456789012345678901"
 
@@ -32,6 +33,19 @@ def saved_id(shelf: Shelf) -> str:
 def test_a_repository_keeps_the_protocol() -> None:
     sessions: Sessions = SessionRepository(Shelf())
     assert at_once(sessions.find(UNKNOWN)) is None
+
+
+@pytest.mark.parametrize("maybe_stale", [False, True])
+def test_a_session_says_whether_somebody_may_know_more_of_it(maybe_stale: bool) -> None:
+    shelf = Shelf()
+    session_id = parse_session_id(saved_id(shelf))
+    assert session_id is not None
+    record = shelf.records[session_id].portable(0.0)
+    shelf.replies.append(Found(0, record, maybe_stale))
+    session = at_once(repository(shelf).find(session_id.decode()))
+    assert session is not None
+    assert session.maybe_stale == maybe_stale
+    assert not repository(shelf).create().maybe_stale
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from simulations.scenarios import (
+    counting,
     cutting,
     ending,
     knowing,
@@ -41,6 +42,7 @@ _PLAYS: Final[tuple[Callable[[], None], ...]] = (
     returning.return_alone_with_an_old_disk,
     returning.wait_alone_with_an_old_disk,
     returning.refill_before_the_next_loss,
+    returning.away_longer_than_ends_are_remembered,
     knowing.partial_record_that_lands_on_nothing,
     knowing.fragment_asked_for_before_its_repair,
     knowing.member_that_appears_while_a_home_settles,
@@ -61,6 +63,8 @@ _PLAYS: Final[tuple[Callable[[], None], ...]] = (
     rotating.end_of_the_old_id_after_its_rotation,
     rotating.rotation_and_a_save_of_the_old_id,
     rotating.crash_in_the_middle_of_a_rotation,
+    counting.counter_restart,
+    counting.two_forwarded_increments_at_once,
     leaving.drain_with_a_crash_of_the_receiver,
     leaving.release_that_crosses_a_new_claim,
     leaving.owner_that_left_the_ring_for_good,

@@ -160,3 +160,19 @@ def refill_before_the_next_loss() -> None:
     stage.agree("ab")
     stage.kill("a")
     stage.reads("c", cart=1)
+
+
+def away_longer_than_ends_are_remembered() -> None:
+    """A node returns when nobody remembers a logout any more: it yields, the session stays away."""
+    stage = Stage(settings=Settings(retention_s=100, sweep_interval_s=10))
+    stage.creates("a", cart=1)
+    stage.kill("a")
+    stage.pass_time(1)
+    stage.logs_out("b")
+    stage.pass_time(130, step_s=1)
+    demand(stage.holders() == "", "the end is still remembered")
+    stage.start("a")
+    stage.pass_time(10)
+    for name in "abc":
+        stage.is_gone(name)
+    demand(stage.is_ready("a"), "a does not become ready")
