@@ -126,6 +126,10 @@ class Ring:
         return frozenset(each.name for each in self.departed if each.address)
 
     @cached_property
+    def _leaving_in_order(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.departed if each.address)
+
+    @cached_property
     def backups(self) -> frozenset[str]:
         """The members with which no session is created as the home."""
         return frozenset(member.name for member in self.members if member.backup)
@@ -166,7 +170,7 @@ class Ring:
 
     def everyone(self, home: str) -> tuple[str, ...]:
         """Return whoever may have something of ``home``: by preference, the departed at the end."""
-        return self.preference_list(home) + tuple(n for n in self.homes if n in self.leaving)
+        return self.preference_list(home) + self._leaving_in_order
 
     def holders(self, home: str, up: Container[str]) -> tuple[str, ...]:
         """Return who keeps ``home``'s sessions: its first ``copies`` members that are ``up``."""

@@ -40,6 +40,9 @@ class Settling:
         """For each home, its holders when last looked at."""
         self._holders_as_of = -1
         """Which change of the view that was."""
+        self._compared: list[str] = []
+        self._homes_as_of = -1, -1
+        """Which change of the view, and of what the table has anything of, that was."""
         self._rivals: dict[str, frozenset[str]] = {}
         """For each home that this node acts for, who acts for it as well."""
         self._claimants_as_of = -1, -1
@@ -250,7 +253,7 @@ class Settling:
         view = self._core.view
         if self._holders_as_of == view.changes:
             return
-        self._holders_as_of = view.changes
+        self._holders_as_of, self._homes_as_of = view.changes, (-1, -1)
         for home in self._core.ring.homes:
             holders = frozenset(view.holders(home))
             gained = holders - self._holders.get(home, frozenset())
@@ -289,11 +292,15 @@ class Settling:
     def _homes(self) -> list[str]:
         """Return the homes that this node has to compare."""
         core = self._core
-        return [
-            home
-            for home in core.ring.homes
-            if home in self._held or home in core.view.claims or core.table.count(home)
-        ]
+        as_of = core.view.changes, core.table.occupations
+        if self._homes_as_of != as_of:
+            self._homes_as_of = as_of
+            self._compared = [
+                home
+                for home in core.ring.homes
+                if home in self._held or home in core.view.claims or core.table.count(home)
+            ]
+        return self._compared
 
     def _start_comparisons(self, now: float) -> None:
         core, view = self._core, self._core.view
