@@ -26,7 +26,7 @@ def check_convergence(
         nodes: those that are looked at.
         is_required: whether the ring still has to have a session.
     """
-    for home in world.ring.names:
+    for home in world.ring.homes:
         present = [name for name in nodes if name in world.processes]
         holders = world.ring.holders(home, present)
         views = [_view(world, name, home) for name in holders]

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from ring import Record, SessionId
+from ring import Record, Ring, SessionId
 from simulations.scheduler import Scheduler
 
 RETRY_S: Final = 0.25
@@ -44,6 +44,8 @@ class Disk:
     failing: int = 0
     """Faults because of which it takes nothing now."""
     slowness: float = 1.0
+    ring: Ring | None = None
+    """The ring that was adopted last by a node with this disk."""
     copies: list[tuple[Content, dict[str, int]]] = field(factory=list)
     """What was on it at earlier times, the oldest first: records and contacts."""
     _dirty: dict[SessionId, None] = field(factory=dict)

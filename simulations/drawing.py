@@ -47,6 +47,8 @@ _WEIGHTS: Final = {
 
 _ALONE: Final = {Kind.CRASH: 6, Kind.CRASH_AGAIN: 3, Kind.FREEZE: 1, Kind.DISK_FAILS: 1}
 
+_STRUCK_AT: Final = [trigger for trigger in Trigger if trigger is not Trigger.ADOPTED]
+
 _PERMANENT: Final = (Kind.CRASH, Kind.FREEZE, Kind.SPLIT, Kind.RESET)
 
 
@@ -66,6 +68,8 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
     while at < until:
         at += random.uniform(0.5, 6)
         faults.append(_draw_fault(random, at, names, kinds, hot=hot, steady=steady))
+    if mode is Mode.SAFETY and members > 1:
+        faults += _draw_reshaping(Random(f"{seed}/reshaping"), names)
     core: tuple[str, ...] = ()
     if mode is Mode.LIVENESS:
         core = tuple(sorted(random.sample(names, random.randint(2, members - 1))))
@@ -99,7 +103,7 @@ def _draw_fault(
     trigger = None
     delay_s = random.uniform(0, 0.4)
     if hot and random.random() < 0.7:
-        trigger = random.choice(list(Trigger))
+        trigger = random.choice(_STRUCK_AT)
         delay_s = random.choice((0.0, random.uniform(0, 0.06), random.uniform(0, 0.4)))
     amount, for_s, disk = (
         0.0,
@@ -129,6 +133,23 @@ def _draw_fault(
             nodes = nodes[:2]
     gated = kind in (Kind.CRASH, Kind.CRASH_AGAIN) and random.random() < 0.6
     return Fault(kind, at, nodes, for_s, trigger, delay_s, gated, disk, amount)
+
+
+def _draw_reshaping(random: Random, names: str) -> list[Fault]:
+    """Return how the ring changes, in a fourth of all plans, and crashes right after that."""
+    faults = list[Fault]()
+    if random.random() < 0.75:
+        return faults
+    for _ in range(random.randint(1, 3)):
+        at, nodes = random.uniform(3, 45), tuple(random.sample(names, len(names)))
+        kind = random.choice((Kind.RESIZE, Kind.RESIZE, Kind.REORDER))
+        disk, place = random.choice((Disk.KEPT, Disk.LOST)), random.random()
+        faults.append(Fault(kind, at, nodes, random.uniform(1, 12), disk=disk, amount=place))
+        if random.random() < 0.5:
+            struck = tuple(random.sample(names, 1))
+            away_s, delay_s = random.uniform(0.05, 4), random.choice((0.0, random.uniform(0, 1)))
+            faults.append(Fault(Kind.CRASH, at - 0.1, struck, away_s, Trigger.ADOPTED, delay_s))
+    return faults
 
 
 def _draw_permanent(random: Random, at: float, name: str, core: tuple[str, ...]) -> Fault:

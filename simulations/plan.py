@@ -63,6 +63,11 @@ class Kind(StrEnum):
     """A disk takes much longer for a while."""
     CLOCK_JUMPS = "clock jumps"
     """A wall clock is set to another time; whoever starts later reads it."""
+    RESIZE = "resize"
+    """The first of the nodes is removed from the ring, and hands over; later it is added again, at
+    ``amount`` of the ring's length."""
+    REORDER = "reorder"
+    """The members change places, to that order of the nodes."""
 
 
 class Trigger(StrEnum):
@@ -77,6 +82,7 @@ class Trigger(StrEnum):
     MEMBER_DOWN = "member down"
     SNAPSHOT = "snapshot"
     LINKED = "linked"
+    ADOPTED = "ring adopted"
 
 
 class Disk(StrEnum):

@@ -54,7 +54,7 @@ class Process:
     def greeting(self, true_time: float) -> Greeting:
         """Return what its hello shows."""
         clock_ms = WALL_MS + int((true_time + self.wall_ahead_s) * 1000)
-        return Greeting(self.incarnation, clock_ms)
+        return Greeting(self.incarnation, clock_ms, self.replica.ring.version)
 
     def true_time(self, reading: float) -> float:
         """Return when this node's monotonic clock shows ``reading``."""

@@ -92,7 +92,7 @@ def _play_safely(
     workload.stopped = True
     world.scheduler.run_until(world.now + QUIET_S)
     _settle(world, judge)
-    workload.read_everything(homes=world.ring.names)
+    workload.read_everything(homes=world.ring.homes)
     world.scheduler.run_until(world.now + QUIET_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)

@@ -18,6 +18,7 @@ from simulations.budget import Budget
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
 from simulations.process import Process
+from simulations.reshaping import Reshaping
 from simulations.world import World
 
 GATE_STEP_S: Final = 0.1
@@ -57,6 +58,7 @@ class Striking:
         self.faults: Counter[str] = Counter()
         self.moments: Counter[str] = Counter()
         self.stopped = False
+        self.reshaping = Reshaping(world, plan, budget, self.moments, self._change_disk)
         self._armed: dict[Trigger, list[Fault]] = {trigger: [] for trigger in Trigger}
         self._last: dict[Trigger, tuple[float, str]] = {}
         for fault in plan.faults:
@@ -166,6 +168,12 @@ class Striking:
                 self._later(fault, partial(self._speed_disk_up, nodes[0]))
             case Kind.CLOCK_JUMPS:
                 self._world.wall_offsets_s[nodes[0]] += fault.amount
+            case Kind.RESIZE:
+                self.faults["missed"] += not self.reshaping.remove(fault)
+            case Kind.REORDER:
+                done = self.reshaping.reorder(fault)
+                self.moments[Moment.REORDERED] += done
+                self.faults["missed"] += not done
 
     def _later(self, fault: Fault, end: Callable[[], None]) -> None:
         """Have a fault end in time, unless it is permanent."""
@@ -177,7 +185,7 @@ class Striking:
         return plan.mode is Mode.LIVENESS and fault.at >= plan.permanent_from_s
 
     def _others(self, nodes: Iterable[str]) -> list[str]:
-        return [name for name in self._world.ring.names if name not in nodes]
+        return [name for name in self._plan.names if name not in nodes]
 
     def _crash(self, fault: Fault, nodes: tuple[str, ...]) -> None:
         world, struck = self._world, [name for name in nodes if name in self._world.processes]
@@ -237,7 +245,7 @@ class Striking:
         here = self._world.disks[name]
         match disk:
             case Disk.LOST:
-                here.content, here.contacts = {}, {}
+                here.content, here.contacts, here.ring = {}, {}, None
                 self.moments[Moment.EMPTY_DISK] += 1
             case Disk.OLD if here.copies:
                 content, contacts = here.copies[0]
@@ -252,8 +260,10 @@ class Striking:
 
     def _start(self, nodes: Iterable[str]) -> None:
         for name in nodes:
-            if name not in self._world.processes and name not in self._gone_for_good():
+            away = name not in self._world.processes and name not in self.reshaping.left
+            if away and name not in self._gone_for_good():
                 self._world.start(name)
+                self.reshaping.let_go(name)
                 self._look_closely(name)
 
     def _is_settled_fate(self, name: str) -> bool:
@@ -357,6 +367,7 @@ class Striking:
         """Let no more faults begin, and end those that there are."""
         self.stopped = True
         world = self._world
+        world.healed = True
         world.cut.clear()
         for road in world.roads.values():
             road.slowness = 1.0
@@ -364,6 +375,12 @@ class Striking:
                 road.free()
         for disk in world.disks.values():
             disk.failing, disk.slowness = 0, 1.0
+        for name in sorted(world.ring.leaving - self.reshaping.left):
+            if name in world.processes:
+                world.thaw(name, world.processes[name])
+            else:
+                world.start(name)
+            self.reshaping.let_go(name)
         for name in world.ring.names:
             process = world.processes.get(name)
             if process is not None and process.replica.draining:
@@ -374,6 +391,10 @@ class Striking:
                 world.thaw(name, world.processes[name])
             else:
                 world.start(name)
+        # Whoever knew it may have lost its memory and its disk: then people set it once more.
+        processes = list(world.processes.values())
+        if all(each.replica.ring.version < world.ring.version for each in processes):
+            world.adopt(processes[0], world.ring)
 
     # --- Moments ---
 
@@ -393,6 +414,7 @@ class Striking:
             Moment.CRASH_OF_ALL: len(nodes) == len(self._world.processes) > 0,
             Moment.CRASH_BEHIND_A_CUT: self._blocked(),
             Moment.CRASH_DURING_A_WRITE: any(not self._world.disks[name].is_idle for name in nodes),
+            Moment.CRASH_DURING_RESHAPING: self.reshaping.is_under_way,
             Moment.CRASH_DURING_DRAIN: any(
                 process.replica.draining for process in self._world.processes.values()
             ),

@@ -42,6 +42,7 @@ _TRIGGERS: Final = {
     "settled": Trigger.SETTLED,
     "member_down": Trigger.MEMBER_DOWN,
     "rotated": Trigger.ROTATED,
+    "ring_adopted": Trigger.ADOPTED,
 }
 
 
@@ -61,7 +62,10 @@ class World:
         self.plan = plan
         self.scheduler = scheduler = Scheduler(listener)
         members = tuple(Member(name, f"{name}.world:1") for name in plan.names)
-        self.ring = Ring("world", members, copies=plan.copies)
+        self.ring = self._first_ring = Ring("world", members, copies=plan.copies)
+        """As people have set it last; nodes may know an older one."""
+        self.healed = False
+        """Whether nothing goes wrong any more."""
         self.processes: dict[str, Process] = {}
         self.disks = {
             name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s)
@@ -104,12 +108,12 @@ class World:
 
     def alive(self) -> list[str]:
         """Return the names of the nodes whose processes live, in ring order."""
-        return [name for name in self.ring.names if name in self.processes]
+        return [name for name in self.plan.names if name in self.processes]
 
     def running(self) -> list[str]:
         """Return the nodes that run, answer and stay, if there are any, in ring order."""
         silent_before, answering, staying = self.now - SILENT_S, list[str](), list[str]()
-        for name in self.ring.names:
+        for name in self.plan.names:
             process = self.processes.get(name)
             if process is not None and process.frozen_at > silent_before:
                 answering.append(name)
@@ -163,14 +167,22 @@ class World:
         """Return a node's wall clock, in milliseconds since 1970."""
         return WALL_MS + int((self.now + self.wall_offsets_s[name]) * 1000)
 
-    def start(self, name: str) -> Process:
-        """Start a process for ``name``, from what its disk has."""
+    def start(self, name: str, ring: Ring | None = None) -> Process:
+        """Start a process for ``name``, from what its disk has.
+
+        Its file has ``ring``; if that is not said, the latest, or now and then the first one.
+        """
         plan = self.plan
+        if ring is None:
+            is_old = self.ring.version > 1 and self._lives[name].random() < 0.5
+            ring = self._first_ring if is_old and not self.healed else self.ring
+        kept = self.disks[name].ring
+        known = kept if kept is not None and kept.version > ring.version else ring
         process = Process(name, None, self.now, plan.clocks[name])  # type: ignore[arg-type]
         now, wall_ms = process.clock(self.now), self.wall_ms(name)
         random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
         process.replica = Replica(
-            self.ring, name, plan.settings, Clock(wall_ms, now), random, has_store=True
+            known, name, plan.settings, Clock(wall_ms, now), random, has_store=True
         )
         self._incarnations += 1
         process.incarnation = Incarnation(self._incarnations)
@@ -220,6 +232,12 @@ class World:
         for done in list(process.replies.values()):
             done(None)
 
+    def adopt(self, process: Process, ring: Ring) -> None:
+        """Have a node adopt a ring that somebody sets there."""
+        self.scheduler.note("set ring", process.name, str(ring.version))
+        now = process.clock(self.now)
+        self._perform(process, process.replica.adopt(ring, now))
+
     def drain(self, name: str) -> None:
         """Tell a node to hand everything over, since it is going to stop."""
         self.scheduler.note("drain", name)
@@ -253,7 +271,8 @@ class World:
         fault before the first is over.
         """
         for process in self.processes.values():
-            if process.frozen or not process.replica.settled:
+            is_behind = process.replica.ring.version != self.ring.version
+            if process.frozen or is_behind or not process.replica.settled:
                 return False
             for name, liveness in process.replica.liveness.items():
                 if name not in self.processes:
@@ -418,8 +437,8 @@ class World:
                         connection.close(end)
                 case Notice(event):
                     self._notice(process, event)
-                case Adopt():
-                    raise AssertionError("no plan changes the ring")
+                case Adopt(ring):
+                    self.disks[process.name].ring = ring
                 case _:
                     assert_never(effect)
         self._schedule_tick(process)
