@@ -9,6 +9,7 @@ Rules:
 - What was created since then is nobody else's: it is never in doubt.
 """
 
+from ring.awaiting import Awaiting
 from ring.clock import Stamp
 from ring.comparing import Comparing
 from ring.core import Core
@@ -21,9 +22,10 @@ from ring.record import Record
 class Doubts:
     """Who may know more than this node, and is not asked."""
 
-    def __init__(self, core: Core, comparing: Comparing) -> None:
+    def __init__(self, core: Core, comparing: Comparing, awaiting: Awaiting) -> None:
         self._core = core
         self._comparing = comparing
+        self._awaiting = awaiting
         self.missing: tuple[str, ...] = ()
         """The members without whose word this node became ready, in ring order."""
         self._passed_over: dict[str, set[str]] = {}
@@ -64,12 +66,16 @@ class Doubts:
             self._passed_over.setdefault(home, set()).update(doubted)
             self._since = self._core.clock.last
 
-    def review(self, homes: list[str]) -> bool:
-        """Drop what was made up for; return whether others have to hear of it.
+    def review(self, homes: list[str], now: float) -> bool:
+        """Note and drop what is in doubt by now; return whether others have to hear of it.
 
         Args:
             homes: those that this node has to compare.
+            now: monotonic seconds.
         """
+        if suspects := self._awaiting.suspects():
+            for home in sorted(self._core.view.claims):
+                self.pass_over(home, suspects - self._awaiting.unheard(home, now))
         if not self.missing and not self._passed_over:
             self._homes = frozenset()
             return False

@@ -341,6 +341,6 @@ class Membership:
         """
         self._core.view.set_liveness(member, Liveness.UNDETERMINED)
         member.returning = True
-        self._settling.note_returning(member, now)
+        self._settling.awaiting.note_returning(member, now)
         if member.name not in self._links.outbound:
             self._core.emit(Dial(member.name))

@@ -13,6 +13,7 @@ Rules:
 
 from collections.abc import Set
 
+from ring.awaiting import Awaiting
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.doubting import Doubts
@@ -58,7 +59,8 @@ class Settling:
         self._has_news = False
         """There is something to say of this node that it has not said yet."""
         self._rest = Rest(core, comparing)
-        self.doubts = Doubts(core, comparing)
+        self.awaiting = Awaiting(core, comparing)
+        self.doubts = Doubts(core, comparing, self.awaiting)
 
     # --- What the others ask of it ---
 
@@ -69,7 +71,9 @@ class Settling:
         comes and goes without being heard is waited for as long as for a comparison.
         """
         peers = self._core.view.peers.values()
-        return self._unheard(home, now) | {peer.name for peer in peers if home in peer.claims}
+        return self.awaiting.unheard(home, now) | {
+            peer.name for peer in peers if home in peer.claims
+        }
 
     @property
     def all_synced(self) -> bool:
@@ -137,13 +141,11 @@ class Settling:
         view = self._core.view
         member = view.peers[peer]
         if member.liveness is Liveness.UNDETERMINED:
-            if member.restless_since is None:
-                member.restless_since = now
-            member.returning |= any(
+            may_act = any(
                 peer in self._rivals[home] or not self._comparing.is_heard(home, peer)
                 for home in view.claims
             )
-            self.note_returning(member, now)
+            self.awaiting.note_lost(member, now, may_act=may_act)
         self._forget_all(peer)
 
     def drain(self) -> None:
@@ -169,11 +171,6 @@ class Settling:
         self._covered.clear()
         self.doubts.end()
         self._has_news = True
-
-    def note_returning(self, member: Peer, now: float) -> None:
-        """Begin to wait for a member that comes back, unless that has begun already."""
-        if member.returning and member.returning_since is None:
-            member.returning_since = now
 
     def on_down(self) -> None:
         """Compare again what this node does not act for, since the one who acted may be gone.
@@ -216,7 +213,7 @@ class Settling:
         changed, self._has_news = self._has_news, False
         changed |= self._maybe_become_ready(now)
         changed |= self._update_claims(now)
-        changed |= self._review_doubts(now)
+        changed |= self.doubts.review(self._homes(), now)
         if changed:
             self.status_version += 1
             self._start_comparisons(now)
@@ -332,13 +329,18 @@ class Settling:
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
-        if core.ready or core.is_removed or self._undetermined(now) or self._estranged.holds_back:
+        if (
+            core.ready
+            or core.is_removed
+            or self.awaiting.undetermined(now)
+            or self._estranged.holds_back
+        ):
             return False
         up = core.view.peers_in(Liveness.UP)
         # Who has left for good does not come back, and need not.
         peers = [p for p in core.view.peers.values() if p in up or p.name not in core.ring.leaving]
         if not all(
-            self._is_restless(peer, now)
+            self.awaiting.is_restless(peer, now)
             or (self.is_synced(peer.name) and self._has_synced(peer, now))
             for peer in up
         ):
@@ -378,25 +380,17 @@ class Settling:
             for home in self._homes()
         )
 
-    def _review_doubts(self, now: float) -> bool:
-        """Note who may know more and is waited for no longer; return whether that is news."""
-        peers = self._core.view.peers.values()
-        suspects = {peer.name for peer in peers if peer.returning}
-        suspects |= self._comparing.given_up_peers()
-        if suspects:
-            for home in sorted(self._core.view.claims):
-                self.doubts.pass_over(home, suspects - self._unheard(home, now))
-        return self.doubts.review(self._homes())
-
     def _update_claims(self, now: float) -> bool:
         core, view = self._core, self._core.view
-        undetermined = self._undetermined(now)
+        undetermined = self.awaiting.undetermined(now)
         claims = set()
         for home in core.ring.homes:
             if not (core.ready and view.is_first_in_line(home)):
                 continue
-            unheard = [view.peers[name] for name in self._unheard(home, now)]
-            awaited = undetermined or not all(self._is_restless(peer, now) for peer in unheard)
+            unheard = [view.peers[name] for name in self.awaiting.unheard(home, now)]
+            awaited = undetermined or not all(
+                self.awaiting.is_restless(peer, now) for peer in unheard
+            )
             if home in view.claims or not awaited:
                 claims.add(home)
         if claims == view.claims:
@@ -416,28 +410,6 @@ class Settling:
         return True
 
     # --- Bookkeeping ---
-
-    def _undetermined(self, now: float) -> list[Peer]:
-        """Return the members about which this node has to know more before it goes on."""
-        undetermined = self._core.view.peers_in(Liveness.UNDETERMINED)
-        return [peer for peer in undetermined if not self._is_restless(peer, now)]
-
-    def _is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has come and gone unheard for as long as it is waited for."""
-        since = peer.restless_since
-        return since is not None and now - since > self._core.settings.settle_timeout_s
-
-    def _unheard(self, home: str, now: float) -> set[str]:
-        since = now - self._core.settings.settle_timeout_s
-        unheard = set()
-        for name, peer in self._core.view.peers.items():
-            if peer.liveness is Liveness.UP:
-                awaited = not self._comparing.is_heard(home, name)
-            else:
-                awaited = peer.returning and (peer.returning_since or now) > since
-            if awaited:
-                unheard.add(name)
-        return unheard
 
     def _forget_all(self, peer: str) -> None:
         for home in self._core.ring.homes:

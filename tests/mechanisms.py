@@ -14,6 +14,7 @@ import ring.replication
 import ring.structured
 import ring.writing
 import simulations.scenarios.counting
+from ring.awaiting import Awaiting
 from ring.clock import STAMP_BYTES, Clock, Stamp
 from ring.core import Core
 from ring.doubting import Doubts
@@ -61,7 +62,7 @@ def _drained_without_them(self: Draining) -> bool:
     return self._core.view.is_draining and not self.requests
 
 
-def _nobody(self: Settling, home: str, now: float) -> set[str]:
+def _nobody(self: Awaiting, home: str, now: float) -> set[str]:
     return set()
 
 
@@ -70,7 +71,7 @@ def _own_home_only(self: Settling) -> list[str]:
 
 
 TRUST_WHAT_IS_HERE: Final = _instead(
-    (Settling, "_unheard", _nobody), (Settling, "is_synced", _yes), (Settling, "_has_synced", _yes)
+    (Awaiting, "unheard", _nobody), (Settling, "is_synced", _yes), (Settling, "_has_synced", _yes)
 )
 
 _put = Record.put
