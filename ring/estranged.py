@@ -161,8 +161,8 @@ class Estranged:
     def _judge(self, peer: Peer, home: str, waited_s: float) -> _Verdict:
         core, settings = self._core, self._core.settings
         if (peer.name, home) in self._companions:
-            # As long as it acts for the home it has not yielded.
-            waits = waited_s <= settings.settle_timeout_s or home in peer.claims
+            # By then it has met whom this node has met; or it need not yield at all.
+            waits = waited_s <= settings.settle_timeout_s
             return _Verdict.WAIT if waits else _Verdict.SPEAK
         if not core.ready:
             if peer.ready:

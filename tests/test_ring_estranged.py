@@ -257,6 +257,25 @@ def test_two_that_a_third_kept_together_lose_nothing() -> None:
             assert isinstance(rig.find(name, session(home, 3 << 90)).reply, Found)
 
 
+def test_one_that_was_cut_off_from_a_third_only_is_ready_again_after_a_restart() -> None:
+    """It yields to the third, and takes everything from the one that it had never lost."""
+    rig = Rig(settings=SETTINGS)
+    for name in "abc":
+        rig.create(name, session(name, 3 << 90), cart=b"\x01")
+    rig.cut("a", "c")
+    rig.pass_time(LONG_S)
+    rig.kill("a")
+    rig.pass_time(1)
+    rig.refused.clear()
+    rig.start("a")
+    rig.pass_time(20)
+    assert rig.notices("home_yielded")
+    assert all(replica.settled for replica in rig.replicas.values())
+    for home in "abc":
+        for name in "abc":
+            assert isinstance(rig.find(name, session(home, 3 << 90)).reply, Found)
+
+
 def test_a_flapping_link_makes_nobody_strange() -> None:
     rig = Rig("ab", settings=evolve(SETTINGS, retention_s=60.0))
     rig.create("a", ID, cart=b"\x01")
