@@ -206,7 +206,7 @@ class Estranged:
                 core.emit(SetAside(home, tuple(kept)))
                 set_aside += len(kept)
             for session_id in going:
-                self._replication.drop(session_id)
+                self._replication.abandon(session_id)
                 if core.has_store:
                     self._deleting[session_id] = core.version
         core.alarm("home_yielded", home=home, peer=peer, set_aside=set_aside)

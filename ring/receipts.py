@@ -137,6 +137,18 @@ class Receipts:
             waiter.disk_failed = True
         self._settle(session_id)
 
+    def give_up(self, session_id: SessionId) -> None:
+        """Nothing of a session is here any more: whoever waits is told that all may have failed."""
+        for waiter in self._waiting.pop(session_id, []):
+            for other in waiter.versions.keys() - {session_id}:
+                self._waiting[other].remove(waiter)
+                if not self._waiting[other]:
+                    del self._waiting[other]
+            waiter.answered = True
+            reason = "another member's state of the session was taken in place of this one's"
+            number = waiter.request.number
+            self._respond(waiter.origin, Failed(number, Failure.OUTCOME_UNKNOWN, reason))
+
     def on_link_lost(self, peer: str) -> None:
         """Forget that ``peer`` holds anything: what it said ended with its connection."""
         for waiters in self._waiting.values():

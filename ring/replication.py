@@ -107,6 +107,11 @@ class Replication:
         self._behind.pop(session_id, None)
         self._core.emit(Persist(session_id))
 
+    def abandon(self, session_id: SessionId) -> None:
+        """Forget a record that counts no more; who waits for a receipt of it gets none."""
+        self._receipts.give_up(session_id)
+        self.drop(session_id)
+
     def on_persisted(self, session_ids: Iterable[SessionId]) -> None:
         """Let tombstones follow their new records onto the disk."""
         if self._behind:

@@ -23,10 +23,12 @@ class MemoryStream:
         self._stream = stream
         self.remote = "memory"
         self.proved_names: frozenset[str] | None = None
+        self.reads: list[int] = []
         self.sends: list[int] = []
         self.is_closed = False
 
     async def receive_some(self, max_bytes: int) -> bytes:
+        self.reads.append(max_bytes)
         try:
             return bytes(await self._stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -16,7 +16,7 @@ from memory_transport import (
     stream_pair,
 )
 
-from node.link import SEND_TIMEOUT_S, Link, LinkEnd, shake_hands
+from node.link import RECEIVE_BYTES, SEND_TIMEOUT_S, Link, LinkEnd, shake_hands
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Answer, Ask, Find, Message
@@ -144,6 +144,23 @@ async def test_a_message_arrives_byte_by_byte(nursery: trio.Nursery) -> None:
         await trio.testing.wait_all_tasks_blocked()
     assert bench.desk.received == [[Absent(300)]]
     bench.link.close("done")
+
+
+async def test_a_read_is_small_until_much_comes_and_small_again_afterwards(
+    nursery: trio.Nursery,
+) -> None:
+    """What is kept of a large read stays in the middle of the room that was made for it."""
+    bench = await make_bench()
+    bench.near.reads.clear()
+    nursery.start_soon(bench.run)
+    await trio.testing.wait_all_tasks_blocked()
+    await bench.far.send_all(bench.far_connection.send(Answer(1, bytes(300_000))))
+    await trio.testing.wait_all_tasks_blocked()
+    least, most = RECEIVE_BYTES
+    assert bench.near.reads[:4] == [least, 4 * least, most, most]
+    assert bench.near.reads[-1] == least
+    assert [len(messages) for messages in bench.desk.received] == [1]
+    nursery.cancel_scope.cancel()
 
 
 async def test_nothing_is_sent_before_the_wake_and_then_all_in_one_send(

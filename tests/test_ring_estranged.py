@@ -6,7 +6,7 @@ from replicas import Rig
 from samples import IDS, NOW, session
 
 from ring.identity import SessionId
-from ring.messages import Absent, Found
+from ring.messages import Absent, Durability, Failed, Failure, Found
 from ring.record import Record
 from ring.settings import Settings
 
@@ -240,6 +240,38 @@ def test_who_has_yielded_takes_nothing_from_a_companion_that_has_not_yet() -> No
     rig.pass_time(10)
     assert not any(has(rig, name, ended) for name in "abc")
     assert all(replica.settled for replica in rig.replicas.values())
+
+
+def test_a_receipt_that_waits_does_not_name_who_has_yielded() -> None:
+    """Honest: nobody holds that change any more."""
+    rig = Rig("ab", settings=SETTINGS)
+    rig.create("a", ID, cart=b"\x01")
+    rig.cut("a", "b")
+    rig.pass_time(LONG_S)
+    rig.disks["b"].stuck = True
+    asked = rig.save("b", ID, {b"cart": b"\x02"}, durability=Durability.DISK)
+    assert asked.waits
+    reunite(rig, "ab")
+    assert isinstance(asked.reply, Failed)
+    assert asked.reply.failure is Failure.OUTCOME_UNKNOWN
+
+
+def test_what_was_yielded_is_gone_from_the_disk_before_contacts_are_noted() -> None:
+    """Else a crash between the two has the next start believe it."""
+    rig = Rig("ab", settings=SETTINGS)
+    rig.create("a", ID, cart=b"\x01")
+    rig.kill("b")
+    rig.pass_time(LONG_S)
+    rig.begin("b")
+    rig.disks["b"].stuck = True
+    rig.pass_time(5)
+    assert set_aside(rig, "b") == [ID]
+    assert rig.replicas["b"].ready
+    assert rig.replicas["b"].contacts(rig.now) == {}
+    replica = rig.replicas["b"]
+    version, _ = replica.persistent(ID, rig.now)
+    rig.perform("b", replica.on_persisted({ID: version}, rig.now))
+    assert replica.contacts(rig.now).keys() == {"a", "b"}
 
 
 def test_two_that_a_third_kept_together_lose_nothing() -> None:
