@@ -224,8 +224,8 @@ class Settling:
             outbound.synced, outbound.heard = synced, heard
             if news:
                 self.show_status(outbound, now)
-        settled = self._note_settled()
-        self._rest.note(settled and not changed and not self._core.view.draining)
+        waits = changed or self._core.view.draining or self._core.silent
+        self._rest.note(self._note_settled() and not waits)
 
     def show_status(self, outbound: Outbound, now: float) -> None:
         """Say to a member what this node is, and what it has made of the member's last word."""

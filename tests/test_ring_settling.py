@@ -16,6 +16,7 @@ from ring.liveness import Liveness
 from ring.messages import Acks, Changes, Compare, Compared, Found, Listing, Message, Records, Saved
 from ring.record import Record
 from ring.settings import Settings
+from ring.settling import Settling
 from ring.table import bucket_of
 
 SESSIONS = [session("a", number << 118) for number in range(40)]
@@ -365,3 +366,24 @@ def test_a_member_that_never_dials_is_not_waited_for_for_ever() -> None:
     assert not rig.is_ready("a")
     rig.pass_time(3)
     assert rig.is_ready("a")
+
+
+def test_a_settled_ring_draws_no_conclusions_from_heartbeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without rest every heartbeat walks all homes and members: most of what an idle node does."""
+    rig = Rig("abc")
+    rig.pass_time(5)
+    looks = list[str]()
+    review = Settling.review
+
+    def counted(settling: Settling, now: float) -> None:
+        looks.append(settling._core.name)
+        review(settling, now)
+
+    monkeypatch.setattr(Settling, "review", counted)
+    rig.pass_time(10)
+    assert looks == []
+    rig.kill("b")
+    rig.pass_time(5)
+    assert set(looks) == {"a", "c"}
