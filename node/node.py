@@ -270,6 +270,7 @@ class Node:
             ConfigError: it cannot follow the one that is in force. Definite.
         """
         if ring != self.ring:
+            evolve(self._config, ring=ring)  # Refuses what no node could start with.
             objection = self._driver.replica.objection(ring)
             if objection is not None:
                 raise ConfigError(f"the ring was not set: {objection}")

@@ -165,6 +165,9 @@ class Membership:
         member = self._core.view.peers[peer]
         if member.inbound is not None:
             self.hang_up(member.inbound, reason, now)
+        if member.liveness is not Liveness.DOWN:
+            self._core.view.set_liveness(member, Liveness.DOWN)
+            self._settling.on_down()
 
     def review(self, now: float) -> None:
         """Draw every conclusion from a changed view of the ring."""

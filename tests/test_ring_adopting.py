@@ -12,7 +12,17 @@ from samples import NOW, ring_of, session
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.identity import Incarnation, LinkId, SessionId
-from ring.messages import Durability, Failed, Find, Found, Greeting, Leaving, Members, Saved
+from ring.messages import (
+    Compare,
+    Durability,
+    Failed,
+    Find,
+    Found,
+    Greeting,
+    Leaving,
+    Members,
+    Saved,
+)
 from ring.placement import Departed, Member, Ring
 from ring.record import Record
 
@@ -257,6 +267,33 @@ def test_a_member_without_a_place_serves_nothing_once_it_knows(is_up: bool) -> N
     assert may_stop(rig, "c")
     assert read(rig, "b", session("c", 1)) == b"\x01"
     assert set(rig.replicas["a"].liveness) == {"b"}
+
+
+def test_who_succeeds_a_member_that_is_cut_away_asks_the_others_first() -> None:
+    """It is a loss like any: what it had acknowledged by the word of a third may be only there."""
+    rig = Rig("abcd")
+    saved(rig, "a")
+    rig.sent.clear()
+    rig.adopt("b", later("bcd", gone="a"))
+    asked = [
+        (each.sender, each.receiver)
+        for each in rig.sent
+        if isinstance(each.message, Compare) and each.message.home == "a"
+    ]
+    assert ("b", "d") in asked
+    assert "a" in rig.replicas["b"].claims
+
+
+def test_a_rolling_restart_with_a_new_file_brings_the_new_ring() -> None:
+    rig = Rig("abc")
+    saved(rig, "a")
+    for name in "cab":
+        rig.kill(name)
+        rig.start(name, ring=later("bca"))
+        assert set(versions(rig).values()) == {2}
+        rig.pass_time(1)
+    assert rig.is_ready("a", "b", "c")
+    assert read(rig, "b") == b"\x01"
 
 
 def test_a_home_that_the_ring_forgets_is_dropped_by_all() -> None:
