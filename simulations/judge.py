@@ -81,10 +81,15 @@ class Judge:
         budget: knows what faults may have taken; by default nothing.
         late_s: how long after max idle a session may still be found.
         clock_error: by how much a clock may go wrong, as a share of the time.
+        retention_s: how long ends and rotations are remembered for certain.
     """
 
     def __init__(
-        self, budget: Budget | None = None, late_s: float = inf, clock_error: float = 0.0
+        self,
+        budget: Budget | None = None,
+        late_s: float = inf,
+        clock_error: float = 0.0,
+        retention_s: float = inf,
     ) -> None:
         self.budget = budget or Budget(1)
         self.violations: list[Violation] = []
@@ -95,6 +100,7 @@ class Judge:
         """Every request has to be answered from now on."""
         self._late_s = late_s
         self._clock_error = clock_error
+        self._retention_s = retention_s
         self._expected: dict[int, _Expectation] = {}
         self._rotating: dict[int, str] = {}
 
@@ -117,7 +123,7 @@ class Judge:
         if operation.kind in (Kind.CREATE, Kind.SAVE, Kind.ROTATE):
             known.family.attempted[operation.client] = operation.version
         if operation.kind is Kind.ROTATE:
-            new = known.rotate(operation.new_session)
+            new = known.rotate(operation.new_session, operation.invoked)
             new.tried_at = inf
             self._rotating[id(operation)] = operation.new_session
             self.sessions[operation.new_session] = new
@@ -150,7 +156,8 @@ class Judge:
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
                     claim = self.budget.claim(operation.holders, operation.on_disk)
-                    for each in known.descendants():
+                    # A rotation is forgotten like any end: then nothing leads on from the old id.
+                    for each in known.descendants(returned - self._retention_s):
                         each.ended.append(claim)
             case _ if operation.outcome is not Outcome.OK and operation.reason not in _ANSWERS:
                 if expected.demands_progress:

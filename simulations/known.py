@@ -48,22 +48,25 @@ class Known:
     """When anything that may have counted as a use had returned: from then at the latest."""
     rotations: dict[str, "Known"] = field(factory=dict)
     """By id: what it may have been rotated into."""
+    began_at: float = -inf
+    """When it was first to be rotated into this."""
     parent: "Known | None" = None
     """What was rotated into this."""
     born: list[Claim] = field(factory=list)
     """What those who rotated the parent into this were promised."""
 
-    def rotate(self, new_id: str) -> "Known":
+    def rotate(self, new_id: str, now: float) -> "Known":
         """Return what is known under an id into which this session may go on from now."""
         if new_id not in self.rotations:
-            self.rotations[new_id] = Known(self.family, parent=self)
+            self.rotations[new_id] = Known(self.family, parent=self, began_at=now)
         return self.rotations[new_id]
 
-    def descendants(self) -> Iterator["Known"]:
-        """Yield this, and whatever it may have been rotated into."""
+    def descendants(self, since: float) -> Iterator["Known"]:
+        """Yield this, and whatever it may have been rotated into by rotations since then."""
         yield self
         for each in self.rotations.values():
-            yield from each.descendants()
+            if each.began_at >= since:
+                yield from each.descendants(since)
 
     @property
     def may_be_absent(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from simulations.budget import Budget
-from simulations.convergence import check_convergence
+from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.judge import Judge, Violation
 from simulations.plan import Kind, Mode, Plan, Trigger
 from simulations.rest import check_rest
@@ -55,7 +55,8 @@ class Report:
 def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     """Play ``plan`` and judge what its clients saw."""
     budget = Budget(min(plan.copies, plan.members))
-    judge = Judge(budget, late_s=_late_s(plan), clock_error=0.01)
+    retention_s = plan.settings.retention_s - FORGETTING_S
+    judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
     world = World(plan, listener)
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload.look_closely)

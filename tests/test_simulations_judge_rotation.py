@@ -1,5 +1,7 @@
 """Hand-made histories of sessions that were rotated: what is expected under which id."""
 
+from math import inf
+
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
 
@@ -9,8 +11,8 @@ OLD, NEW, OTHER = "a.old", "a.new", "a.other"
 class Told:
     """A judge that knows of one session, created by client 0 with version 1."""
 
-    def __init__(self) -> None:
-        self.judge = Judge()
+    def __init__(self, retention_s: float = inf) -> None:
+        self.judge = Judge(retention_s=retention_s)
         self.change(0, Kind.CREATE, OLD, 1)
 
     def begin(
@@ -139,3 +141,13 @@ def test_another_rotation_after_one_that_was_acknowledged_revives_what_ended() -
     told.rotate(1, OLD, NEW, 2)
     told.rotate(2, OLD, OTHER, 3)
     assert told.found == ["ended-is-final"]
+
+
+def test_an_end_of_the_old_id_follows_a_rotation_only_as_long_as_that_is_remembered() -> None:
+    """All is asked at 0 s and answered at 1 s here."""
+    for retention_s, expected in ((2.0, ["ended-is-final"]), (0.5, [])):
+        told = Told(retention_s)
+        told.rotate(1, OLD, NEW, 2)
+        told.change(0, Kind.END, OLD)
+        told.read(NEW, {0: 1, 1: 2})
+        assert told.found == expected
