@@ -1,11 +1,24 @@
 """Maybe stale: what is served without the word of a member that may know more says so."""
 
+from collections.abc import Callable
+
 import pytest
+from attrs import evolve
 from replicas import Rig
 from samples import NOW, session
 
 from ring.doubting import Doubts
-from ring.messages import Compared, Durability, Failed, Found
+from ring.liveness import Peer
+from ring.messages import (
+    Answer,
+    Changes,
+    Compared,
+    Durability,
+    Failed,
+    Found,
+    Listing,
+    Status,
+)
 from ring.record import Record
 from ring.settings import Settings
 
@@ -169,21 +182,82 @@ def test_that_doubt_ends_when_the_member_was_heard_after_all() -> None:
     assert found(rig, "b") == (b"\x02", False)
 
 
+def test_a_member_that_comes_and_goes_unheard_leaves_a_doubt_until_it_was_heard() -> None:
+    """It has acted on the other side of a cut, and a flapping link keeps it from telling so."""
+    rig = Rig("ab", stores=False)
+    rig.create("a", ID, cart=b"\x01")
+    rig.cut("a", "b")
+    rig.pass_time(1)
+    rig.save("b", ID, {b"cart": b"\x02"})
+    rig.refused.clear()
+    for kind in (Listing, Changes, Compared, Answer):
+        rig.hold_back("b", "a", kind)
+    for _ in range(10):
+        rig.pass_time(0.5)
+        rig.reset("a", "b")
+        rig.stalled |= {("a", "b"), ("b", "a")}
+        rig.reset("a", "b")
+        rig.pass_time(0.5)
+        rig.stalled.clear()
+    assert found(rig, "a") == (b"\x01", True)
+    rig.let_go()
+    rig.pass_time(2)
+    assert found(rig, "a") == (b"\x02", False)
+
+
 # --- The mechanism is needed ----------------------------------------------------------------------
 
 
+def _hears_nothing_of_it(self: Peer, status: Status) -> bool:
+    return _note_status(self, evolve(status, missing=()))
+
+
+_note_status = Peer.note_status
+
+
 @pytest.mark.parametrize(
-    "scenario",
+    ("scenario", "owner", "name", "instead"),
     [
-        test_a_node_that_came_back_alone_says_that_it_may_be_stale,
-        test_who_learns_from_a_node_in_doubt_is_in_doubt_as_well,
-        test_after_a_standstill_alone_everything_is_in_doubt,
+        (
+            test_a_node_that_came_back_alone_says_that_it_may_be_stale,
+            Doubts,
+            "begin",
+            lambda *arguments: None,
+        ),
+        (
+            test_after_a_standstill_alone_everything_is_in_doubt,
+            Doubts,
+            "begin",
+            lambda *arguments: None,
+        ),
+        (
+            test_who_learns_from_a_node_in_doubt_is_in_doubt_as_well,
+            Peer,
+            "note_status",
+            _hears_nothing_of_it,
+        ),
+        (
+            test_a_comparison_that_was_given_up_leaves_a_doubt,
+            Doubts,
+            "pass_over",
+            lambda *arguments: None,
+        ),
+        (
+            test_a_member_that_comes_and_goes_unheard_leaves_a_doubt_until_it_was_heard,
+            Doubts,
+            "pass_over",
+            lambda *arguments: None,
+        ),
     ],
 )
-def test_without_noting_who_is_missing_nobody_would_know(
-    scenario: object, monkeypatch: pytest.MonkeyPatch
+def test_without_it_nobody_would_know(
+    scenario: Callable[[], None],
+    owner: type,
+    name: str,
+    instead: Callable[..., object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert callable(scenario)
-    monkeypatch.setattr(Doubts, "begin", lambda *arguments: None)
+    """Each rule of the module, taken out, breaks the scenario that is about it."""
+    monkeypatch.setattr(owner, name, instead)
     with pytest.raises(AssertionError):
         scenario()
