@@ -157,6 +157,7 @@ class Node:
             ready=replica.ready,
             draining=replica.draining,
             claims=tuple(sorted(replica.claims)),
+            doubted=tuple(sorted(replica.doubted)),
             members={name: liveness.name.lower() for name, liveness in replica.liveness.items()},
             records=replica.counts(),
             clients=self._reception.clients,

@@ -16,6 +16,8 @@ class NodeStatus:
     """It hands over to the others, to stop when they have everything."""
     claims: tuple[str, ...]
     """The homes it acts for."""
+    doubted: tuple[str, ...]
+    """The homes whose sessions may be stale: a member that may know more was not heard."""
     members: Mapping[str, str]
     """The other members, as this node sees them."""
     records: Mapping[str, int]

@@ -36,5 +36,6 @@ class Moment(StrEnum):
     REORDERED = "members in another order"
     CRASH_DURING_RESHAPING = "crash while the ring changes"
     SETTLED_AGAIN = "settled again"
+    READ_IN_DOUBT = "read in doubt"
     TOMBSTONE_DROPPED = "tombstone dropped"
     HOME_YIELDED = "home yielded"

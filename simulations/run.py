@@ -15,6 +15,7 @@ from attrs import frozen
 from simulations.budget import Budget
 from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.judge import Judge, Violation
+from simulations.moments import Moment
 from simulations.plan import Kind, Mode, Plan, Trigger
 from simulations.rest import check_rest
 from simulations.striking import Striking
@@ -71,6 +72,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
         _play_safely(plan, world, judge, workload, striking)
     else:
         _play_lively(plan, world, judge, workload, striking)
+    striking.moments[Moment.READ_IN_DOUBT] += workload.doubted
     return Report(
         plan,
         tuple(judge.violations),

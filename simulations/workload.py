@@ -67,6 +67,8 @@ class Workload:
         self._judge = judge
         self._load = plan.workload
         self._on_receipt = on_receipt
+        self.doubted = 0
+        """Reads of which the node said that somebody may know more."""
         self.counts: dict[str, int] = {}
         self.stopped = False
         self.only: tuple[str, ...] = ()
@@ -229,7 +231,8 @@ class Workload:
 
     def _read_reply(self, operation: Operation, reply: Reply | None) -> None:
         match reply:
-            case Found(_, portable):
+            case Found(_, portable, maybe_stale):
+                self.doubted += maybe_stale
                 operation.outcome, operation.found = Outcome.OK, True
                 record = Record.from_portable(portable, self._ground.now)
                 operation.read = versions_in(record, range(len(self._randoms)))

@@ -129,12 +129,14 @@ async def test_a_node_that_comes_back_alone_marks_its_sessions_until_the_others_
     await ring.kill()
     await ring.start("a")
     assert (await find(ring["a"], session.id)).maybe_stale
+    assert ring["a"].status().doubted == ("a", "b", "c")
     async with open_client(ring.addresses[0], secrets=SECRETS) as client:
         through_client = await client.sessions.find(session.id)
         assert through_client is not None
         assert through_client.maybe_stale
     await ring.start("b", "c")
     assert not (await find(ring["a"], session.id)).maybe_stale
+    assert ring["a"].status().doubted == ()
     nursery.cancel_scope.cancel()
 
 
