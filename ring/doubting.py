@@ -41,7 +41,7 @@ class Doubts:
 
     def covers(self, session_id: SessionId, held: bytes) -> bool:
         """Return whether somebody who was not heard may have a newer state of a session."""
-        if home_of(session_id) not in self._homes:
+        if not self._homes or home_of(session_id) not in self._homes:
             return False
         created = Record.from_held(held).entries.get(CREATED)
         return created is None or entry_stamp(created) <= self._since

@@ -10,9 +10,10 @@ from simulations.scenarios import (
     counting,
     cutting,
     ending,
+    few,
     knowing,
     leaving,
-    passing,
+    repeating,
     returning,
     rotating,
     timing,
@@ -70,10 +71,10 @@ _PLAYS: Final[tuple[Callable[[], None], ...]] = (
     leaving.owner_that_left_the_ring_for_good,
     timing.clock_a_day_ahead_then_corrected,
     timing.slow_but_live_successor,
-    passing.ring_of_one,
-    passing.ring_of_two,
-    passing.frame_twice_and_late,
-    passing.second_process_of_a_name,
+    few.ring_of_one,
+    few.ring_of_two,
+    repeating.frame_twice_and_late,
+    repeating.second_process_of_a_name,
 )
 
 SCENARIOS: Final = {
