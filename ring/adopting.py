@@ -83,13 +83,22 @@ class Adopting:
 
     # --- What members say ---
 
-    def check_is_told(self, connection: Inbound | Outbound, message: Message) -> None:
-        """Refuse whatever is said of a ring that this node does not know yet."""
-        greeting = connection.greeting
-        if greeting is None or greeting.ring_version <= self._core.ring.version:
-            return
-        if not isinstance(message, RingRecord):
+    def is_heard(self, connection: Inbound | Outbound, message: Message, now: float) -> bool:
+        """Return whether a message counts whose sender was not known when it connected.
+
+        Of one that knows a later ring nothing counts before that; of one that the ring does not
+        list, nothing else does. It is closed as one that is silent, if it does not go by itself.
+        """
+        assert connection.greeting is not None, "else it would be known"
+        is_behind = connection.greeting.ring_version > self._core.ring.version
+        if is_behind and not isinstance(message, RingRecord):
             raise RemoteProtocolError("has not told the ring that it knows, in a greater version")
+        if self._is_member(connection):
+            connection.is_known = not is_behind
+            return True
+        if isinstance(message, RingRecord):
+            self.on_record(connection, message, now)
+        return False
 
     def on_record(self, connection: Inbound | Outbound, message: RingRecord, now: float) -> None:
         """Adopt the ring that a member knows, if its version is greater."""
@@ -100,21 +109,23 @@ class Adopting:
         if theirs.version == ours.version and theirs != ours:
             self._core.alarm("ring_conflict", peer=name, version=ours.version)
             raise RemoteProtocolError("knows another ring of the same version")
-        was_listed = name in self._core.view.peers
-        if was_listed:
+        was_member = self._is_member(connection)
+        if was_member:
             self._core.view.peers[name].ring_version = theirs.version
         if theirs.version > ours.version:
             self.adopt(theirs, now)
-        if not was_listed and not self._core.is_removed:
+        if not was_member and not self._core.is_removed:
             assert isinstance(connection, Inbound), "nobody dials whom the ring does not have"
             if name not in self._core.view.peers:
                 raise RemoteProtocolError("brings a ring that does not list it")
             self._membership.admit(connection, name, now)
 
-    def on_stranger(self, inbound: Inbound, message: Message, now: float) -> None:
-        """Hear a member that this node's ring does not list: the ring it brings, and no more."""
-        if isinstance(message, RingRecord):
-            self.on_record(inbound, message, now)
+    def _is_member(self, connection: Inbound | Outbound) -> bool:
+        """Return whether a connection is that of a member, and not of a stranger so far."""
+        member = self._core.view.peers.get(connection.peer or "")
+        if member is None or isinstance(connection, Outbound):
+            return member is not None
+        return member.inbound == connection.link
 
     # --- Adopting ---
 

@@ -88,13 +88,9 @@ class Incoming:
         connection = self._links.get(link)
         if connection is None:
             return  # It was closed here; what was under way no longer counts.
-        is_stranger = connection.peer is not None and connection.peer not in self._core.view.peers
         try:
-            self._adopting.check_is_told(connection, message)
-            if is_stranger:
-                assert isinstance(connection, Inbound), "nobody dials whom the ring does not have"
-                self._adopting.on_stranger(connection, message, now)
-                return  # It is closed as one that is silent, if it does not leave by itself.
+            if not connection.is_known and not self._adopting.is_heard(connection, message, now):
+                return
             connection.heard_at = now
             if isinstance(connection, Outbound):
                 self._on_answer(connection, message, now)

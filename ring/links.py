@@ -92,6 +92,8 @@ class Outbound:
     stream: Stream
     heard_at: float
     greeting: Greeting | None = None
+    is_known: bool = True
+    """The peer is a member, and has told the ring if it knows a later one."""
     ring: RingRecord | None = None
     """The newest ring, which the peer has to know before anything else is said."""
     status: Status | None = None
@@ -148,6 +150,8 @@ class Inbound:
     """None: a client."""
     heard_at: float
     greeting: Greeting | None = None
+    is_known: bool = True
+    """As in Outbound."""
     greeted: bool = False
     """The member has said what it is."""
     greeted_at: float = -inf

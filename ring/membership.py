@@ -129,6 +129,7 @@ class Membership:
         if connection.greeting is None:
             return
         version = self._core.view.peers[peer].ring_version = connection.greeting.ring_version
+        connection.is_known = version <= self._core.ring.version
         if 0 < version < self._core.ring.version:
             self._links.tell_ring(connection, RingRecord(self._core.ring))
 
@@ -140,7 +141,7 @@ class Membership:
             self._core.emit(Close(link, f"{peer} is not in the ring"))
             return
         inbound = self._links.add_inbound(link, peer, now)
-        inbound.greeting = greeting
+        inbound.greeting, inbound.is_known = greeting, False
         if theirs < ours:
             self._links.tell_ring(inbound, RingRecord(self._core.ring))
 

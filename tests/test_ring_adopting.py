@@ -11,6 +11,7 @@ from replicas import Rig
 from samples import NOW, ring_of, session
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.clock import Stamp
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import (
     Compare,
@@ -22,9 +23,11 @@ from ring.messages import (
     Leaving,
     Members,
     Saved,
+    Status,
 )
 from ring.placement import Departed, Member, Ring
 from ring.record import Record
+from ring.replica import Replica
 
 ID = session("a", 7)
 
@@ -174,6 +177,30 @@ def test_a_member_that_is_added_and_not_there_yet_is_stood_in_for() -> None:
     rig.pass_time(1)
     assert rig.replicas["d"].claims == {"d"}
     assert read(rig, "d", session("d", 1)) == b"\x01"
+
+
+def dialled_by(replica: Replica, name: str) -> LinkId | None:
+    """Return the connection of a member that a replica listens to."""
+    return replica._core.view.peers[name].inbound
+
+
+def test_a_stranger_is_a_member_once_it_has_told_the_ring_and_not_before() -> None:
+    """Also if its listing came from elsewhere: what it said as a stranger was never heard."""
+    rig = Rig("ab")
+    a = rig.replicas["a"]
+    greeting = Greeting(Incarnation(9), int((rig.now - a.epoch) * 1000), ring_version=2)
+    rig.perform("a", a.on_accepted(LinkId(99), "d", rig.now, greeting))
+    rig.perform("a", a.adopt(later("abd"), rig.now))
+    assert dialled_by(a, "d") is None
+    rig.perform("a", a.on_message(LinkId(99), RingRecord(later("abd")), rig.now))
+    assert dialled_by(a, "d") == 99
+    rig.perform("a", a.on_accepted(LinkId(101), "z", rig.now, evolve(greeting, ring_version=1)))
+    assert a.take(LinkId(101), rig.now) == RingRecord(later("abd"))
+    rig.perform("a", a.adopt(later("abdz", 3), rig.now))
+    clock = a._core.clock.last
+    a.on_message(LinkId(101), Status(Stamp(clock + 5), True, True, 9, ("z",), False), rig.now)
+    assert dialled_by(a, "z") is None
+    assert a._core.clock.last == clock
 
 
 def test_a_stranger_that_brings_a_ring_without_itself_is_sent_away() -> None:
@@ -388,7 +415,7 @@ def test_however_the_ring_changes_no_session_is_lost(seed: int) -> None:
     random = Random(seed)
     rig = Rig("abc", copies=random.choice([1, 2, 3]))
     ring, pool, values = rig.ring, list("abcdefg"), dict[SessionId, bytes]()
-    present, left = list("abc"), dict[str, str]()
+    present, left, gone = list("abc"), dict[str, str](), set[str]()
     for step in range(12):
         staying = [name for name in present if name in rig.replicas]
         at = random.choice(staying)
@@ -405,6 +432,10 @@ def test_however_the_ring_changes_no_session_is_lost(seed: int) -> None:
             leaver = random.choice([name for name in present if name != at])
             present.remove(leaver)
             left[leaver] = random.choice(present)
+            # One that is cut away is a loss like any other: the copies cover it once all is quiet.
+            quiet = all(each.settled for each in rig.replicas.values() if not each.draining)
+            if rig.ring.copies > 1 and quiet and random.random() < 0.3:
+                gone.add(leaver)
         if random.random() < 0.3:
             random.shuffle(present)
         backup = random.choice([None, *present[1:]])
@@ -414,7 +445,11 @@ def test_however_the_ring_changes_no_session_is_lost(seed: int) -> None:
             2 + step,
             rig.ring.copies,
             tuple(
-                Departed(name, heir if heir in present else present[0], f"{name}:1")
+                Departed(
+                    name,
+                    heir if heir in present else present[0],
+                    "" if name in gone else f"{name}:1",
+                )
                 for name, heir in left.items()
             ),
         )
@@ -424,7 +459,7 @@ def test_however_the_ring_changes_no_session_is_lost(seed: int) -> None:
         rig.adopt(at, ring)
         rig.pass_time(random.choice([0, 0.5, 3]))
         for name in [each for each in left if each in rig.replicas]:
-            if rig.replicas[name].drained and random.random() < 0.7:
+            if name in gone or (rig.replicas[name].drained and random.random() < 0.7):
                 rig.kill(name)
     rig.pass_time(15)
     for name in present:
