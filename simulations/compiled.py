@@ -1,7 +1,7 @@
 """A compiled copy of the core and of the simulated world: the same traces in less time.
 
-For runs of thousands of seeds. The sources are copied, and mypyc makes C of them; it takes about
-two minutes, once for each state of the sources.
+For runs of thousands of seeds. The sources are copied, and mypyc makes C of them; it takes some
+minutes, once for each state of the sources.
 
 Rules:
 - A copy is named after its sources, and used only after a seed has had the same trace there.

@@ -17,7 +17,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="carry out another command faster, for thousands of seeds",
         description=(
             "Compiles the core and the simulated world, once for each state of the sources, which "
-            "takes about two minutes, mypy, setuptools and a C compiler. Then carries out another "
+            "takes some minutes, mypy, setuptools and a C compiler. Then carries out another "
             "command with them; every seed has the same trace."
         ),
     )
