@@ -11,6 +11,7 @@ from ring.comparing import Comparing
 from ring.effects import Effect
 from ring.entry import ENDED, WHOLE_HASH, make_entry
 from ring.errands import Errand
+from ring.estranged import Estranged
 from ring.identity import SessionId
 from ring.links import Inbound, Outbound
 from ring.membership import Membership
@@ -147,6 +148,7 @@ ABLATIONS: Final[dict[str, Callable[[], Ablation]]] = {
         (structured, "is_gone", _never), (record, "is_gone", _never)
     ),
     "stamp a new floor by the clock": _replaced((structured, "floor_after", _floor_now)),
+    "merge after any absence": _replaced((Estranged, "meet", _nothing)),
     "resend nothing": _replaced((Replication, "resend_waiting", _nothing)),
 }
 """By what is wrong."""

@@ -11,6 +11,7 @@ from ring.errors import (
     LocalProtocolError,
     OutcomeUnknownError,
     ReplicationTimeoutError,
+    RingFullError,
     SessionTooLargeError,
     SessionUnavailableError,
 )
@@ -172,6 +173,7 @@ FAILURES = [
     (Failure.OUTCOME_UNKNOWN, OutcomeUnknownError),
     (Failure.NOT_REPLICATED, ReplicationTimeoutError),
     (Failure.TOO_LARGE, SessionTooLargeError),
+    (Failure.FULL, RingFullError),
     (Failure.INVALID, LocalProtocolError),
 ]
 
