@@ -224,4 +224,6 @@ def _draw_workload(random: Random, members: int, *, steady: bool) -> Workload:
         max_idles_s=(0.0,) if steady else random.choice(((0.0,), (0.0, 4.0), (0.0, 3.0, 9.0))),
         wander=random.choice((0.0, 0.1, 0.3)),
         rotations=random.choice((0, 3, 8)),
+        scatters=random.random() < 0.6,
+        patient=random.choice((0.0, 0.0, 0.02)),
     )

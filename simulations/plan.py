@@ -152,6 +152,10 @@ class Workload:
     """The share of requests that go to any node, and not where the id says."""
     rotations: int = 0
     """Of about 100 requests for a session, how many give it a new id."""
+    scatters: bool = False
+    """While the ring is cut, clients ask any node, for few sessions: both sides are busy."""
+    patient: float = 0.0
+    """The share of requests with which a client begins to watch a session of its own expire."""
 
 
 @frozen

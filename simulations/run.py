@@ -60,7 +60,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
     world = World(plan, listener)
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
-    striking = Striking(world, plan, budget, workload.look_closely)
+    striking = Striking(world, plan, budget, workload)
     world.on_trigger = striking.on_trigger
     world.on_release = judge.on_released
     world.on_set_aside = judge.on_set_aside

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
-from typing import Final
+from typing import Final, Protocol
 
 from ring import Liveness
 from simulations.budget import Budget
@@ -37,6 +37,16 @@ _NOTICED: Final = {
 }
 
 
+class Crowd(Protocol):
+    """The clients, as far as faults concern them."""
+
+    def look_closely(self, home: str = "") -> None:
+        """Look at the latest session of a home, or of all for no name, for a while."""
+
+    def scatter(self, for_s: float) -> None:
+        """Be everywhere for a while."""
+
+
 class Striking:
     """The faults of one plan.
 
@@ -44,17 +54,14 @@ class Striking:
         world: where they strike.
         plan: which they are.
         budget: is told what they take.
-        look_closely: has the clients look at the latest session (of a home, or of all for no
-            name), since something happens to it.
+        crowd: the clients, who come to where something happens.
     """
 
-    def __init__(
-        self, world: World, plan: Plan, budget: Budget, look_closely: Callable[[str], None]
-    ) -> None:
+    def __init__(self, world: World, plan: Plan, budget: Budget, crowd: Crowd) -> None:
         self._world = world
         self._plan = plan
         self._budget = budget
-        self._look_closely = look_closely
+        self._crowd = crowd
         self.faults: Counter[str] = Counter()
         self.moments: Counter[str] = Counter()
         self.stopped = False
@@ -115,7 +122,7 @@ class Striking:
         nodes = (node, *rest)[: len(fault.nodes)]
         self.faults[fault.kind] += 1
         if fault.trigger is not None:
-            self._look_closely("")
+            self._crowd.look_closely()
         self._strike(fault, nodes)
 
     def watch_settling(self) -> None:
@@ -153,10 +160,12 @@ class Striking:
             case Kind.SLOW:
                 self._slow(fault, nodes[0], nodes[1])
             case Kind.CUT | Kind.SPLIT:
+                self._crowd.scatter(fault.for_s)
                 inside = nodes[:1] if fault.kind is Kind.CUT else nodes
                 outside = nodes[1:2] if fault.kind is Kind.CUT else self._others(nodes)
                 self._cut(fault, list(product(inside, outside)))
             case Kind.SWIZZLE:
+                self._crowd.scatter(fault.for_s)
                 for number, other in enumerate(self._others(nodes[:1])):
                     cut = partial(self._cut, fault, [(nodes[0], other)])
                     self._world.after(number * fault.delay_s, cut)
@@ -264,7 +273,7 @@ class Striking:
             if away and name not in self._gone_for_good():
                 self._world.start(name)
                 self.reshaping.let_go(name)
-                self._look_closely(name)
+                self._crowd.look_closely(name)
 
     def _is_settled_fate(self, name: str) -> bool:
         """Return whether a node outside the core is in the state in which it stays."""

@@ -42,6 +42,8 @@ from simulations.versions import changes_of, versions_in
 
 OPERATION_LIMIT_S: Final = 10.0
 ROTATION_ATTEMPTS_MAX: Final = 3
+SCATTERED_SESSIONS: Final = 3
+"""So few sessions are used while both sides of a cut are busy."""
 OLD_ID_FORGOTTEN: Final = 0.8
 """How often nobody uses the old id any more; else some do, and find it gone."""
 HOT_FOR_S: Final = 1.0
@@ -76,6 +78,7 @@ class Workload:
         self.sessions: list[SessionId] = []
         self._hot: SessionId | None = None
         self._hot_until = 0.0
+        self._scattered_until = 0.0
         self._last_written: dict[str, SessionId] = {}
         """By home, and under no name of all."""
         self._retired: set[tuple[int, SessionId]] = set()
@@ -92,11 +95,16 @@ class Workload:
         """Have everybody look at the session of the latest receipt, of a home, for a while."""
         self._hot, self._hot_until = self._last_written.get(home), self._ground.now + HOT_FOR_S
 
+    def scatter(self, for_s: float) -> None:
+        """Have the clients be everywhere for a while, if the plan says so."""
+        if self._load.scatters:
+            self._scattered_until = self._ground.now + for_s
+
     def read_everything(self, *, homes: Sequence[str]) -> None:
         """Have client 0 look every session of these homes up once, where its id says."""
         for session_id in list(self.sessions):
             if home_of(session_id) in homes:
-                self._operate(0, Kind.FIND, session_id, self._route(session_id))
+                self._operate(0, Kind.FIND, session_id, self._route(session_id), _nothing)
 
     # --- One client ---
 
@@ -120,10 +128,16 @@ class Workload:
             self._create(client, random.choice(running))
             return
         if self._hot is not None and self._ground.now < self._hot_until and random.random() < 0.6:
-            self._operate(client, Kind.FIND, self._hot, self._route(self._hot), then=True)
+            self._operate(
+                client, Kind.FIND, self._hot, self._route(self._hot), partial(self._think, client)
+            )
             return
-        session_id = random.choice(recent)
-        wanders = random.random() < self._load.wander
+        if self._load.patient and random.random() < self._load.patient:
+            self._watch(client, random.choice(running))
+            return
+        scattered = self._ground.now < self._scattered_until
+        session_id = random.choice(recent[-SCATTERED_SESSIONS:] if scattered else recent)
+        wanders = random.random() < self._load.wander or scattered
         somewhere = random.choice(self.only or self._ground.alive())
         node = somewhere if wanders else self._route(session_id)
         weights = (55, 41, 4, self._load.rotations)
@@ -131,7 +145,7 @@ class Workload:
         writes = kind in (Kind.SAVE, Kind.ROTATE)
         if writes and (client, self._first_id(session_id)) in self._retired:
             kind = Kind.FIND
-        self._operate(client, kind, session_id, node, then=True)
+        self._operate(client, kind, session_id, node, partial(self._think, client))
 
     def _create(self, client: int, home: str) -> None:
         random = self._randoms[client]
@@ -139,7 +153,37 @@ class Workload:
         self.sessions.append(session_id)
         max_idle_s = random.choice(self._load.max_idles_s)
         self._judge.on_created(session_id.decode(), max_idle_s or inf)
-        self._operate(client, Kind.CREATE, session_id, home, then=True, max_idle_s=max_idle_s)
+        think = partial(self._think, client)
+        self._operate(client, Kind.CREATE, session_id, home, think, max_idle_s=max_idle_s)
+
+    def _watch(self, client: int, home: str) -> None:
+        """Create a session that nobody else knows, use it again at once, and look when it is old.
+
+        The second use comes too soon after the first to be written down as an access; it counts
+        all the same.
+        """
+        session_id = new_session_id(home, self._ids)
+        max_idle_s = max(self._load.max_idles_s)
+        self._judge.on_created(session_id.decode(), max_idle_s or inf)
+
+        def use_again() -> None:
+            self._operate(client, Kind.SAVE, session_id, home, partial(look, max_idle_s * 0.98))
+
+        def look(after_s: float) -> None:
+            self._ground.after(after_s, look_now)
+
+        def look_now() -> None:
+            node = self._route(session_id)
+            self._operate(client, Kind.FIND, session_id, node, partial(self._think, client))
+
+        self._operate(
+            client,
+            Kind.CREATE,
+            session_id,
+            home,
+            lambda: self._ground.after(max_idle_s * 0.09, use_again),
+            max_idle_s=max_idle_s,
+        )
 
     def _route(self, session_id: SessionId) -> str:
         preferred = self._ground.preference_list(home_of(session_id))
@@ -152,8 +196,8 @@ class Workload:
         kind: Kind,
         session_id: SessionId,
         node: str,
+        then: Callable[[], None],
         *,
-        then: bool = False,
         max_idle_s: float = 0.0,
         again: Operation | None = None,
     ) -> None:
@@ -194,7 +238,11 @@ class Workload:
             self._ground.after(_DOWN_PAUSE_S, partial(finish, None))
 
     def _finish(
-        self, operation: Operation, session_id: SessionId, then: bool, reply: Reply | None
+        self,
+        operation: Operation,
+        session_id: SessionId,
+        then: Callable[[], None],
+        reply: Reply | None,
     ) -> None:
         """Take the answer; None: the process died or said nothing."""
         if operation.returned is not None:
@@ -212,15 +260,16 @@ class Workload:
                 self._last_written[""] = self._last_written[home_of(session_id)] = session_id
                 self._on_receipt(reply.holders[0])
         if operation.kind is Kind.ROTATE and isinstance(reply, Saved):
-            if self._randoms[operation.client].random() < OLD_ID_FORGOTTEN:
+            forgotten = self._randoms[operation.client].random() < OLD_ID_FORGOTTEN
+            if forgotten and session_id in self.sessions:
                 self.sessions.remove(session_id)
             self.sessions.append(SessionId(operation.new_session.encode()))
         unsure = operation.kind is Kind.ROTATE and operation.outcome is Outcome.UNKNOWN
-        if unsure and then and operation.attempt < ROTATION_ATTEMPTS_MAX and not self.stopped:
+        if unsure and operation.attempt < ROTATION_ATTEMPTS_MAX and not self.stopped:
             client, node = operation.client, self._route(session_id)
-            self._operate(client, Kind.ROTATE, session_id, node, then=True, again=operation)
-        elif then:
-            self._think(operation.client)
+            self._operate(client, Kind.ROTATE, session_id, node, then, again=operation)
+        else:
+            then()
 
     def _ids_of(self, session_id: SessionId) -> list[SessionId]:
         """Return all ids that a session has had, the first one first."""
@@ -249,3 +298,7 @@ class Workload:
                 operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
             case Failed() | None:
                 operation.outcome = Outcome.UNKNOWN
+
+
+def _nothing() -> None:
+    """Do nothing when an operation has returned."""

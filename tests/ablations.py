@@ -24,7 +24,7 @@ from ring.serving import Serving
 from ring.settling import Settling
 
 
-def _replaced(*changes: tuple[Any, str, Any]) -> "Callable[[], Ablation]":
+def replaced(*changes: tuple[Any, str, Any]) -> "Callable[[], Ablation]":
     def make() -> Ablation:
         return Ablation(changes)
 
@@ -131,24 +131,24 @@ def _floor_now(floor: bytes | None, value: bytes | None, stamp: Stamp) -> bytes 
 
 
 ABLATIONS: Final[dict[str, Callable[[], Ablation]]] = {
-    "acknowledge before merging": _replaced((Replication, "on_changes", _acknowledge_unmerged)),
-    "a write revives the ended": _replaced((Record, "put", _put_reviving)),
-    "serve from the disk at once": _replaced((Replica, "start", _start_serving)),
-    "claim without comparing": _replaced((Comparing, "is_heard", _is_always_heard)),
-    "ask nobody while unsettled": _replaced((Settling, "uncompared", _nobody)),
-    "ready with the own home only": _replaced((Settling, "_homes", _own_home_only)),
-    "compare nothing when one is down": _replaced((Settling, "on_down", _nothing)),
-    "pass no merge on": _replaced((Replication, "spread", _spread_own)),
-    "read every fragment as whole": _replaced((Record, "trust", _trusting)),
-    "go on after a standstill": _replaced((Replica, "_note_turn", _nothing)),
-    "count dials that began before": _replaced((Membership, "_last_sign_of", _begins_now)),
-    "release at once": _replaced((Releasing, "_may_release", _release_at_once)),
-    "insist on nothing": _replaced((Serving, "_follow", _park_on_redirect)),
-    "end no members by their floor": _replaced(
+    "acknowledge before merging": replaced((Replication, "on_changes", _acknowledge_unmerged)),
+    "a write revives the ended": replaced((Record, "put", _put_reviving)),
+    "serve from the disk at once": replaced((Replica, "start", _start_serving)),
+    "claim without comparing": replaced((Comparing, "is_heard", _is_always_heard)),
+    "ask nobody while unsettled": replaced((Settling, "uncompared", _nobody)),
+    "ready with the own home only": replaced((Settling, "_homes", _own_home_only)),
+    "compare nothing when one is down": replaced((Settling, "on_down", _nothing)),
+    "pass no merge on": replaced((Replication, "spread", _spread_own)),
+    "read every fragment as whole": replaced((Record, "trust", _trusting)),
+    "go on after a standstill": replaced((Replica, "_note_turn", _nothing)),
+    "count dials that began before": replaced((Membership, "_last_sign_of", _begins_now)),
+    "release at once": replaced((Releasing, "_may_release", _release_at_once)),
+    "insist on nothing": replaced((Serving, "_follow", _park_on_redirect)),
+    "end no members by their floor": replaced(
         (structured, "is_gone", _never), (record, "is_gone", _never)
     ),
-    "stamp a new floor by the clock": _replaced((structured, "floor_after", _floor_now)),
-    "merge after any absence": _replaced((Estranged, "meet", _nothing)),
-    "resend nothing": _replaced((Replication, "resend_waiting", _nothing)),
+    "stamp a new floor by the clock": replaced((structured, "floor_after", _floor_now)),
+    "merge after any absence": replaced((Estranged, "meet", _nothing)),
+    "resend nothing": replaced((Replication, "resend_waiting", _nothing)),
 }
 """By what is wrong."""
