@@ -48,6 +48,7 @@ _WEIGHTS: Final = {
 _ALONE: Final = {Kind.CRASH: 6, Kind.CRASH_AGAIN: 3, Kind.FREEZE: 1, Kind.DISK_FAILS: 1}
 
 _STRUCK_AT: Final = [trigger for trigger in Trigger if trigger is not Trigger.ADOPTED]
+_APART: Final = {Kind.SPLIT: 6, Kind.SWIZZLE: 1, Kind.CUT: 1, Kind.CRASH: 1, Kind.STOP: 1}
 
 _PERMANENT: Final = (Kind.CRASH, Kind.FREEZE, Kind.SPLIT, Kind.RESET)
 
@@ -60,13 +61,15 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
     names = NAMES[:members]
     hot = random.random() < 0.8
     steady = random.random() < 0.5
-    kinds = dict(_WEIGHTS if members > 1 else _ALONE)
+    # Two sides that go on by themselves for a while, and meet again, now and then.
+    apart = mode is Mode.SAFETY and members > 1 and random.random() < 0.2
+    kinds = dict((_APART if apart else _WEIGHTS) if members > 1 else _ALONE)
     if not steady:
         kinds.pop(Kind.CLOCK_JUMPS, None)
     faults, at = list[Fault](), 2.0
     until = 25.0 if mode is Mode.LIVENESS else 55.0
     while at < until:
-        at += random.uniform(0.5, 6)
+        at += random.uniform(8, 16) if apart else random.uniform(0.5, 6)
         faults.append(_draw_fault(random, at, names, kinds, hot=hot, steady=steady))
     if mode is Mode.SAFETY and members > 1:
         faults += _draw_reshaping(Random(f"{seed}/reshaping"), names)
@@ -86,7 +89,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
             name: Clocks(random.uniform(-20, 20), random.uniform(-2e-4, 2e-4)) for name in names
         },
         ways=_draw_ways(random, names, hot=hot),
-        workload=_draw_workload(random, members, steady=steady),
+        workload=_draw_workload(random, members, steady=steady, apart=apart),
         faults=tuple(faults),
         window=random.choice((1, 4, 16)),
         core=core,
@@ -102,7 +105,7 @@ def _draw_fault(
     nodes = tuple(random.sample(names, len(names)))
     trigger = None
     delay_s = random.uniform(0, 0.4)
-    if hot and random.random() < 0.7:
+    if hot and random.random() < (0.2 if kind is Kind.SPLIT else 0.7):
         trigger = random.choice(_STRUCK_AT)
         delay_s = random.choice((0.0, random.uniform(0, 0.06), random.uniform(0, 0.4)))
     amount, for_s, disk = (
@@ -123,6 +126,8 @@ def _draw_fault(
         case Kind.SPLIT:
             nodes = nodes[: random.randint(1, max(1, len(names) - 1))]
             amount = random.choice((0.0, 1.0))
+            # Long enough for both sides to act.
+            for_s = random.choice((for_s, random.uniform(6, 12)))
         case Kind.CUT:
             nodes, amount = nodes[:2], random.choice((0.0, 1.0))
         case Kind.SLOW | Kind.DISK_SLOW:
@@ -210,7 +215,7 @@ def _draw_ways(random: Random, names: str, *, hot: bool) -> dict[str, Way]:
     return ways
 
 
-def _draw_workload(random: Random, members: int, *, steady: bool) -> Workload:
+def _draw_workload(random: Random, members: int, *, steady: bool, apart: bool) -> Workload:
     durable = ("backup", "backup", "backup+disk") if members > 1 else ("disk",)
     mixed = (*durable, "local", "disk")
     clients = random.randint(5, 8)
@@ -223,7 +228,7 @@ def _draw_workload(random: Random, members: int, *, steady: bool) -> Workload:
         refuse=random.choice((0.0, 0.3)),
         max_idles_s=(0.0,) if steady else random.choice(((0.0,), (0.0, 4.0), (0.0, 3.0, 9.0))),
         wander=random.choice((0.0, 0.1, 0.3)),
-        rotations=random.choice((0, 3, 8)),
-        scatters=random.random() < 0.6,
+        rotations=8 if apart else random.choice((0, 3, 8)),
+        scatters=apart or random.random() < 0.6,
         patient=random.choice((0.0, 0.0, 0.02)),
     )

@@ -44,8 +44,8 @@ OPERATION_LIMIT_S: Final = 10.0
 ROTATION_ATTEMPTS_MAX: Final = 3
 SCATTERED_SESSIONS: Final = 3
 """So few sessions are used while both sides of a cut are busy."""
-OLD_ID_FORGOTTEN: Final = 0.8
-"""How often nobody uses the old id any more; else some do, and find it gone."""
+ENDED_IS_FORGOTTEN: Final = 0.8
+"""How often nobody uses an id any more that has ended; else some do, and find it gone."""
 HOT_FOR_S: Final = 1.0
 """How long everybody looks at a session of which there was news."""
 
@@ -76,6 +76,7 @@ class Workload:
         self.only: tuple[str, ...] = ()
         """If there are any: the nodes that are asked from now on, of their own sessions."""
         self.sessions: list[SessionId] = []
+        self._in_use: list[SessionId] = []
         self._hot: SessionId | None = None
         self._hot_until = 0.0
         self._scattered_until = 0.0
@@ -121,7 +122,7 @@ class Workload:
         if not running:
             self._think(client)
             return
-        recent = self.sessions[-self._load.sessions_max :]
+        recent = self._in_use[-self._load.sessions_max :]
         if self.only:
             recent = [each for each in recent if home_of(each) in self.only]
         if len(recent) < 4 or random.random() < 0.06:
@@ -151,6 +152,7 @@ class Workload:
         random = self._randoms[client]
         session_id = new_session_id(home, self._ids)
         self.sessions.append(session_id)
+        self._in_use.append(session_id)
         max_idle_s = random.choice(self._load.max_idles_s)
         self._judge.on_created(session_id.decode(), max_idle_s or inf)
         think = partial(self._think, client)
@@ -259,11 +261,14 @@ class Workload:
             if not reply.degraded and reply.holders:
                 self._last_written[""] = self._last_written[home_of(session_id)] = session_id
                 self._on_receipt(reply.holders[0])
+        if operation.kind in (Kind.END, Kind.ROTATE) and isinstance(reply, Saved):
+            forgotten = self._randoms[operation.client].random() < ENDED_IS_FORGOTTEN
+            if forgotten and session_id in self._in_use:
+                self._in_use.remove(session_id)
         if operation.kind is Kind.ROTATE and isinstance(reply, Saved):
-            forgotten = self._randoms[operation.client].random() < OLD_ID_FORGOTTEN
-            if forgotten and session_id in self.sessions:
-                self.sessions.remove(session_id)
-            self.sessions.append(SessionId(operation.new_session.encode()))
+            new_id = SessionId(operation.new_session.encode())
+            self.sessions.append(new_id)
+            self._in_use.append(new_id)
         unsure = operation.kind is Kind.ROTATE and operation.outcome is Outcome.UNKNOWN
         if unsure and operation.attempt < ROTATION_ATTEMPTS_MAX and not self.stopped:
             client, node = operation.client, self._route(session_id)
