@@ -32,6 +32,7 @@ class Moment(StrEnum):
     REMOVED = "member removed at run time"
     REMOVED_WHILE_AWAY = "member removed while it was away"
     LEFT_THE_RING = "removed member gone after everything was handed over"
+    ADDRESS_FORGOTTEN = "address of a removed member forgotten"
     ADDED = "member added at run time"
     REORDERED = "members in another order"
     CRASH_DURING_RESHAPING = "crash while the ring changes"

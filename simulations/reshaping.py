@@ -53,6 +53,8 @@ class Reshaping:
         self._change_disk = change_disk
         self.left: set[str] = set()
         """Members that were removed, and have ended for that."""
+        self._forgetting: set[str] = set()
+        """Members whose addresses are to be taken out of the ring once they have ended."""
 
     @property
     def is_under_way(self) -> bool:
@@ -90,6 +92,8 @@ class Reshaping:
         self._moments[Moment.REMOVED] += 1
         if name not in self._world.processes:
             self._moments[Moment.REMOVED_WHILE_AWAY] += 1
+        if fault.amount < 0.5:
+            self._forgetting.add(name)
         self._world.after(LOOK_S, partial(self._let_go, name, self._world.now + LEAVE_LIMIT_S))
         self._world.after(fault.for_s, partial(self._add_again, fault, name))
         return True
@@ -136,18 +140,30 @@ class Reshaping:
         world.crash(name)
         if done:
             self.left.add(name)
+            if name in self._forgetting:
+                self._forget_address(name)
+
+    def _forget_address(self, name: str) -> None:
+        """Leave of a member that is gone its name and its heir: nobody looks for it any more."""
+        ring = self._world.ring
+        departed = [
+            evolve(each, address="") if each.name == name else each for each in ring.departed
+        ]
+        changed = evolve(ring, version=ring.version + 1, departed=tuple(departed))
+        self._set(changed, list(ring.names))
+        self._moments[Moment.ADDRESS_FORGOTTEN] += self._world.ring == changed
 
     def _add_again(self, fault: Fault, name: str) -> None:
         """List a member again that had left, elsewhere, and start it with the new file."""
         world, ring = self._world, self._world.ring
-        if world.healed or name not in ring.leaving:
+        if world.healed or name in ring.names:
             return
         if name in world.processes:
             world.after(AGAIN_S, partial(self._add_again, fault, name))
             return
         self.left.discard(name)
         members = list(ring.members)
-        members.insert(round(fault.amount * len(members)), Member(name, ring.addresses[name]))
+        members.insert(round(fault.amount * len(members)), Member(name, world.address_of(name)))
         world.ring = evolve(
             ring,
             version=ring.version + 1,

@@ -61,7 +61,7 @@ class World:
     ) -> None:
         self.plan = plan
         self.scheduler = scheduler = Scheduler(listener)
-        members = tuple(Member(name, f"{name}.world:1") for name in plan.names)
+        members = tuple(Member(name, self.address_of(name)) for name in plan.names)
         self.ring = self._first_ring = Ring("world", members, copies=plan.copies)
         """As people have set it last; nodes may know an older one."""
         self.healed = False
@@ -232,6 +232,11 @@ class World:
         for done in list(process.replies.values()):
             done(None)
 
+    @staticmethod
+    def address_of(name: str) -> str:
+        """Return where a node listens."""
+        return f"{name}.world:1"
+
     def adopt(self, process: Process, ring: Ring) -> None:
         """Have a node adopt a ring that somebody sets there."""
         self.scheduler.note("set ring", process.name, str(ring.version))
@@ -308,6 +313,8 @@ class World:
                     connection.break_off(noticed_by=noticed_by)
 
     def _dial(self, process: Process, peer: str, delay_s: float) -> None:
+        if peer not in process.replica.ring.addresses:
+            return  # The ring has gone on without it.
         linked = peer in process.linked and process.linked[peer] in process.connections
         if peer not in process.redialling and not linked:
             process.redialling.add(peer)

@@ -53,6 +53,12 @@ def test_a_member_that_was_away_when_it_was_removed_hands_over_when_it_is_back()
     check_kept(report, Moment.REMOVED_WHILE_AWAY, Moment.LEFT_THE_RING, Moment.ADDED)
 
 
+def test_a_member_of_which_only_the_heir_is_known_comes_back_as_a_stranger() -> None:
+    fault = Fault(Kind.RESIZE, 6.0, tuple("dabc"), 8.0, disk=Disk.LOST, amount=0.3)
+    report = run(calm(4, fault))
+    check_kept(report, Moment.LEFT_THE_RING, Moment.ADDRESS_FORGOTTEN, Moment.ADDED)
+
+
 def test_members_change_places_again_and_again() -> None:
     orders = ("bcda", "dbac", "acbd", "cdab")
     faults = [Fault(Kind.REORDER, 4.0 + 3 * n, tuple(each), 0.0) for n, each in enumerate(orders)]
