@@ -70,7 +70,7 @@ def _on_changes_equal(
 _on_changes = Replication.on_changes
 
 
-def _due_is_an_end(self: Expiry, now: float) -> None:
+def _due_is_an_end(self: Expiry, now: float, kept_since: Stamp) -> None:
     core = self._core
     for session_id in core.table.due(self._shard, now):
         record = core.table.get(session_id)
