@@ -116,11 +116,28 @@ def _serve(options: argparse.Namespace) -> int:
         stream=sys.stderr,
     )
     try:
-        _run(NodeConfig.load(options.config, options.name))
+        config = NodeConfig.load(options.config, options.name)
+        _check_listens(config)
+        _run(config)
     except (ConfigError, StoreError) as error:
         print(f"sessionring: {error}", file=sys.stderr)
         return USAGE_STATUS
     return 0
+
+
+def _check_listens(config: "NodeConfig") -> None:
+    """Refuse a node that nobody could reach: in a process of its own it would be of no use.
+
+    Raises:
+        ConfigError: it listens nowhere.
+    """
+    from ring.errors import ConfigError
+
+    if not config.listen_addresses:
+        raise ConfigError(
+            f"ring.members[0].address of {config.name!r} is missing, and so are node.listen and "
+            'node.unix, so that nobody could reach the node; write one, such as "127.0.0.1:6801"'
+        )
 
 
 def _run(config: "NodeConfig") -> None:
@@ -141,7 +158,7 @@ async def _serve_until_told(config: "NodeConfig") -> None:
             async with open_node(config) as node:
                 nursery.start_soon(_cancel_when_removed, node, told)
                 await node.wait_ready()
-                where = ", ".join(node.addresses) or "nowhere"
+                where = ", ".join(node.addresses)
                 print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
                 await trio.sleep_forever()
 

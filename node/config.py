@@ -302,6 +302,8 @@ class NodeConfig:
         certificate, key, ca = section.tls_certificate, section.tls_key, section.tls_ca
         if certificate is None or key is None or ca is None:
             return None
+        if not os.path.isabs(key):  # Not its value: somebody may have written the key itself.
+            raise ConfigError("security.tls_key is no absolute path; give that of a PEM file")
         return TlsFiles(
             _fill_path("security.tls_certificate", certificate, self.name),
             _fill_path("security.tls_key", key, self.name),

@@ -43,7 +43,14 @@ def _durability(value: Durability | str | None) -> Durability | None:
 def to_secrets(value: Iterable[bytes | str] | bytes | str) -> tuple[bytes, ...]:
     """Return one secret or several, texts or bytes, as bytes."""
     each = [value] if isinstance(value, bytes | str) else value
-    return tuple(one.encode() if isinstance(one, str) else one for one in each)
+    return tuple(_to_bytes(one) if isinstance(one, str) else one for one in each)
+
+
+def _to_bytes(secret: str) -> bytes:
+    try:
+        return secret.encode(errors="surrogateescape")  # As the environment is read.
+    except UnicodeEncodeError:
+        return cast(bytes, secret)  # The validator knows the key.
 
 
 def _key(section: Any, attribute: "Attribute[Any]") -> str:
@@ -98,6 +105,8 @@ def check_secret(key: str, secret: object) -> None:
     Raises:
         ConfigError: it is no text or bytes, or too short or too long.
     """
+    if isinstance(secret, str):
+        raise ConfigError(f"{key} has characters that are none; use a text in UTF-8")
     if not isinstance(secret, bytes):
         raise ConfigError(f"{key} is of type {type(secret).__name__}; use a text")
     if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:

@@ -21,6 +21,7 @@ from node.sections import (
     SessionsConfig,
     StoreConfig,
     check_secret,
+    to_secrets,
 )
 from ring.errors import ConfigError
 from ring.placement import Departed, Member, Ring
@@ -123,7 +124,7 @@ def read_sections(tables: Tables) -> Sections:
 def _known_table(key: str, table: object, known: Collection[str]) -> dict[str, Any]:
     """Return ``table``, found at ``key``, without keys that are None; all others are ``known``."""
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{key} is a {type(table).__name__}; write a table [{key}]")
+        raise ConfigError(f"{key} is of type {type(table).__name__}; write a table [{key}]")
     for unknown in table:
         if unknown not in known:
             near = difflib.get_close_matches(str(unknown), known, n=1)
@@ -172,17 +173,19 @@ def read_ring(table: object) -> Ring:
         for key in ("version", "copies")
         if key in values
     }
-    members = values.get("members")
-    if not isinstance(members, list | tuple):
+    if "members" not in values:
         raise ConfigError("ring.members is missing; write [[ring.members]] for each member")
+    members = _listed("ring.members", values["members"], "each member")
     read = tuple(_read_member(f"ring.members[{at}]", member) for at, member in enumerate(members))
-    gone = values.get("departed", [])
-    if not isinstance(gone, list | tuple):
-        raise ConfigError(
-            "ring.departed is no list; write [[ring.departed]] for each that has left"
-        )
+    gone = _listed("ring.departed", values.get("departed", []), "each that has left")
     departed = tuple(_read_departed(f"ring.departed[{at}]", each) for at, each in enumerate(gone))
     return Ring(name, read, departed=departed, **numbers)
+
+
+def _listed(key: str, tables: object, each: str) -> Sequence[object]:
+    if not isinstance(tables, list | tuple):
+        raise ConfigError(f"{key} is of type {type(tables).__name__}; write [[{key}]] for {each}")
+    return tables
 
 
 def _read_member(key: str, table: object) -> Member:
@@ -227,14 +230,18 @@ def _read_secrets(values: Mapping[str, Any]) -> Sequence[bytes | str]:
         return secrets
     if "secret" in values:
         secret = values["secret"]
-        check_secret("security.secret", secret.encode() if isinstance(secret, str) else secret)
+        for as_bytes in to_secrets([secret]):
+            check_secret("security.secret", as_bytes)
         return [secret]
     return []
 
 
 def _read_secret_file(path: object) -> list[bytes]:
     if not isinstance(path, str | os.PathLike) or not os.path.isabs(path):
-        raise ConfigError(f"security.secret_file is {path!r}; use an absolute path")
+        # Not its value: somebody may have written the secret itself.
+        raise ConfigError(
+            "security.secret_file is no absolute path; give that of a file with the secret in it"
+        )
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:

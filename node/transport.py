@@ -14,6 +14,7 @@ are left alone: setting them cost 30-40 % of the throughput.
 
 import errno
 import os
+import re
 import socket
 import ssl
 import stat
@@ -28,6 +29,7 @@ from ring.errors import ConfigError
 _UNIX_PREFIX: Final = "unix:"
 _UNIX_PATH_BYTES_MAX: Final = 107
 _BACKLOG: Final = 1024
+_PORT: Final = re.compile("[0-9]{1,5}")
 
 
 class Stream(Protocol):
@@ -133,7 +135,8 @@ def parse_address(text: str) -> TcpAddress | UnixAddress:
             host = host[1:-1]
         elif ":" in host:
             host = ""
-        if host and port.isascii() and port.isdecimal() and int(port) <= 65535:
+        is_host = host and host.isprintable() and " " not in host
+        if is_host and _PORT.fullmatch(port) and int(port) <= 65535:
             return TcpAddress(host, int(port))
     raise ConfigError(
         f"address {text!r} cannot be used; write host:port, [ipv6]:port or "

@@ -32,15 +32,15 @@ _MEMBER_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _SESSION_ID: Final = re.compile(rb"([a-z0-9][a-z0-9-]{0,31})\.[A-Za-z0-9_-]{22}")
 
 
-def check_member_name(name: str) -> str:
-    """Return ``name`` if it can stand in front of a session id.
+def check_member_name(name: str, key: str = "member name") -> str:
+    """Return ``name``, found at ``key``, if it can stand in front of a session id.
 
     Raises:
         ConfigError: it is not 1 to 32 of a-z, 0-9 and inner hyphens. Definite.
     """
     if _MEMBER_NAME.fullmatch(name) is None:
         raise ConfigError(
-            f"member name {name!r} cannot be part of a session id; "
+            f"{key} is {name!r}, which cannot be part of a session id; "
             f"use 1 to {MEMBER_NAME_CHARS_MAX} of a-z, 0-9 and inner hyphens"
         )
     return name

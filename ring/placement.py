@@ -68,7 +68,10 @@ class Ring:
     """Members that have left, for as long as ids of theirs may be asked for."""
 
     def __attrs_post_init__(self) -> None:
-        names = [check_member_name(member.name) for member in self.members]
+        names = [
+            check_member_name(member.name, f"ring.members[{number}].name")
+            for number, member in enumerate(self.members)
+        ]
         if not 1 <= len(names) <= MEMBERS_MAX:
             raise ConfigError(f"ring.members has {len(names)} members; use 1 to {MEMBERS_MAX}")
         for name in names:
@@ -83,7 +86,10 @@ class Ring:
         self._check_departed(names)
 
     def _check_departed(self, names: list[str]) -> None:
-        gone = [check_member_name(departed.name) for departed in self.departed]
+        gone = [
+            check_member_name(departed.name, f"ring.departed[{number}].name")
+            for number, departed in enumerate(self.departed)
+        ]
         if len(names) + len(gone) > MEMBERS_MAX:
             raise ConfigError(
                 f"ring.departed and ring.members have {len(names) + len(gone)} names; use up to "

@@ -93,7 +93,7 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
         ("[security]\nsecrets = []", "security.secrets is not a list with a secret in it"),
         (f"[security]\nsecrets = ['{SECRET}', 'x']", "security.secrets[1] has 1 bytes; use 16"),
         (f"[security]\nsecret = '{SECRET}'\nsecrets = []", "security has secret and secrets;"),
-        ("[security]\nsecret_file = 'x'", "security.secret_file is 'x'; use an absolute path"),
+        ("[security]\nsecret_file = 'x'", "security.secret_file is no absolute path; give"),
         ("[security]\nsecret_file = '/no/such'", "cannot be read: No such file or directory; put"),
         ("[security]\nsecret_file = '/dev/null'", "security.secret_file is '/dev/null', which is"),
     ],
@@ -115,19 +115,19 @@ A: dict[str, Any] = {"name": "a", "address": "127.0.0.1:1"}
     ("section", "message"),
     [
         (None, "ring is missing; write [ring] with name and [[ring.members]]"),
-        ("shop", "ring is a str; write a table [ring]"),
+        ("shop", "ring is of type str; write a table [ring]"),
         ({"members": [A]}, "ring.name is missing; give the ring a name"),
         ({"name": 5, "members": [A]}, "ring.name is 5; give the ring a name"),
         ({"name": "", "members": [A]}, "ring.name is ''; use 1 to 64 printable characters"),
         ({"name": "x" * 65, "members": [A]}, "use 1 to 64 printable characters"),
         ({"name": "a\nb", "members": [A]}, "use 1 to 64 printable characters"),
         ({"name": "x"}, "ring.members is missing; write [[ring.members]] for each member"),
-        ({"name": "x", "members": A}, "ring.members is missing; write [[ring.members]]"),
+        ({"name": "x", "members": A}, "ring.members is of type dict; write [[ring"),
         ({"name": "x", "members": []}, "ring.members has 0 members; use 1 to 64"),
-        ({"name": "x", "members": ["a"]}, "ring.members[0] is a str; write a table"),
+        ({"name": "x", "members": ["a"]}, "ring.members[0] is of type str; write"),
         ({"name": "x", "members": [A, {}]}, "ring.members[1].name is missing; give each member"),
         ({"name": "x", "members": [A, A]}, "ring.members names 'a' twice; give each its own"),
-        ({"name": "x", "members": [{"name": "A_"}]}, "member name 'A_' cannot be part of a"),
+        ({"name": "x", "members": [{"name": "A_"}]}, "ring.members[0].name is 'A_', which"),
         (
             {"name": "x", "members": [A, {**A, "name": "b"}]},
             "ring.members[1].address is '127.0.0.1:1', as is that of 'a'; give each member its own",
@@ -146,13 +146,18 @@ A: dict[str, Any] = {"name": "a", "address": "127.0.0.1:1"}
         ({"name": "x", "members": [A], "copies": 9}, "ring.copies is 9; use 1 to 8"),
         ({"name": "x", "members": [{**A, "backup": 1}]}, "members[0].backup is 1; use true or"),
         ({"name": "x", "members": [A], "departed": A}, "write [[ring.departed]] for each that"),
+        ({"name": "x", "members": 5}, "ring.members is of type int; write [[ring.members]] for"),
+        ({"name": "x", "members": [A], "departed": 5}, "ring.departed is of type int; write [["),
+        ({"name": "x", "members": [{**A, "address": f"a:{'1' * 5000}"}]}, 'use "host:port"'),
+        ({"name": "x", "members": [{**A, "address": "a\nb:1"}]}, "members[0].address is 'a\\nb:1'"),
+        ({"name": "x", "members": [{**A, "address": "a b:1"}]}, "members[0].address is 'a b:1'"),
         ({"name": "x", "members": [A], "departed": [{"name": "b"}]}, "heir is missing; name the"),
         (
             {"name": "x", "members": [A], "departed": [{**A, "name": "b", "heir": "a"}]},
             "ring.departed[0].address is '127.0.0.1:1', as is that of 'a'; leave it out once",
         ),
     ],
-    ids=range(28),
+    ids=range(33),
 )
 def test_what_is_wrong_with_the_ring_is_refused(section: object, message: str) -> None:
     with pytest.raises(ConfigError) as error:
@@ -223,8 +228,11 @@ SHOWN = "a secret that shows"
         f'[security]\n"{SHOWN}" = 1\n"{SHOWN}" = 2',
         f'[store]\nurl = "redis://:{SHOWN}@10.0.0.1/0"',
         f'[store]\nurl = "{SHOWN}"',
+        f'[security]\nsecret_file = "{SHOWN}"',
+        f'[security]\nsecret_file = ["{SHOWN}"]',
+        f'[security]\ntls_certificate = "/a"\ntls_ca = "/b"\ntls_key = "{SHOWN}"',
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_secrets_show_in_no_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as error:
@@ -233,5 +241,12 @@ def test_secrets_show_in_no_error(tmp_path: Path, text: str) -> None:
 
 
 def test_a_secret_in_place_of_the_section_does_not_show() -> None:
-    with pytest.raises(ConfigError, match=r"security is a str; write a table \[security\]"):
+    with pytest.raises(ConfigError, match=r"security is of type str; write a table \[security\]"):
         NodeConfig.from_tables({"ring": {"name": "x", "members": [A]}, "security": SECRET})
+
+
+def test_a_secret_that_no_file_could_have_is_refused_as_well() -> None:
+    with pytest.raises(ConfigError, match=r"security\.secret has characters that are none; use"):
+        NodeConfig.from_tables(
+            {"ring": {"name": "x", "members": [A]}, "security": {"secret": "\ud800" * 16}}
+        )

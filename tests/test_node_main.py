@@ -212,6 +212,16 @@ def test_a_wrong_value_is_named_with_its_key(tmp_path: Path, served: Launcher) -
     assert "node.heartbeat" in one_line_of(served("serve", "--config", str(path)))
 
 
+def test_a_node_that_nobody_could_reach_is_not_served(tmp_path: Path, served: Launcher) -> None:
+    """A ring of one may have no address where it is embedded; a process of its own needs one."""
+    path = tmp_path / "ring.toml"
+    path.write_text('[ring]\nname = "shop"\n[[ring.members]]\nname = "a"\n')
+    line = one_line_of(served("serve", "--config", str(path)))
+    assert "ring.members[0].address of 'a' is missing" in line
+    assert "node.listen" in line
+    assert "node.unix" in line
+
+
 def test_a_wrong_option_is_status_two(served: Launcher) -> None:
     assert served("serve", "--no-such-option").wait_ended() == 2
     assert served().wait_ended() == 2
