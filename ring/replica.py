@@ -73,23 +73,22 @@ class Replica(Showing):
     ) -> None:
         if name not in ring.addresses:
             raise UnknownMemberError(f"no member {name!r} in the ring {', '.join(ring.names)}")
-        self._core = core = Core(ring, name, settings, clock, random, has_store)
+        core = Core(ring, name, settings, clock, random, has_store)
         self._links = links = Links(core)
         self._receipts = Receipts(core, self._respond)
         self._replication = Replication(core, links, self._receipts)
         self._comparing = Comparing(core, links, self._replication)
         self._estranged = Estranged(core, self._comparing, self._replication)
-        self._settling = Settling(core, links, self._comparing, self._estranged)
-        self._serving = Serving(core, links, self._replication, self._receipts, self._settling)
-        self._draining = Draining(
-            core, links, self._comparing, self._settling, self._receipts, self._serving
-        )
+        settling = Settling(core, links, self._comparing, self._estranged)
+        self._serving = Serving(core, links, self._replication, self._receipts, settling)
+        draining = Draining(core, links, self._comparing, settling, self._receipts, self._serving)
+        super().__init__(core, settling, draining)
         self._membership = Membership(
             core,
             links,
             self._receipts,
             self._replication,
-            self._settling,
+            settling,
             self._estranged,
             self._serving,
             self._review,
@@ -99,28 +98,27 @@ class Replica(Showing):
             links,
             self._replication,
             self._comparing,
-            self._settling,
-            self._draining,
+            settling,
+            draining,
             self._membership,
         )
         self._releasing = Releasing(
-            core, links, self._replication, self._receipts, self._comparing, self._settling
+            core, links, self._replication, self._receipts, self._comparing, settling
         )
         self._expiry = Expiry(core, self._replication)
-        self._lagging = Lagging(core, links, self._settling)
+        self._lagging = Lagging(core, links, settling)
         self._incoming = Incoming(
             core,
             links,
             self._replication,
             self._comparing,
-            self._settling,
+            settling,
             self._releasing,
             self._serving,
             self._membership,
             self._adopting,
             self._review,
         )
-        super().__init__(core, self._settling, self._draining)
         self._heartbeat_due = 0.0
         self._silence_due = inf
         self._last_turn = inf

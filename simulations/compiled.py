@@ -7,6 +7,8 @@ Rules:
 - A copy is named after its sources, and used only after a seed has had the same trace there.
 - One thing is changed in it: what attrs' ``field`` returns is declared to be anything, since mypyc
   takes a class at its word, before attrs has made the attribute of it.
+- No class may set an attribute that its base's ``__init__`` sets as well: mypyc takes the second
+  for the first one, and never frees what it replaces.
 """
 
 import hashlib

@@ -3,10 +3,13 @@
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from ring import Clock, Member, Replica, Ring
 from ring.errors import ConfigError
+from ring.settings import Settings
 from simulations import compiled
 from simulations.__main__ import main
 from simulations.compiled import PACKAGES, WORLD, compiled_copy, for_the_compiler
@@ -64,6 +67,22 @@ def test_a_module_without_fields_is_left_alone() -> None:
 
 def test_every_module_that_is_compiled_is_there() -> None:
     assert all((ROOT / "simulations" / f"{name}.py").exists() for name in WORLD)
+
+
+def test_a_replica_sets_each_of_its_attributes_once_while_it_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compiled, what is set twice is never freed: every life of a node stayed in memory."""
+    names = list[str]()
+
+    def note(self: object, name: str, value: object) -> None:
+        names.append(name)
+        object.__setattr__(self, name, value)
+
+    monkeypatch.setattr(Replica, "__setattr__", note)
+    Replica(Ring("r", (Member("a", "a:1"),)), "a", Settings(), Clock(0, 0.0), Random(0), True)
+    assert names
+    assert len(names) == len(set(names))
 
 
 def test_a_copy_has_all_sources_and_is_made_once(
