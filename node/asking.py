@@ -7,7 +7,7 @@ import trio
 
 from node.link import shake_hands
 from node.timekeeping import real_wall_ms
-from node.transport import Transport
+from node.transport import Transport, os_reason
 from ring.administration import RingShown, SetRing, ShowRing
 from ring.errors import RemoteProtocolError, SessionUnavailableError
 from ring.messages import Failed, Leaving, Members
@@ -54,5 +54,7 @@ async def ask_node(
                     await stream.aclose()
     except trio.TooSlowError:
         raise SessionUnavailableError(f"no answer within {timeout_s:g} s") from None
-    except (OSError, RemoteProtocolError) as error:
+    except OSError as error:
+        raise SessionUnavailableError(os_reason(error)) from error
+    except RemoteProtocolError as error:
         raise SessionUnavailableError(str(error)) from error

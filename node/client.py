@@ -23,6 +23,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
+from node.address import parse_address
 from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
@@ -33,7 +34,7 @@ from node.station import Loss, Station
 from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
 from node.tls import Tls, TlsFiles
-from node.transport import SocketTransport, Transport, parse_address
+from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from ring.errors import ConfigError, SessionUnavailableError
 from ring.identity import SessionId, home_of, new_incarnation, new_session_id

@@ -17,6 +17,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from node.address import TcpAddress, UnixAddress, parse_address
 from node.sections import NodeSection, SecurityConfig, SessionsConfig, StoreConfig
 from node.tables import (
     CONFIG_VARIABLE,
@@ -29,7 +30,6 @@ from node.tables import (
     read_sections,
 )
 from node.tls import TlsFiles
-from node.transport import TcpAddress, UnixAddress, parse_address
 from ring.errors import ConfigError
 from ring.messages import Durability
 from ring.placement import Member, Ring

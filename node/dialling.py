@@ -8,7 +8,6 @@ Rules:
 """
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final, NoReturn
@@ -21,7 +20,7 @@ from node.link import shake_hands
 from node.log import log_event
 from node.timekeeping import Timekeeper
 from node.tls import TlsError
-from node.transport import Stream, Transport
+from node.transport import Stream, Transport, os_reason
 from ring.errors import ConfigError, RemoteProtocolError
 from wire import Connection, HandshakeError
 
@@ -146,7 +145,7 @@ class Dialling:
             self._note_outage(str(error), logging.WARNING)
             raise
         except OSError as error:
-            self._note_outage(_sentence(error))
+            self._note_outage(os_reason(error))
         except ConfigError as error:
             # An address that another member's ring has brought.
             self._note_outage(str(error), logging.WARNING)
@@ -173,15 +172,3 @@ class Dialling:
                 "dial_failed",
                 {"peer": self._peer, "address": self._address, "reason": reason},
             )
-
-
-def _sentence(error: OSError) -> str:
-    """Say what went wrong; trio wraps the errors of several addresses in one of its own."""
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if isinstance(cause, OSError):
-        error = cause
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)  # The number of a failed name look-up is below 0.

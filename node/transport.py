@@ -14,22 +14,17 @@ are left alone: setting them cost 30-40 % of the throughput.
 
 import errno
 import os
-import re
 import socket
 import ssl
 import stat
 from typing import Final, Protocol
 
 import trio
-from attrs import frozen
 
+from node.address import TcpAddress, UnixAddress, parse_address
 from node.tls import Tls, TlsError, dns_names, tls_reason
-from ring.errors import ConfigError
 
-_UNIX_PREFIX: Final = "unix:"
-_UNIX_PATH_BYTES_MAX: Final = 107
 _BACKLOG: Final = 1024
-_PORT: Final = re.compile("[0-9]{1,5}")
 
 
 class Stream(Protocol):
@@ -97,53 +92,6 @@ class Transport(Protocol):
         """
 
 
-@frozen
-class TcpAddress:
-    """A host, by name or number, and a port from 0 (any free one, to listen) to 65535."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@frozen
-class UnixAddress:
-    """The path of a unix socket."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return _UNIX_PREFIX + self.path
-
-
-def parse_address(text: str) -> TcpAddress | UnixAddress:
-    """Return what ``text`` says: ``host:port``, ``[ipv6]:port`` or ``unix:/path``.
-
-    Raises:
-        ConfigError: it says none of these. Definite.
-    """
-    if text.startswith(_UNIX_PREFIX):
-        path = text[len(_UNIX_PREFIX) :]
-        if path and len(os.fsencode(path)) <= _UNIX_PATH_BYTES_MAX and "\0" not in path:
-            return UnixAddress(path)
-    else:
-        host, _, port = text.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            host = ""
-        is_host = host and host.isprintable() and " " not in host
-        if is_host and _PORT.fullmatch(port) and int(port) <= 65535:
-            return TcpAddress(host, int(port))
-    raise ConfigError(
-        f"address {text!r} cannot be used; write host:port, [ipv6]:port or "
-        f"unix:/path with at most {_UNIX_PATH_BYTES_MAX} bytes"
-    )
-
-
 class SocketTransport:
     """TCP and unix sockets, over trio.
 
@@ -160,7 +108,7 @@ class SocketTransport:
             case UnixAddress(path):
                 return _SocketStream(await trio.open_unix_socket(path))
             case TcpAddress(host, port):
-                stream = await trio.open_tcp_stream(host, port)
+                stream = await _connected(host, port)
                 if self._tls is None:
                     return _SocketStream(stream)
                 return _TlsStream(stream, self._tls, dialled=True)
@@ -171,13 +119,43 @@ class SocketTransport:
             case UnixAddress(path):
                 return (await _listen_at_path(path),)
             case TcpAddress(host, port):
-                listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+                try:
+                    listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+                except UnicodeError as error:
+                    raise _no_such_host(error) from error
                 if port == 0:
                     # Each would get a free port of its own, and one address is all we announce.
                     for superfluous in listeners[1:]:
                         await superfluous.aclose()
                     del listeners[1:]
                 return tuple(_TcpListener(listener, self._tls) for listener in listeners)
+
+
+async def _connected(host: str, port: int) -> trio.SocketStream:
+    """Connect, and say what went wrong at the first of a host's addresses if it did at all."""
+    try:
+        return await trio.open_tcp_stream(host, port)
+    except UnicodeError as error:
+        raise _no_such_host(error) from error
+    except OSError as error:
+        cause = error.__cause__
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError):
+            raise cause from None
+        raise
+
+
+def _no_such_host(error: UnicodeError) -> OSError:
+    """Return what it means that a name cannot be written as the name system writes names."""
+    return OSError(socket.EAI_NONAME, f"no host can have that name: {error}")
+
+
+def os_reason(error: OSError) -> str:
+    """Say in a few words what the system, or TLS, had against it."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # The number of a failed name look-up is below 0.
 
 
 class _SocketStream:
