@@ -353,8 +353,9 @@ class Serving:
         if len(self._absent) < ABSENT_CACHED_MAX:
             until = now + self._core.settings.absent_cached_s
             self._absent[errand.request.session_id] = until
-        # A member that is away may have it: its end has to be there when it returns.
-        everyone = self._core.view.up >= frozenset(self._core.ring.names)
+        # Who is away may have it, also one that has departed and was stopped before it had handed
+        # over: its end has to be there when it returns.
+        everyone = self._core.view.up >= self._core.ring.addresses.keys()
         if isinstance(errand.request, End) and not everyone:
             self._write(errand, errand.request, now)
         else:

@@ -276,6 +276,19 @@ def test_a_departed_member_that_is_started_hands_over_and_does_no_more() -> None
     assert read(rig, "b", session("c", 1)) == b"\x01"
 
 
+def test_what_is_ended_while_a_departed_member_is_away_stays_ended_when_it_hands_over() -> None:
+    """Nobody else has the session, nor its end, unless that is kept for whoever may bring it."""
+    rig = Rig("abc", copies=1)
+    saved(rig, "c", session("c", 1))
+    rig.kill("c")
+    rig.adopt("a", later("ab", departed="c"))
+    rig.pass_time(11)
+    assert isinstance(rig.end("b", session("c", 1)).reply, Saved)
+    rig.start("c", ring=ring_of("abc"))
+    rig.pass_time(2)
+    assert [read(rig, name, session("c", 1)) for name in "abc"] == [None] * 3
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_a_member_without_a_place_serves_nothing_once_it_knows(is_up: bool) -> None:
     """Else it would go on alone, and what it acknowledged would be nobody's."""
