@@ -16,6 +16,7 @@ from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Adopt, Dial
 from ring.errors import RemoteProtocolError
+from ring.estranged import Estranged
 from ring.links import Inbound, Links, Outbound
 from ring.membership import Membership
 from ring.messages import Failed, Failure, Message
@@ -34,6 +35,7 @@ class Adopting:
         replication: Replication,
         comparing: Comparing,
         settling: Settling,
+        estranged: Estranged,
         draining: Draining,
         membership: Membership,
     ) -> None:
@@ -42,6 +44,7 @@ class Adopting:
         self._replication = replication
         self._comparing = comparing
         self._settling = settling
+        self._estranged = estranged
         self._draining = draining
         self._membership = membership
 
@@ -148,6 +151,7 @@ class Adopting:
         self._links.keep(ring.homes)
         self._comparing.keep(ring.homes, core.view.peers)
         self._settling.keep(frozenset(ring.homes))
+        self._estranged.keep(ring.homes, now)
         self._tell()
         for name in core.view.peers:
             if name not in known:

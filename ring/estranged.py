@@ -19,7 +19,7 @@ Rules:
 Source: Cassandra's gc_grace_seconds, which leaves to the operator what is decided here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from math import inf
 
@@ -104,13 +104,17 @@ class Estranged:
 
     # --- Inputs ---
 
+    def keep(self, homes: Iterable[str], now: float) -> None:
+        """Know these homes; of one that the ring has got just now there is nothing here yet."""
+        self._clean_since = {home: self._clean_since.get(home, now) for home in homes}
+
     def meet(self, peer: str, now: float) -> None:
         """A connection with ``peer`` was made: find out what may not be said on it."""
         core, estranged = self._core, 0
-        # A member or a home that the ring has got since the start has nothing that is older.
+        # A member that the ring has got since the start knows nothing that is older.
         contact_at = self._contact_at.setdefault(peer, now)
         for home in core.ring.homes:
-            at = max(contact_at, self._clean_since.get(home, inf))
+            at = max(contact_at, self._clean_since[home])
             if core.table.count(home) and now - at > self._limit_s:
                 core.silent[peer, home] = now
                 self._companions.discard((peer, home))

@@ -99,6 +99,7 @@ class Replica(Showing):
             self._replication,
             self._comparing,
             settling,
+            self._estranged,
             draining,
             self._membership,
         )

@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 from replicas import Rig
-from samples import IDS, NOW, session
+from samples import IDS, NOW, ring_of, session
 
 from ring.identity import SessionId
 from ring.messages import Absent, Durability, Failed, Failure, Found
@@ -306,6 +306,29 @@ def test_one_that_was_cut_off_from_a_third_only_is_ready_again_after_a_restart()
     for home in "abc":
         for name in "abc":
             assert isinstance(rig.find(name, session(home, 3 << 90)).reply, Found)
+
+
+def test_a_home_that_the_ring_got_later_is_yielded_like_any_other() -> None:
+    """Else what ended there comes back from whoever was cut off, for as long as processes live."""
+    rig = Rig("ab", settings=SETTINGS)
+    ring = ring_of("abc")
+    rig.adopt("a", evolve(ring, version=2))
+    rig.start("c", ring=evolve(ring, version=2))
+    rig.pass_time(1)
+    ended = session("c", 7 << 90)
+    rig.create("c", ended, cart=b"\x01")
+    for other in "bc":
+        rig.cut("a", other)
+    rig.pass_time(1)
+    assert has(rig, "a", ended)
+    rig.end("c", ended, refuse=False)
+    rig.pass_time(LONG_S)
+    assert all(rig.replicas[name].record(ended) is None for name in "bc")
+    reunite(rig, "ab", "ac")
+    rig.pass_time(20)
+    assert not any(has(rig, name, ended) for name in "abc")
+    assert set_aside(rig, "a") == [ended]
+    assert all(replica.settled for replica in rig.replicas.values())
 
 
 def test_a_flapping_link_makes_nobody_strange() -> None:
