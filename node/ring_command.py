@@ -21,7 +21,7 @@ from node.tables import CONFIG_VARIABLE, NAME_VARIABLE, read_file, read_ring
 from node.tls import Tls
 from node.transport import SocketTransport, Transport
 from ring.administration import RingShown, SetRing, ShowRing
-from ring.errors import SessionUnavailableError
+from ring.errors import ConfigError, SessionUnavailableError
 from ring.identity import new_incarnation
 from ring.messages import Failed
 from ring.placement import Ring
@@ -44,7 +44,11 @@ def load(path: str | None, name: str | None) -> NodeConfig:
     name = name or os.environ.get(NAME_VARIABLE)
     path = path or os.environ.get(CONFIG_VARIABLE)
     if name is None and path is not None:
-        name = read_ring(read_file(path).get("ring")).names[0]
+        tables = read_file(path)
+        try:
+            name = read_ring(tables.get("ring")).names[0]
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
     return NodeConfig.load(path, name)
 
 
@@ -93,13 +97,15 @@ class _Administrator:
         reached = [name for name in ring.names if isinstance(shown[name], Ring)]
         if not reached:
             return _fail_unreached(shown)
+        # Whoever knows the newest ring is the one to object: another may not have heard of it.
+        told = max(reached, key=lambda name: _version(shown[name]))
         try:
-            answer = await self._ask(reached[0], SetRing(1, ring))
+            answer = await self._ask(told, SetRing(1, ring))
         except SessionUnavailableError as error:
-            print(f"sessionring: {reached[0]}: {error}", file=sys.stderr)
+            print(f"sessionring: {told}: {error}", file=sys.stderr)
             return FAILED_STATUS
         if isinstance(answer, Failed):
-            print(f"sessionring: {reached[0]}: {answer.reason}", file=sys.stderr)
+            print(f"sessionring: {told}: {answer.reason}", file=sys.stderr)
             return FAILED_STATUS
         with trio.move_on_after(SPREAD_S):
             while any(isinstance(each, Ring) and each != ring for each in shown.values()):
@@ -138,6 +144,10 @@ class _Administrator:
             transport=self._transport,
             timeout_s=TIMEOUT_S,
         )
+
+
+def _version(shown: Ring | str) -> int:
+    return shown.version if isinstance(shown, Ring) else 0
 
 
 def _fail_unreached(shown: dict[str, Ring | str]) -> int:

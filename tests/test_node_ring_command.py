@@ -12,7 +12,11 @@ from attrs import evolve
 from local_ring import LocalRing, free_ports
 from test_node_main import PATIENCE_S, Launcher, served, write_config
 
+from node.config import NodeConfig
+from node.ring_command import load, set_ring
 from node.ring_text import ring_from_text, ring_to_text
+from ring.administration import RingShown, SetRing, ShowRing
+from ring.messages import Failed, Failure
 from ring.placement import Departed, Member, Ring
 
 __all__ = ["served"]
@@ -111,6 +115,37 @@ def test_a_file_that_cannot_be_used_is_one_line_and_status_2(tmp_path: Path) -> 
     assert done.returncode == 2
     assert done.stderr.startswith("sessionring: configuration file")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_ring_that_no_node_could_have_is_one_line_with_the_file(tmp_path: Path) -> None:
+    path, _ = write_config(tmp_path, "ab")
+    path.write_text(path.read_text().replace("address", "backup = true\naddress"))
+    done = command("set", "--config", str(path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sessionring: {path}: ring.members are all backup = true; ")
+
+
+async def test_whoever_knows_the_newest_ring_is_told_of_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else one that has not heard of it takes another ring of that version, and they conflict."""
+    path, _ = write_config(tmp_path, "ab")
+    old = NodeConfig.load(path, "a").ring
+    known = {"a": old, "b": evolve(old, version=2, copies=1)}
+    told = list[str]()
+
+    async def ask(address: str, question: ShowRing | SetRing, **_: object) -> RingShown | Failed:
+        (name,) = (name for name, at in old.addresses.items() if at == address)
+        if isinstance(question, ShowRing):
+            return RingShown(1, known[name])
+        told.append(name)
+        return Failed(1, Failure.INVALID, "its version is 2; use one above 2")
+
+    monkeypatch.setattr("node.ring_command.ask_node", ask)
+    path.write_text(path.read_text().replace('"shop"', '"shop"\nversion = 2\ncopies = 3'))
+    assert await trio.to_thread.run_sync(set_ring, load(str(path), None)) == 1
+    assert told == ["b"]
+    assert capsys.readouterr().err == "sessionring: b: its version is 2; use one above 2\n"
 
 
 def test_a_process_whose_member_was_removed_stops_and_says_so(
