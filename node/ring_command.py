@@ -3,12 +3,14 @@
 Rules:
 - What is shown stands on standard output as it would stand in a file; all else is for people, on
   standard error.
+- A node that runs is not cut off: it could not hand over.
 - One node is told; the others learn it from there, and who is away when it comes back. The command
   waits until those that can be reached have it.
 """
 
 import os
 import sys
+from collections.abc import Mapping
 from random import SystemRandom
 from typing import Final
 
@@ -79,66 +81,86 @@ class _Administrator:
 
     async def show(self) -> int:
         """Print the newest ring that is known, and who knows another one."""
-        shown = await self._ask_all()
+        shown = await self._ask_all(self._ring.addresses)
         rings = [ring for ring in shown.values() if isinstance(ring, Ring)]
         if not rings:
             return _fail_unreached(shown)
         newest = max(rings, key=lambda ring: ring.version)
         for name, ring in shown.items():
-            if ring != newest:
-                _say(name, ring if isinstance(ring, str) else f"knows version {ring.version}")
+            if isinstance(ring, str):
+                _say(name, ring)
+            elif ring != newest:
+                another = "another ring of " if ring.version == newest.version else ""
+                _say(name, f"knows {another}version {ring.version}")
         print(ring_to_text(newest), end="")
         return 0
 
     async def set(self) -> int:
         """Tell the ring to one node, and wait until the others know it."""
         ring = self._ring
-        shown = await self._ask_all()
+        shown = await self._ask_all(ring.addresses)
         reached = [name for name in ring.names if isinstance(shown[name], Ring)]
         if not reached:
             return _fail_unreached(shown)
         # Whoever knows the newest ring is the one to object: another may not have heard of it.
         told = max(reached, key=lambda name: _version(shown[name]))
+        known = shown[told]
+        assert isinstance(known, Ring), "it was reached"
+        for name in await self._cut_off(known):
+            return _fail(
+                f"{name}: it still runs, and could not hand over: the ring has no address for it; "
+                "write that in [[ring.departed]] until it has stopped"
+            )
         try:
-            answer = await self._ask(told, SetRing(1, ring))
+            answer = await self._ask(ring.addresses[told], SetRing(1, ring))
         except SessionUnavailableError as error:
-            print(f"sessionring: {told}: {error}", file=sys.stderr)
-            return FAILED_STATUS
+            return _fail(f"{told}: {error}")
         if isinstance(answer, Failed):
-            print(f"sessionring: {told}: {answer.reason}", file=sys.stderr)
-            return FAILED_STATUS
+            return _fail(f"{told}: {answer.reason}")
         with trio.move_on_after(SPREAD_S):
             while any(isinstance(each, Ring) and each != ring for each in shown.values()):
                 await trio.sleep(LOOK_S)
-                shown = await self._ask_all()
-        for name, known in shown.items():
-            if isinstance(known, str):
-                _say(name, f"{known}; it learns the ring when it is there")
+                shown = await self._ask_all(ring.addresses)
+        for name, each in shown.items():
+            if isinstance(each, Ring):
+                _say(name, f"has version {each.version}")
             else:
-                _say(name, f"has version {known.version}")
-        late = [name for name, known in shown.items() if isinstance(known, Ring) and known != ring]
+                gone = "has handed over, or " if name in ring.leaving else ""
+                _say(name, f"{each}; it {gone}learns the ring when it is there")
+        late = [name for name, each in shown.items() if isinstance(each, Ring) and each != ring]
         return FAILED_STATUS if late else 0
 
-    async def _ask_all(self) -> dict[str, Ring | str]:
+    async def _cut_off(self, known: Ring) -> list[str]:
+        """Return who runs and would have no place in the ring, in the order of the one before."""
+        addresses = {
+            name: at
+            for name, at in known.addresses.items()
+            # A member that is not even departed is objected to by whoever is told.
+            if name not in self._ring.addresses and (name in self._ring or name in known.leaving)
+        }
+        shown = await self._ask_all(addresses)
+        return [name for name, each in shown.items() if isinstance(each, Ring)]
+
+    async def _ask_all(self, addresses: Mapping[str, str]) -> dict[str, Ring | str]:
         """Return the ring that each node knows, or why it did not say."""
-        shown: dict[str, Ring | str] = dict.fromkeys(self._ring.addresses, "")
+        shown: dict[str, Ring | str] = dict.fromkeys(addresses, "")
 
         async def ask(name: str) -> None:
             try:
-                answer = await self._ask(name, ShowRing(1))
+                answer = await self._ask(addresses[name], ShowRing(1))
             except SessionUnavailableError as error:
                 shown[name] = f"cannot be asked: {error}"
             else:
                 shown[name] = answer.ring if isinstance(answer, RingShown) else answer.reason
 
         async with trio.open_nursery() as nursery:
-            for name in self._ring.addresses:
+            for name in addresses:
                 nursery.start_soon(ask, name)
         return shown
 
-    async def _ask(self, name: str, question: ShowRing | SetRing) -> RingShown | Failed:
+    async def _ask(self, address: str, question: ShowRing | SetRing) -> RingShown | Failed:
         return await ask_node(
-            self._ring.addresses[name],
+            address,
             question,
             identity=self._identity,
             transport=self._transport,
@@ -153,7 +175,11 @@ def _version(shown: Ring | str) -> int:
 def _fail_unreached(shown: dict[str, Ring | str]) -> int:
     for name, why in shown.items():
         _say(name, str(why))
-    print("sessionring: no node of the ring can be asked", file=sys.stderr)
+    return _fail("no node of the ring can be asked")
+
+
+def _fail(why: str) -> int:
+    print(f"sessionring: {why}", file=sys.stderr)
     return FAILED_STATUS
 
 

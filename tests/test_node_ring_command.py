@@ -100,6 +100,24 @@ async def test_a_ring_that_cannot_follow_is_refused_with_the_reason(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_node_that_runs_is_not_cut_off(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """What it alone has, from saves with the durability ``local``, would be in the ring no more."""
+    ring = LocalRing(tmp_path, nursery, ("a", "b"))
+    await ring.start()
+    new = evolve(
+        ring.ring, version=2, members=ring.ring.members[:1], departed=(Departed("b", "a"),)
+    )
+    path = write(tmp_path / "new.toml", new)
+    done = await run("set", "--config", str(path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("sessionring: b: it still runs, and could not hand over: ")
+    assert ring["a"].ring == ring["b"].ring == ring.ring
+    await ring.kill("b")
+    done = await run("set", "--config", str(path))
+    assert (done.returncode, done.stderr) == (0, "a: has version 2\n")
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("action", ["show", "set"])
 def test_where_no_node_answers_the_command_fails_and_says_why(tmp_path: Path, action: str) -> None:
     path, _ = write_config(tmp_path, "ab")
