@@ -217,33 +217,38 @@ class Replication:
         return merged
 
     def _merge_ended(
-        self,
-        session_id: SessionId,
-        incoming: Record,
-        knowing: Collection[str],
-        now: float,
-        chain: int = CHAIN_MAX,
+        self, session_id: SessionId, incoming: Record, knowing: Collection[str], now: float
     ) -> Merged:
-        """Merge where one of both is a tombstone, after what follows from it for other ids."""
-        table = self._core.table
-        ours = table.get(session_id) or Record()
-        merged = table.merge(session_id, incoming)
-        after = table.get(session_id)
-        assert after is not None
-        for new_id, record in consequences(ours, incoming, after, now):
-            if chain and may_follow(session_id, new_id):
-                self._follow(new_id, record, now, chain - 1)
-        if merged.news:
-            self._spread_tombstone(session_id, rotation_of(after), knowing)
-        return merged
+        """Merge where one of both is a tombstone, and whatever follows from it for other ids.
 
-    def _follow(self, new_id: SessionId, record: Record, now: float, chain: int) -> None:
-        """Merge what follows for another id."""
-        held = self._core.table.held(new_id)
-        if record.ended or (held is not None and held_is_ended(held)):
-            self._merge_ended(new_id, record, (), now, chain)
-        else:
-            self.merge(new_id, record, 0, (), now)
+        Tombstones go on their way last, that of the oldest id behind all others.
+        """
+        table, first = self._core.table, None
+        news = list[tuple[SessionId, Rotation | None, Collection[str]]]()
+        to_merge, seen = [(session_id, incoming, knowing)], set[tuple[SessionId, int]]()
+        while to_merge:
+            each_id, record, known_to = to_merge.pop()
+            ours = table.get(each_id) or Record()
+            if not (ours.ended or record.ended):
+                self.merge(each_id, record, 0, known_to, now)
+                continue
+            merged = table.merge(each_id, record)
+            first = first or merged
+            after = table.get(each_id)
+            assert after is not None
+            if merged.news:
+                news.append((each_id, rotation_of(after), known_to))
+            # Members that lie may have rotated in a circle.
+            if len(seen) < CHAIN_MAX and (each_id, record.digest) not in seen:
+                seen.add((each_id, record.digest))
+                follows = consequences(ours, record, after, now)
+                to_merge += [
+                    (new_id, what, ()) for new_id, what in follows if may_follow(each_id, new_id)
+                ][::-1]
+        assert first is not None
+        for each_id, rotation, known_to in reversed(news):
+            self._spread_tombstone(each_id, rotation, known_to)
+        return first
 
     def _spread_tombstone(
         self, session_id: SessionId, rotation: Rotation | None, knowing: Collection[str]

@@ -167,7 +167,6 @@ def _overwrite(
     incoming: Record,
     knowing: Collection[str],
     now: float,
-    chain: int = 0,
 ) -> Merged:
     if incoming.ended:
         return _merge_ended(self, session_id, incoming, knowing, now)

@@ -1,5 +1,7 @@
 """Rotation: a session goes on under a new id, wherever whatever of the old one turns up."""
 
+from itertools import pairwise
+
 import msgpack
 from replicas import Rig
 from samples import WALL_MS
@@ -237,6 +239,17 @@ def test_a_deletion_follows_every_rotation_of_a_chain() -> None:
     assert [isinstance(rig.find("b", each).reply, Absent) for each in (OLD, NEW, THIRD)] == [
         True
     ] * 3
+
+
+def test_a_deletion_follows_however_many_rotations() -> None:
+    """Whoever rotates with every request has hundreds in a day, and a logout means them all."""
+    rig = Rig("a", copies=1)
+    ids = [SessionId(b"a.%022d" % number) for number in range(500)]
+    rig.create("a", ids[0], cart=b"\x01")
+    for old, new in pairwise(ids):
+        rig.rotate("a", old, new)
+    assert isinstance(rig.end("a", ids[0]).reply, Saved)
+    assert isinstance(rig.find("a", ids[-1]).reply, Absent)
 
 
 def test_a_logout_on_the_other_side_of_a_cut_ends_the_new_id_too() -> None:
