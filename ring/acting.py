@@ -14,7 +14,7 @@ from ring.packed import held_is_whole, held_touch_may_be_due
 from ring.record import Record
 from ring.replication import Replication
 from ring.rotating import CHAIN_MAX, may_follow, rotation_of
-from ring.writing import RefusedChange, apply_changes, apply_end, apply_rotation
+from ring.writing import FULL_REASON, RefusedChange, apply_changes, apply_end, apply_rotation
 
 
 class Acting:
@@ -49,12 +49,21 @@ class Acting:
             case _:
                 assert_never(request)
 
+    def _is_full(self) -> bool:
+        """Return whether nothing may be remembered any more that need not be."""
+        return self._core.table.tombstone_bytes >= self._core.settings.tombstone_bytes_max
+
     def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
         core = self._core
         record = core.table.get(session_id) or Record()
-        is_full = core.table.tombstone_bytes >= core.settings.tombstone_bytes_max
         keys = apply_changes(
-            record, request, core.settings, core.clock, core.table.epoch, now, is_full=is_full
+            record,
+            request,
+            core.settings,
+            core.clock,
+            core.table.epoch,
+            now,
+            is_full=self._is_full(),
         )
         if keys:
             self._replication.write(session_id, record, keys)
@@ -67,7 +76,11 @@ class Acting:
         ended = [session_id]
         while (rotation := rotation_of(core.table.get(ended[-1]))) and len(ended) < CHAIN_MAX:
             ended.append(rotation.new_id)
-        record = core.table.get(session_id) or Record()
+        record = core.table.get(session_id)
+        if record is None and self._is_full():
+            # Strangers may make up as many ids as they like.
+            raise RefusedChange(Failure.FULL, FULL_REASON)
+        record = record or Record()
         if apply_end(record, core.name, core.clock, now):
             self._replication.merge(session_id, record, 0, (), now)
         else:
@@ -96,6 +109,9 @@ class Acting:
             other = core.table.get(new_id)
             if other is not None and other.ended:
                 raise RefusedChange(Failure.GONE, "the session was ended under its new id")
+            if self._is_full() and not record.ended:
+                # Each one is remembered like an end, and nothing else limits how many there are.
+                raise RefusedChange(Failure.FULL, FULL_REASON)
             rotated, stamp = apply_rotation(
                 record, request, core.settings, core.clock, core.table.epoch, now
             )

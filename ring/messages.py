@@ -284,7 +284,7 @@ class Failure(IntEnum):
     INVALID = 6
     """A key or value that no application can have asked for. Definite."""
     FULL = 7
-    """There is no room for another session just now. Definite."""
+    """There is no room for another session, or another end, just now. Definite."""
 
 
 @frozen

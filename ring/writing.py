@@ -32,6 +32,8 @@ from ring.structured import entries_for, is_new_floor, is_part, why_not_written
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
 """Half of what a record's form allows: two sides of a partition may both have filled theirs."""
 
+FULL_REASON: Final = "the ring remembers as many ended sessions as it may"
+
 _WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
 
 
@@ -67,7 +69,7 @@ def apply_changes(
         raise RefusedChange(Failure.GONE, "the session has expired")
     _check_changes(record, request, settings)
     if is_full and not exists:
-        raise RefusedChange(Failure.FULL, "the ring remembers as many ended sessions as it may")
+        raise RefusedChange(Failure.FULL, FULL_REASON)
     made, stamp = _entries(record, request, clock, now)
     keys = {key for key, entry in made if record.put(key, entry)}
     if not exists:

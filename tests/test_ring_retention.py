@@ -1,5 +1,7 @@
 """Ends and removals are remembered for their time, then forgotten by everyone, without argument."""
 
+from itertools import pairwise
+
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,6 +213,35 @@ def test_at_the_limit_sessions_that_are_there_change_and_end_as_ever() -> None:
     assert isinstance(rig.save("a", OTHER, {b"cart": b"\x02"}).reply, Saved)
     assert isinstance(rig.end("a", OTHER).reply, Saved)
     assert held(rig, "b", OTHER).ended
+
+
+def test_at_the_limit_no_session_is_rotated() -> None:
+    """Else one client that rotates in a circle fills the memory of its node."""
+    rig = Rig("ab", settings=evolve(SETTINGS, tombstone_bytes_max=1000))
+    ids = [session("a", number << 8) for number in range(20)]
+    rig.create("a", ids[0], cart=b"\x01")
+    replies = [rig.rotate("a", old, new).reply for old, new in pairwise(ids)]
+    done = [isinstance(reply, Saved) for reply in replies].index(False)
+    failed = replies[done]
+    assert isinstance(failed, Failed)
+    assert failed.failure is Failure.FULL
+    # The last one that was done may be asked for again, since its answer may have been lost.
+    assert isinstance(rig.rotate("b", ids[done - 1], ids[done]).reply, Saved)
+    assert isinstance(rig.end("b", ids[0]).reply, Saved)
+    assert isinstance(rig.find("a", ids[done]).reply, Absent)
+
+
+def test_at_the_limit_the_ends_of_ids_that_nobody_has_are_not_kept() -> None:
+    """They are kept for a member that is away; but strangers may make up any number of them."""
+    rig = Rig("ab", settings=evolve(SETTINGS, tombstone_bytes_max=1000))
+    rig.kill("b")
+    rig.pass_time(11)
+    replies = [rig.end("a", session("a", number << 8), refuse=False).reply for number in range(40)]
+    assert isinstance(replies[0], Saved)
+    failed = replies[-1]
+    assert isinstance(failed, Failed)
+    assert failed.failure is Failure.FULL
+    assert len(rig.replicas["a"].session_ids()) < 20
 
 
 def test_nearness_to_the_limit_is_told_once() -> None:
