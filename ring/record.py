@@ -95,9 +95,14 @@ class Record:
 
     @property
     def expired(self) -> bool:
-        """Whether an acting owner judged the last access known here to be too long ago."""
+        """Whether an acting owner judged the last access known here to be too long ago.
+
+        It did not know, perhaps, that the session does not expire any more.
+        """
         marker = self.entries.get(EXPIRED)
-        return marker is not None and entry_stamp(marker) >= self.accessed
+        if marker is None or entry_stamp(marker) < self.accessed:
+            return False
+        return self.max_idle_s > 0 or self.lifetime_s > 0
 
     @property
     def max_idle_s(self) -> float:

@@ -32,6 +32,8 @@ from ring.structured import entries_for, is_new_floor, is_part, why_not_written
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
 """Half of what a record's form allows: two sides of a partition may both have filled theirs."""
 
+_TERMS: Final = frozenset({LIFETIME, MAX_IDLE})
+
 FULL_REASON: Final = "the ring remembers as many ended sessions as it may"
 
 _WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
@@ -76,7 +78,8 @@ def apply_changes(
         if record.put(CREATED, make_entry(stamp, NIL)):
             keys.add(CREATED)
         record.make_whole()
-    if not exists or (keys and record.touch_due(now)):
+    # A marker of expiry judges an access by the terms known then: with others it begins anew.
+    if not exists or (keys and record.touch_due(now)) or keys & _TERMS:
         record.touch(stamp, now)
         keys.add(ACCESSED)
     return keys

@@ -127,6 +127,42 @@ def test_a_marker_yields_to_a_later_access_on_the_other_side_of_a_cut() -> None:
     assert not is_marked(rig, "a")
 
 
+def cut_with_other_terms(max_idle: bytes) -> Rig:
+    """Return a ring of which c, cut off, has changed the max idle soon after the last access."""
+    rig = a_ring()
+    rig.save("c", ID, {b"step": b"\x01"})
+    for other in "ab":
+        rig.cut("c", other)
+    rig.pass_time(1)
+    rig.save("c", ID, {MAX_IDLE: max_idle})
+    return rig
+
+
+def heal(rig: Rig) -> None:
+    rig.refused.clear()
+    rig.pass_time(10)
+
+
+def test_what_was_given_a_longer_life_elsewhere_is_not_hidden() -> None:
+    """Its marker judged the access by the old max idle, and c has acknowledged another one."""
+    rig = cut_with_other_terms(b"\xcd\x03\xe8")
+    rig.pass_time(DUE_S + SWEEP_S)
+    assert is_marked(rig, "a")
+    heal(rig)
+    assert [isinstance(rig.find(name, ID).reply, Found) for name in "abc"] == [True] * 3
+
+
+def test_what_does_not_expire_any_more_is_neither_hidden_nor_kept_for_ever() -> None:
+    """Without an end of its life nothing would ever drop it."""
+    rig = cut_with_other_terms(b"\x00")
+    rig.pass_time(20)
+    rig.save("a", ID, {b"step": b"\x02"})
+    rig.pass_time(DUE_S + SWEEP_S)
+    assert is_marked(rig, "a")
+    heal(rig)
+    assert [isinstance(rig.find(name, ID).reply, Found) for name in "abc"] == [True] * 3
+
+
 def test_marker_and_record_are_dropped_together_by_everyone_and_by_the_disks() -> None:
     rig = a_ring()
     rig.now += DUE_S
