@@ -27,8 +27,8 @@ PACKAGES: Final = ("ring", "wire", "node", "simulations")
 """What is copied."""
 
 WORLD: Final = (
-    *("budget", "convergence", "disks", "history", "honesty", "judge", "process", "scheduler"),
-    *("striking", "ways", "workload", "world"),
+    *("budget", "circumstances", "convergence", "disks", "history", "honesty", "judge"),
+    *("process", "scene", "scheduler", "striking", "ways", "workload", "world"),
 )
 """What is compiled of the simulations; of the core it is everything."""
 

@@ -1,4 +1,4 @@
-"""Faults as they strike a simulated ring, and the moments that came about.
+"""Faults as they strike a simulated ring.
 
 Rules:
 - A fault with a trigger strikes the node at which that happens, a moment later; a gated one waits
@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from ring import Liveness
 from simulations.budget import Budget
+from simulations.circumstances import Circumstances
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
 from simulations.process import Process
@@ -26,7 +27,6 @@ DRAIN_STEP_S: Final = 0.02
 DRAIN_LIMIT_S: Final = 20.0
 GATE_LIMIT_S: Final = 15.0
 TRIGGER_LIMIT_S: Final = 10.0
-JUST_NOW_S: Final = 0.3
 DISK_COPIES: Final = 3
 DISK_COPY_INTERVAL_S: Final = 7.0
 
@@ -63,11 +63,11 @@ class Striking:
         self._budget = budget
         self._crowd = crowd
         self.faults: Counter[str] = Counter()
-        self.moments: Counter[str] = Counter()
+        self._circumstances = Circumstances(world)
+        self.moments = self._circumstances.moments
         self.stopped = False
         self.reshaping = Reshaping(world, plan, budget, self.moments, self._change_disk)
         self._armed: dict[Trigger, list[Fault]] = {trigger: [] for trigger in Trigger}
-        self._last: dict[Trigger, tuple[float, str]] = {}
         for fault in plan.faults:
             world.after(fault.at, partial(self._begin, fault))
         world.after(DISK_COPY_INTERVAL_S, self._copy_disks)
@@ -81,9 +81,9 @@ class Striking:
 
     def on_trigger(self, trigger: Trigger, node: str) -> None:
         """Something has happened at a node."""
-        self._last[trigger] = (self._world.now, node)
+        self._circumstances.note_trigger(trigger, node)
         if trigger is Trigger.ACTING:
-            self._note_claimants()
+            self._circumstances.note_claimants()
         armed = self._armed[trigger]
         if armed and not self.stopped:
             fault = armed.pop(0)
@@ -132,16 +132,9 @@ class Striking:
         self._world.after(GATE_STEP_S, self.watch_settling)
 
     def _note_settled(self) -> None:
-        if self._budget.is_disturbed and not self._blocked():
+        if self._budget.is_disturbed and not self._circumstances.is_blocked():
             self._budget.on_settled(self._world.running())
             self.moments[Moment.SETTLED_AGAIN] += 1
-
-    def _blocked(self) -> bool:
-        """Return whether something still keeps nodes apart."""
-        world = self._world
-        return any(world.cut.values()) or any(
-            road.stalls or road.slowness > 1 for road in world.roads.values()
-        )
 
     # --- Striking ---
 
@@ -198,7 +191,7 @@ class Striking:
 
     def _crash(self, fault: Fault, nodes: tuple[str, ...]) -> None:
         world, struck = self._world, [name for name in nodes if name in self._world.processes]
-        self._note_crash(fault, struck)
+        self._circumstances.note_crash(struck, reshaping=self.reshaping.is_under_way)
         for name in struck:
             self._budget.on_lost(name, disk_kept=fault.disk is Disk.KEPT)
             world.crash(name)
@@ -321,7 +314,9 @@ class Striking:
                 self.moments[Moment.RESET_DURING_SETTLE] += not process.replica.ready
                 queues = [end.queue for _, end in process.connections.values()]
                 self.moments[Moment.RESET_WITH_FRAMES] += any(queues)
-        self.moments[Moment.RESET_DURING_SNAPSHOT] += self._just_now(Trigger.SNAPSHOT)
+        self.moments[Moment.RESET_DURING_SNAPSHOT] += self._circumstances.is_just_after(
+            Trigger.SNAPSHOT
+        )
         unnoticed_by = one if fault.kind is Kind.HALF_OPEN else ""
         self._world.break_between(one, other, unnoticed_by=unnoticed_by)
         if self._is_permanent(fault):
@@ -404,41 +399,6 @@ class Striking:
         processes = list(world.processes.values())
         if all(each.replica.ring.version < world.ring.version for each in processes):
             world.adopt(processes[0], world.ring)
-
-    # --- Moments ---
-
-    def _just_now(self, trigger: Trigger, node: str = "") -> bool:
-        at, where = self._last.get(trigger, (-1.0, ""))
-        return 0 <= at >= self._world.now - JUST_NOW_S and node in ("", where)
-
-    def _note_crash(self, fault: Fault, nodes: list[str]) -> None:
-        noted = {
-            Moment.CRASH_AFTER_RECEIPT: self._just_now(Trigger.RECEIPT, nodes[0] if nodes else "-"),
-            Moment.CRASH_DURING_TAKEOVER: self._just_now(Trigger.MEMBER_DOWN)
-            or self._just_now(Trigger.ACTING),
-            Moment.CRASH_DURING_HAND_BACK: self._just_now(Trigger.HANDED_BACK),
-            Moment.CRASH_DURING_ROTATION: self._just_now(Trigger.ROTATED),
-            Moment.CRASH_DURING_SNAPSHOT: self._just_now(Trigger.SNAPSHOT),
-            Moment.CRASH_OF_SEVERAL: len(nodes) > 1,
-            Moment.CRASH_OF_ALL: len(nodes) == len(self._world.processes) > 0,
-            Moment.CRASH_BEHIND_A_CUT: self._blocked(),
-            Moment.CRASH_DURING_A_WRITE: any(not self._world.disks[name].is_idle for name in nodes),
-            Moment.CRASH_DURING_RESHAPING: self.reshaping.is_under_way,
-            Moment.CRASH_DURING_DRAIN: any(
-                process.replica.draining for process in self._world.processes.values()
-            ),
-            Moment.CRASH_DURING_SETTLE: any(
-                not self._world.processes[name].replica.ready for name in nodes
-            ),
-        }
-        for moment, has_come in noted.items():
-            self.moments[moment] += bool(nodes) and has_come
-
-    def _note_claimants(self) -> None:
-        claims = Counter(
-            home for process in self._world.processes.values() for home in process.replica.claims
-        )
-        self.moments[Moment.TWO_CLAIMANTS] += any(number > 1 for number in claims.values())
 
     def _copy_disks(self) -> None:
         for disk in self._world.disks.values():

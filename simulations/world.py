@@ -13,22 +13,18 @@ from functools import partial
 from math import inf
 from typing import Final, assert_never
 
-from ring import Clock, LinkId, Liveness, Member, Record, Replica, Ring, SessionId
+from ring import Clock, LinkId, Replica, Ring, SessionId
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
-from simulations.disks import Disk
 from simulations.plan import Plan, Trigger
-from simulations.process import WALL_MS, Process
-from simulations.scheduler import Scheduler
-from simulations.ways import Connection, End, Road
+from simulations.process import Process
+from simulations.scene import Scene
+from simulations.ways import Connection, End
 
 HANDSHAKE_S: Final = 2.0
 """What a dial gets to be connected and through its handshake."""
-
-SILENT_S: Final = 1.0
-"""When clients try others than a node that does not answer."""
 
 ROUNDING_S: Final = 1e-6
 """A timer rings this much late, so that it is never early by a node's own clock."""
@@ -46,7 +42,7 @@ _TRIGGERS: Final = {
 }
 
 
-class World:
+class World(Scene):
     """Nodes, their disks and their network, in virtual time.
 
     Args:
@@ -59,28 +55,7 @@ class World:
         plan: Plan,
         listener: Callable[[str], None] | None = None,
     ) -> None:
-        self.plan = plan
-        self.scheduler = scheduler = Scheduler(listener)
-        members = tuple(Member(name, self.address_of(name)) for name in plan.names)
-        self.ring = self._first_ring = Ring("world", members, copies=plan.copies)
-        """As people have set it last; nodes may know an older one."""
-        self.healed = False
-        """Whether nothing goes wrong any more."""
-        self.processes: dict[str, Process] = {}
-        self.disks = {
-            name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s)
-            for name in self.ring.names
-        }
-        self.roads = {
-            (one, other): Road(plan.ways[f"{one} {other}"], plan.stream(f"way/{one}/{other}"))
-            for one in self.ring.names
-            for other in self.ring.names
-            if one != other
-        }
-        self.cut: dict[tuple[str, str], int] = {}
-        """Pairs, in both orders, that cannot connect now, and by how many faults."""
-        self.wall_offsets_s = {name: plan.clocks[name].offset_s for name in self.ring.names}
-        self.notices: dict[str, int] = {}
+        super().__init__(plan, listener)
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         """Is told what happens at which node."""
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
@@ -97,33 +72,9 @@ class World:
 
     # --- What clients ask of it ---
 
-    @property
-    def now(self) -> float:
-        """True time: seconds since the beginning."""
-        return self.scheduler.now
-
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Have ``action`` called ``delay_s`` seconds from now."""
         self.scheduler.after(delay_s, action)
-
-    def alive(self) -> list[str]:
-        """Return the names of the nodes whose processes live, in ring order."""
-        return [name for name in self.plan.names if name in self.processes]
-
-    def running(self) -> list[str]:
-        """Return the nodes that run, answer and stay, if there are any, in ring order."""
-        silent_before, answering, staying = self.now - SILENT_S, list[str](), list[str]()
-        for name in self.plan.names:
-            process = self.processes.get(name)
-            if process is not None and process.frozen_at > silent_before:
-                answering.append(name)
-                if not process.replica.draining:
-                    staying.append(name)
-        return staying or answering
-
-    def preference_list(self, home: str) -> tuple[str, ...]:
-        """Return the members in the order in which clients try them."""
-        return self.ring.preference_list(home)
 
     def submit(
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
@@ -147,25 +98,7 @@ class World:
     def _submit(self, process: Process, request: Request) -> None:
         self._perform(process, process.replica.submit(request, process.clock(self.now)))
 
-    def is_older(self, name: str, since: float) -> bool:
-        """Return whether a node runs that was started before ``since``."""
-        process = self.processes.get(name)
-        return process is not None and process.started_at < since
-
-    def look(self, name: str, session_id: SessionId) -> Record | None:
-        """Return what a node that runs has in memory."""
-        process = self.processes.get(name)
-        return process.replica.record(session_id) if process is not None else None
-
-    def stored(self, name: str, session_id: SessionId) -> Record | None:
-        """Return what is on a node's disk."""
-        return self.disks[name].record(session_id)
-
     # --- Nodes ---
-
-    def wall_ms(self, name: str) -> int:
-        """Return a node's wall clock, in milliseconds since 1970."""
-        return WALL_MS + int((self.now + self.wall_offsets_s[name]) * 1000)
 
     def start(self, name: str, ring: Ring | None = None) -> Process:
         """Start a process for ``name``, from what its disk has.
@@ -232,11 +165,6 @@ class World:
         for done in list(process.replies.values()):
             done(None)
 
-    @staticmethod
-    def address_of(name: str) -> str:
-        """Return where a node listens."""
-        return f"{name}.world:1"
-
     def adopt(self, process: Process, ring: Ring) -> None:
         """Have a node adopt a ring that somebody sets there."""
         self.scheduler.note("set ring", process.name, str(ring.version))
@@ -267,32 +195,6 @@ class World:
             self._enter(process, action)
         for connection, end in list(process.connections.values()):
             connection.pump(end)
-
-    def all_settled(self) -> bool:
-        """Return whether every live node says that another one may be lost, and sees the others.
-
-        What a node says counts only while its own connections to all the others live: before it
-        has noticed a loss it speaks of the past. And a crash of one side of a cut is a second
-        fault before the first is over.
-        """
-        for process in self.processes.values():
-            is_behind = process.replica.ring.version != self.ring.version
-            if process.frozen or is_behind or not process.replica.settled:
-                return False
-            for name, liveness in process.replica.liveness.items():
-                if name not in self.processes:
-                    if liveness is not Liveness.DOWN:
-                        return False
-                elif liveness is not Liveness.UP or not self._is_linked(process, name):
-                    return False
-        return True
-
-    def _is_linked(self, process: Process, peer: str) -> bool:
-        link = process.linked.get(peer)
-        if link not in process.connections:
-            return False
-        connection, _ = process.connections[link]
-        return connection.alive and connection.acceptor.link in self.processes[peer].connections
 
     def _enter(self, process: Process, action: Callable[[], None]) -> None:
         """Have a process do something: now, when it thaws, or never again."""
