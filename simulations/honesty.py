@@ -50,13 +50,14 @@ def _has(
     operation: Operation, ids: Sequence[SessionId], look: Callable[[SessionId], Record | None]
 ) -> bool:
     """Return whether what a node has, id by id, has the change of an operation."""
+    own = look(SessionId(operation.session.encode()))
+    lasts = operation.kind not in (Kind.END, Kind.ROTATE)
+    if lasts and own is not None and _contains(operation, own):
+        return True  # As nearly always: the other ids need no look.
     records = [look(session_id) for session_id in ids]
     if any(record is not None and record.ended and not rotation_of(record) for record in records):
         return True  # Ended since, under any of its ids: that is all there is to have.
-    own = look(SessionId(operation.session.encode()))
-    if operation.kind is Kind.END or (
-        operation.kind is Kind.ROTATE and not (own is not None and own.ended)
-    ):
+    if operation.kind is Kind.END or (not lasts and not (own is not None and own.ended)):
         return False
     return any(_contains(operation, record) for record in records if record is not None)
 
