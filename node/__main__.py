@@ -3,7 +3,8 @@
 Rules:
 - What the user got wrong is one line on standard error and exit status 2, without a traceback.
 - A node that is not a member any more hands over and stops, saying why, exit status 0.
-- SIGTERM and SIGINT stop the node cleanly: what has changed is on the disk, exit status 0.
+- SIGTERM and SIGINT stop the node cleanly: what has changed is on the disk, exit status 0; or it is
+  not, the disk takes nothing, exit status 1.
 - Heavy imports wait until a command needs them, so that ``--help`` answers at once.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from node.config import NodeConfig
     from node.node import Node
 
+UNWRITTEN_STATUS = 1
 USAGE_STATUS = 2
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -118,10 +120,17 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         config = NodeConfig.load(options.config, options.name)
         _check_listens(config)
-        _run(config)
+        unwritten = _run(config)
     except (ConfigError, StoreError) as error:
         print(f"sessionring: {error}", file=sys.stderr)
         return USAGE_STATUS
+    if unwritten:
+        print(
+            f"sessionring: {config.name} has stopped, and its disk has not taken everything: "
+            f"sessions={unwritten}",
+            file=sys.stderr,
+        )
+        return UNWRITTEN_STATUS
     return 0
 
 
@@ -140,18 +149,20 @@ def _check_listens(config: "NodeConfig") -> None:
         )
 
 
-def _run(config: "NodeConfig") -> None:
+def _run(config: "NodeConfig") -> int:
     import trio
 
-    trio.run(_serve_until_told, config)
+    return trio.run(_serve_until_told, config)
 
 
-async def _serve_until_told(config: "NodeConfig") -> None:
+async def _serve_until_told(config: "NodeConfig") -> int:
+    """Run the node; return how many sessions could not be written at the end."""
     import trio
 
     from node.background import background_nursery
     from node.node import open_node
 
+    node: Node | None = None
     with trio.CancelScope() as told:
         async with background_nursery() as nursery:
             await nursery.start(_cancel_when_told, told)
@@ -161,6 +172,7 @@ async def _serve_until_told(config: "NodeConfig") -> None:
                 where = ", ".join(node.addresses)
                 print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
                 await trio.sleep_forever()
+    return node.status().unwritten if node is not None else 0
 
 
 async def _cancel_when_removed(node: "Node", scope: "trio.CancelScope") -> None:

@@ -74,11 +74,12 @@ class Following:
         self._nursery.start_soon(self._follow, ring)
 
     async def keep(self) -> None:
-        """Have the ring that was adopted last on the disk."""
+        """Have the ring that was adopted last on the disk, if that takes it now."""
         async with self._writing:
             ring = self._latest
-            if self._ring_file is not None and ring is not self._kept:
-                await trio.to_thread.run_sync(self._ring_file.write, ring)
+            if self._ring_file is None or ring is self._kept:
+                return
+            if await trio.to_thread.run_sync(self._ring_file.write, ring):
                 self._kept = ring
 
     async def _follow(self, ring: Ring) -> None:

@@ -228,9 +228,8 @@ class Node:
         does this by itself when its block is left. After ``config.node.drain`` seconds this
         returns in any case, and what could not be handed over is logged.
         """
-        await hand_over(
-            self._driver, lambda: self._reception.clients, self._lives, self._config.node.drain
-        )
+        timeout_s = self._config.node.drain
+        await hand_over(self._driver, self._reception, self._persisting, self._lives, timeout_s)
 
     def _lives(self) -> bool:
         if self._nursery is None:

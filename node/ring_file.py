@@ -43,13 +43,15 @@ class RingFile:
             log_event(logging.WARNING, "ring_file_unreadable", fields)
             return None
 
-    def write(self, ring: Ring) -> None:
-        """Keep ``ring``, durably; what was kept before stays until then."""
+    def write(self, ring: Ring) -> bool:
+        """Keep ``ring``, durably, and return whether it is; what was kept stays until then."""
         try:
             write_small_file(self.path, _HEADING + ring_to_text(ring))
         except OSError as error:
             fields = {"file": str(self.path), "reason": str(error)}
             log_event(logging.WARNING, "ring_file_unwritten", fields)
+            return False
+        return True
 
     def latest(self, configured: Ring, name: str) -> Ring:
         """Return the ring with which the node ``name`` starts: the configured one or a later one.

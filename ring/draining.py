@@ -83,6 +83,11 @@ class Draining:
         )
 
     @property
+    def is_last(self) -> bool:
+        """Whether there is nobody to hand over to."""
+        return not self._staying()
+
+    @property
     def requests(self) -> int:
         """How many requests were asked here and are not answered yet."""
         owed = sum(inbound.owed for inbound in self._links.inbound.values())

@@ -51,6 +51,11 @@ class Showing:
         """
         return self._draining.drained
 
+    @property
+    def is_last(self) -> bool:
+        """Whether nobody is up that stays when it leaves, so that only its disk can keep things."""
+        return self._draining.is_last
+
     def undrained(self) -> dict[str, int]:
         """Return what would be cut off or missing if it stopped now, in numbers, for people."""
         return {

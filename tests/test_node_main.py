@@ -1,6 +1,7 @@
 """``sessionring serve`` as a process: ready, stopped, and refused in one line."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,28 @@ def test_a_signal_stops_it_cleanly_and_what_was_saved_is_there_again(
     again.process.send_signal(number)
     assert again.wait_ended() == 0
     assert len(again.lines) == 1, "the ready line is all that is said at level error"
+
+
+def test_a_node_alone_whose_disk_takes_nothing_says_so_and_fails(
+    tmp_path: Path, served: Launcher
+) -> None:
+    """Else whoever stops it believes that everything is there after the restart."""
+    path, (address,) = write_config(tmp_path)
+    path.write_text(path.read_text() + '[node]\ndrain = "500ms"\n')
+    node = served("serve", "--config", str(path))
+    node.wait_line("is ready")
+    shutil.rmtree(tmp_path / "store-a")
+
+    async def create() -> None:
+        async with open_client(address) as client:
+            session = client.sessions.create()
+            assert not (await session.save(durability="local")).on_disk
+
+    trio.run(create)
+    node.process.send_signal(signal.SIGTERM)
+    assert node.wait_ended() == 1
+    said = "sessionring: a has stopped, and its disk has not taken everything: sessions=1"
+    assert node.lines[-1] == said
 
 
 def test_what_a_killed_process_acknowledged_is_read_at_its_successor_and_after_its_restart(

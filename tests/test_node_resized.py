@@ -205,16 +205,38 @@ def test_a_file_that_is_damaged_is_reported_and_left(
     assert "ring_file_unwritten" in caplog.text
 
 
-async def test_a_restarted_node_goes_on_with_the_ring_it_has_adopted(tmp_path: Path) -> None:
+def ring_of_one(directory: Path) -> NodeConfig:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    config = NodeConfig(
+    return NodeConfig(
         name="a",
         ring=Ring("shop", (Member("a", f"127.0.0.1:{port}"),)),
-        store=StoreConfig(f"file:{tmp_path}/{{name}}"),
+        store=StoreConfig(f"file:{directory}/{{name}}"),
         security=SecurityConfig(SECRETS),
     )
+
+
+async def test_a_ring_that_the_disk_did_not_take_is_written_at_the_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else might know it."""
+    config = ring_of_one(tmp_path)
+    later = evolve(config.ring, version=2, departed=(Departed("z", "a"),))
+    async with open_node(config) as node:
+        in_the_way = tmp_path / "a" / "ring"
+        in_the_way.write_bytes(b"")
+        node.set_ring(later)
+        with trio.fail_after(5):
+            while "ring_file_unwritten" not in caplog.text:  # noqa: ASYNC110 - bounded
+                await trio.sleep(0.01)
+        in_the_way.unlink()
+    async with open_node(config) as node:
+        assert node.ring == later
+
+
+async def test_a_restarted_node_goes_on_with_the_ring_it_has_adopted(tmp_path: Path) -> None:
+    config = ring_of_one(tmp_path)
     later = evolve(config.ring, version=2, departed=(Departed("z", "a"),))
     async with open_node(config) as node:
         node.set_ring(later)
