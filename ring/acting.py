@@ -9,8 +9,8 @@ from typing import assert_never
 from ring.core import Core
 from ring.entry import ACCESSED, EndReason
 from ring.identity import SessionId, home_of
-from ring.messages import End, Failure, Rotate, Save
-from ring.packed import held_is_whole, held_touch_may_be_due
+from ring.messages import End, Failure, Request, Rotate, Save
+from ring.packed import held_touch_may_be_due
 from ring.record import Record
 from ring.replication import Replication
 from ring.rotating import CHAIN_MAX, may_follow, rotation_of
@@ -24,6 +24,14 @@ class Acting:
         self._core = core
         self._replication = replication
 
+    def sought(self, request: Request) -> SessionId:
+        """Return whose record a request needs: of a rotation that was done already, the new one."""
+        if isinstance(request, Rotate):
+            rotation = rotation_of(self._core.table.get(request.session_id))
+            if rotation is not None and rotation.new_id == request.new_id:
+                return request.new_id
+        return request.session_id
+
     def touch(self, session_id: SessionId, held: bytes, now: float) -> None:
         """Write an access down, if the last one is long enough ago."""
         if held_touch_may_be_due(held, now):
@@ -34,6 +42,8 @@ class Acting:
 
     def write(self, request: Save | End | Rotate, now: float) -> list[SessionId]:
         """Carry ``request`` out; return the sessions for which its receipt has to wait.
+
+        What is ``sought`` is here, and whole, unless ``request`` creates or ends it.
 
         Raises:
             RefusedChange: it cannot be carried out. Nothing was changed.
@@ -98,11 +108,7 @@ class Acting:
         rotation = rotation_of(record)
         if rotation is not None and rotation.new_id == new_id:
             # It is asked for again, since the answer was lost.
-            held = core.table.held(new_id)
-            if held is None:
-                raise RefusedChange(Failure.GONE, "no such session")
-            if not held_is_whole(held):
-                raise RefusedChange(Failure.UNAVAILABLE, "only a part of it has arrived")
+            assert core.table.held(new_id) is not None, "it is what was sought"
             self._save(new_id, request, now)
             self._replication.confirm(old_id)
         else:

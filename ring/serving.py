@@ -277,7 +277,7 @@ class Serving:
 
     def _look_up(self, errand: Errand, home: str, asked: Set[str], now: float) -> None:
         """Ask for the session whoever may know more of it, then carry out the request."""
-        session_id = errand.request.session_id
+        session_id = self._acting.sought(errand.request)
         whom = self._whom_to_ask(errand.request, home, now) - asked
         if errand.request.insist:
             # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
@@ -303,12 +303,13 @@ class Serving:
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""
         whom = set() if home in self._complete else self._settling.uncompared(home, now)
-        held = self._core.table.held(request.session_id)
+        session_id = self._acting.sought(request)
+        held = self._core.table.held(session_id)
         if held is not None and held_is_whole(held):
             return whom
         if held is None and isinstance(request, Save) and request.create:
             return set()  # A fresh id: nobody can know it.
-        if request.session_id not in self._absent:
+        if session_id not in self._absent:
             whom |= self._core.view.up - {self._core.name}
         return whom
 
@@ -321,14 +322,15 @@ class Serving:
         if not asking.waiting_for:
             del self._asking[session_id]
             for errand in asking.errands:
-                self._attempt(errand, now, asking.asked)
+                knows = self._acting.sought(errand.request) == session_id
+                self._attempt(errand, now, asking.asked if knows else frozenset())
 
     # --- Carrying out ---
 
     def _carry_out(self, errand: Errand, now: float) -> None:
         """Carry out a request for which everybody was asked who may know more."""
         request = errand.request
-        session_id, home = request.session_id, home_of(request.session_id)
+        session_id, home = self._acting.sought(request), home_of(request.session_id)
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
         if held is None and not creates:
@@ -352,7 +354,7 @@ class Serving:
         """Say that there is no such session, and remember it for a moment."""
         if len(self._absent) < ABSENT_CACHED_MAX:
             until = now + self._core.settings.absent_cached_s
-            self._absent[errand.request.session_id] = until
+            self._absent[self._acting.sought(errand.request)] = until
         # Who is away may have it, also one that has departed and was stopped before it had handed
         # over: its end has to be there when it returns.
         everyone = self._core.view.up >= self._core.ring.addresses.keys()

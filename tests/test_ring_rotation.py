@@ -96,6 +96,21 @@ def test_the_same_rotation_again_is_the_same_rotation() -> None:
     assert isinstance(rig.find("b", NEW).reply, Found)
 
 
+def test_the_same_rotation_again_at_who_has_only_the_tombstone_is_the_same_rotation() -> None:
+    """Its user would be logged out for good, and the session is alive under the id he was given.
+
+    Cut off from both holders, d has c carry the request out, which asks them for the old id.
+    """
+    rig = rotated_rig("abcd")
+    for other in "ab":
+        rig.cut("d", other)
+    rig.pass_time(1)
+    again = rig.rotate("d", OLD, NEW, user=ADA)
+    rig.pass_time(2)
+    assert isinstance(again.reply, Saved)
+    assert isinstance(rig.find("c", NEW).reply, Found)
+
+
 def test_another_rotation_of_the_same_id_is_refused() -> None:
     rig = rotated_rig()
     reply = rig.rotate("a", OLD, OTHER).reply
