@@ -96,7 +96,7 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
         OutcomeUnknownError: the change may be in force. Indefinite.
         ReplicationTimeoutError: the change is in force, but less durable than asked for.
         SessionTooLargeError: the session is over its limit. Definite.
-        RingFullError: no new session is taken now. Definite.
+        RingFullError: nothing is created or rotated now. Definite.
     """
     match reply:
         case Saved(_, holders, on_disk, degraded):

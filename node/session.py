@@ -21,7 +21,7 @@ from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, recei
 from node.unpacking import unpack_value
 from ring.clock import stamp_ms
 from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
-from ring.errors import ReplicationTimeoutError, SessionEnded, SessionTooLargeError
+from ring.errors import ReplicationTimeoutError, RingFullError, SessionEnded, SessionTooLargeError
 from ring.identity import SessionId, home_of
 from ring.messages import Durability, End, Rotate, Save
 from ring.record import Record
@@ -201,6 +201,8 @@ class Session(Attributes):
         Raises:
             SessionEnded: it was ended or has expired. Definite: nothing was written, nor will be.
             SessionUnavailableError: nobody could be asked. Definite; repeat it later.
+            RingFullError: nothing is created or rotated now. Definite; a save of a session that
+                is there is still possible.
             OutcomeUnknownError: the change may be in force. Indefinite; repeat it.
             ReplicationTimeoutError: in force, but less durable than asked for; repeat it.
             ValueNotStorableError: a value cannot be kept. Definite: nothing was sent.
@@ -253,6 +255,7 @@ class Session(Attributes):
         if self._is_new:
             await self.save(durability=durability, on_timeout=on_timeout)
         changes = self._checked_changes()
+        was_begun = self._next_id is not None
         if self._next_id is None:
             self._next_id = self._backend.new_session_id(home_of(self._id))
         request = Rotate(
@@ -268,6 +271,11 @@ class Session(Attributes):
             receipt = await self._send(request, self.note_sent(changes), changes)
         except ReplicationTimeoutError:
             self._id, self._next_id = request.new_id, None
+            raise
+        except RingFullError:
+            # It may be full for days; unless it was rotated before, it is saved under its old id.
+            if not was_begun:
+                self._next_id = None
             raise
         self._id, self._next_id = request.new_id, None
         return receipt

@@ -75,7 +75,7 @@ class SessionTooLargeError(SessionRingError):
 
 
 class RingFullError(SessionRingError):
-    """The node remembers as many ends as it may, and takes no new session. Definite: try later."""
+    """The node remembers as many ends as it may: nothing is created or rotated. Definite."""
 
 
 class StoreError(SessionRingError):

@@ -3,7 +3,12 @@
 import pytest
 from shelf import Shelf, at_once, found, repository, saved
 
-from ring.errors import OutcomeUnknownError, ReplicationTimeoutError, SessionEnded
+from ring.errors import (
+    OutcomeUnknownError,
+    ReplicationTimeoutError,
+    RingFullError,
+    SessionEnded,
+)
 from ring.identity import SessionId, home_of
 from ring.messages import Failure, Rotate, Save
 
@@ -59,6 +64,19 @@ def test_an_unknown_outcome_is_brought_to_its_end_by_repeating_it() -> None:
     assert isinstance(second, Rotate)
     assert first.new_id == second.new_id == session.id.encode()
     assert found(shelf, session)["cart"] == [1]
+
+
+def test_where_the_ring_is_full_the_session_is_saved_under_its_old_id() -> None:
+    """It may be full for days, and the session is as good as before."""
+    shelf = Shelf()
+    session = saved(shelf, cart=[1])
+    shelf.replies.append(Failure.FULL)
+    with pytest.raises(RingFullError):
+        at_once(session.rotate_id())
+    session["cart"] = [1, 2]
+    at_once(session.save())
+    assert [type(request) for request in shelf.asked] == [Rotate, Save]
+    assert found(shelf, session)["cart"] == [1, 2]
 
 
 def test_an_unknown_outcome_is_brought_to_its_end_by_the_next_save() -> None:
