@@ -55,6 +55,8 @@ class Adopting:
         ours = self._core.ring
         if ring.name != ours.name:
             return f"it is called {ring.name!r}, and the ring of this node {ours.name!r}"
+        if self._core.is_removed:
+            return f"{self._core.name} is not in it any more; ask one that is"
         if ring.version <= ours.version:
             return f"its version is {ring.version}; use one above {ours.version}"
         lost = [name for name in ours.names if name not in ring]

@@ -419,6 +419,13 @@ def test_a_ring_that_cannot_follow_is_not_set(ring: Ring, why: str) -> None:
     assert versions(rig) == {"a": 1, "b": 1, "c": 1}
 
 
+def test_no_ring_is_set_at_a_node_that_is_not_in_it_any_more() -> None:
+    """It knows its last ring only: it would take another one of the version that removed it."""
+    rig = Rig("abc")
+    rig.adopt("a", later("ab", gone="c"))
+    assert rig.replicas["c"].objection(later("acb")) == "c is not in it any more; ask one that is"
+
+
 # --- Everything together ---
 
 
