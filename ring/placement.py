@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Final
 
 import msgpack
-from attrs import field, frozen
+from attrs import frozen
 
 from ring.errors import ConfigError, UnknownMemberError
 from ring.identity import check_member_name
@@ -62,7 +62,7 @@ class Ring:
     name: str
     members: tuple[Member, ...]
     version: int = 1
-    copies: int = field(default=2)
+    copies: int = 2
     """Nodes that hold each session, the owner included: 1 to 8."""
     departed: tuple[Departed, ...] = ()
     """Members that have left, for as long as ids of theirs may be asked for."""

@@ -5,15 +5,13 @@ minutes, once for each state of the sources.
 
 Rules:
 - A copy is named after its sources, and used only after a seed has had the same trace there.
-- One thing is changed in it: what attrs' ``field`` returns is declared to be anything, since mypyc
-  takes a class at its word, before attrs has made the attribute of it.
+- One thing is changed in it: what attrs makes of most classes is spelled out (``spelled_out``).
 - No class may set an attribute that its base's ``__init__`` sets as well: mypyc takes the second
   for the first one, and never frees what it replaces.
 """
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,19 +20,22 @@ from pathlib import Path
 from typing import Final
 
 from ring.errors import ConfigError
+from simulations.spelled_out import spell_out
 
 PACKAGES: Final = ("ring", "wire", "node", "simulations")
 """What is copied."""
 
 WORLD: Final = (
-    *("budget", "circumstances", "convergence", "disks", "history", "honesty", "judge"),
-    *("process", "scene", "scheduler", "striking", "ways", "workload", "world"),
+    *("budget", "circumstances", "convergence", "disks", "history", "honesty", "judge", "known"),
+    *("process", "scene", "scheduler", "striking", "versions", "ways", "workload", "world"),
 )
 """What is compiled of the simulations; of the core it is everything."""
 
+LEFT_TO_ATTRS: Final = ("history", "placement", "settings")
+"""Compiled as they are, since others use more of attrs on their classes; little is lost by it."""
+
 _SEED: Final = 2
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_ATTRS: Final = re.compile(r"^from attrs import (.*)$", re.MULTILINE)
 
 
 def compiled_copy(directory: Path) -> Path:
@@ -62,20 +63,6 @@ def run_in(tree: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[
     return _python(["-P", "-m", "simulations", *arguments], tree)
 
 
-def for_the_compiler(source: str) -> str:
-    """Return a module's source as mypyc can take it."""
-    imported = _ATTRS.search(source)
-    if imported is None:
-        return source
-    names = [name for name in ("field", "Factory") if name in re.split(r"\W+", imported[1])]
-    if not names:
-        return source
-    declared = "".join(f"_any_{name}: _Any = {name}\n" for name in names)
-    lines = f"{imported[0]}\nfrom typing import Any as _Any\n{declared}"
-    head, tail = source[: imported.start()], source[imported.end() :]
-    return head + lines + re.sub(r"= (field|Factory)\(", r"= _any_\1(", tail)
-
-
 def _name() -> str:
     digest = hashlib.sha256(sys.version.encode())
     for path in _sources():
@@ -98,7 +85,8 @@ def _compile(target: Path) -> None:
     modules = [path for path in sorted((target / "ring").glob("*.py")) if path.stem != "__init__"]
     modules += [target / "simulations" / f"{name}.py" for name in WORLD]
     for path in modules:
-        path.write_text(for_the_compiler(path.read_text(encoding="utf-8")), encoding="utf-8")
+        if path.stem not in LEFT_TO_ATTRS:
+            path.write_text(spell_out(path.read_text(encoding="utf-8")), encoding="utf-8")
     names = [str(path.relative_to(target)) for path in modules]
     done = _python(["-m", "mypyc", "--ignore-missing-imports", *names], target, captured=True)
     if done.returncode:

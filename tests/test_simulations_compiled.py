@@ -12,20 +12,9 @@ from ring.errors import ConfigError
 from ring.settings import Settings
 from simulations import compiled
 from simulations.__main__ import main
-from simulations.compiled import PACKAGES, WORLD, compiled_copy, for_the_compiler
+from simulations.compiled import PACKAGES, WORLD, compiled_copy
 
 ROOT = Path(__file__).resolve().parent.parent
-
-MODULE = '''"""A module."""
-
-from attrs import Factory, define, field
-
-
-@define
-class Basket:
-    things: list[str] = field(factory=list)
-    weight: float = Factory(lambda self: 0.0, takes_self=True)
-'''
 
 
 class Machine:
@@ -48,21 +37,6 @@ class Machine:
 
     def count(self, what: str) -> int:
         return sum(each == what for each, _ in self.runs)
-
-
-def test_a_field_is_anything_to_the_compiler_and_the_same_to_python() -> None:
-    adapted = for_the_compiler(MODULE)
-    assert "things: list[str] = _any_field(factory=list)" in adapted
-    assert "_any_field: _Any = field\n" in adapted
-    assert "_any_Factory: _Any = Factory\n" in adapted
-    names = dict[str, type]()
-    exec(compile(adapted, "adapted", "exec"), names)
-    assert repr(names["Basket"]()) == "Basket(things=[], weight=0.0)"
-
-
-def test_a_module_without_fields_is_left_alone() -> None:
-    for source in ("import math\n", "from attrs import frozen\n\nx = 1\n"):
-        assert for_the_compiler(source) == source
 
 
 def test_every_module_that_is_compiled_is_there() -> None:
