@@ -1,13 +1,14 @@
 """The socket transport keeps the rules of the seam."""
 
 import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 import trio
 
-from node.transport import Listener, SocketTransport, Stream, os_reason
+from node.transport import Listener, SocketTransport, Stream, _SocketStream, os_reason
 
 
 async def _pair(listener: Listener) -> tuple[Stream, Stream]:
@@ -39,6 +40,16 @@ async def test_a_stream_that_was_closed_here_raises_an_os_error() -> None:
     with pytest.raises(OSError, match="closed here"):
         await dialled.send_all(b"x")
     await accepted.aclose()
+    await listener.aclose()
+
+
+async def test_an_idle_connection_over_tcp_is_probed_on_both_sides() -> None:
+    """Else a client whose host lost its power keeps its place at the node for ever."""
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    for stream in await _pair(listener):
+        assert isinstance(stream, _SocketStream)
+        assert stream._stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await stream.aclose()
     await listener.aclose()
 
 
