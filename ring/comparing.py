@@ -183,7 +183,8 @@ class Comparing:
         }
         knowing = {outbound.peer, *later}
         for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
-            self._replication.merge(session_id, incoming, digest, knowing, now)
+            if not self._core.is_silent(outbound.peer, session_id):
+                self._replication.merge(session_id, incoming, digest, knowing, now)
 
     def on_listing(self, outbound: Outbound, message: Listing, now: float) -> None:
         """Send or ask for every record that differs in the listed buckets."""

@@ -196,6 +196,8 @@ class Inbound:
             return waiting
         self.owed -= 1
         if isinstance(waiting, Look):
+            if not waiting.serves and core.is_silent(self.peer, waiting.session_id):
+                return Answer(waiting.number, b"")
             return waiting.answer(core, now)
         if isinstance(waiting, Found):
             self.passing_bytes -= len(waiting.portable)

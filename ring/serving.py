@@ -116,7 +116,7 @@ class Serving:
         session_id, peer = self._asked.get(message.number, (None, ""))
         if session_id is None or peer != outbound.peer:
             raise RemoteProtocolError("answers what it was not asked")
-        if message.portable:
+        if message.portable and not self._core.is_silent(peer, session_id):
             incoming = self._replication.decode(session_id, message.portable, now)
             self._replication.merge(session_id, incoming, 0, (peer,), now)
         del self._asked[message.number]

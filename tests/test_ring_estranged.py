@@ -6,7 +6,7 @@ from replicas import Rig
 from samples import IDS, NOW, ring_of, session
 
 from ring.identity import SessionId
-from ring.messages import Absent, Durability, Failed, Failure, Found
+from ring.messages import Absent, Changes, Durability, Failed, Failure, Found, Records
 from ring.record import Record
 from ring.settings import Settings
 
@@ -221,6 +221,44 @@ def test_what_is_saved_before_it_is_known_who_yields_does_not_cross_over() -> No
     reunite(rig, "ac")
     rig.pass_time(10)
     assert not any(has(rig, name, ended) for name in "abc")
+
+
+def test_what_ended_is_not_asked_for_from_who_is_going_to_yield_it() -> None:
+    """The acting owner asks who was not compared for each id, and would take and serve it."""
+    rig = Rig("ab", settings=SETTINGS)
+    rig.create("a", ID, cart=b"\x01")
+    rig.cut("a", "b")
+    rig.pass_time(1)
+    rig.end("a", ID, refuse=False)
+    rig.pass_time(LONG_S)
+    rig.heal("a", "b")
+    assert has(rig, "b", ID)
+    assert isinstance(rig.find("a", ID).reply, Absent)
+    rig.heal("b", "a")
+    rig.pass_time(10)
+    assert not any(has(rig, name, ID) for name in "ab")
+
+
+def test_what_a_companion_sent_before_is_not_taken_after_yielding() -> None:
+    """It was under way: part of an answer to a comparison that does not count any more."""
+    rig = Rig(settings=SETTINGS, copies=3)
+    old = session("a", 9 << 120)
+    isolate(rig, "a")
+    rig.pass_time(LONG_S)
+    rig.create("b", ID, cart=b"\x01")
+    rig.cut("b", "c")
+    rig.pass_time(1)
+    rig.create("c", old, cart=b"\x01")
+    for kind in (Records, Changes):
+        rig.hold_back("c", "b", kind)
+    reunite(rig, "bc")
+    reunite(rig, "ab")
+    rig.let_go("c")
+    assert not has(rig, "b", old)
+    reunite(rig, "ac")
+    rig.pass_time(10)
+    assert not any(has(rig, name, old) for name in "abc")
+    assert all(replica.settled for replica in rig.replicas.values())
 
 
 def test_who_has_yielded_takes_nothing_from_a_companion_that_has_not_yet() -> None:
