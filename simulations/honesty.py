@@ -1,6 +1,9 @@
 """Honest: no receipt names a node that did not have the change when the receipt came.
 
-Rule: this is the one look behind the curtain. All else is judged by what clients were told.
+Rules:
+- This is the one look behind the curtain. All else is judged by what clients were told.
+- While an answer was on its way, a holder may have been freed of its copy, and an end that was
+  asked for again may have been forgotten: then others have it, or nobody need.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +28,10 @@ class Honesty:
         """Judge a receipt that has just come; ``ids`` are all that its session has ever had."""
         if self._judge.is_concurrent(operation):
             return  # It may have lost, by the rules, against an earlier write of the same client.
+        if self._judge.was_released(operation):
+            return
+        if operation.kind is Kind.END and self._judge.may_be_forgotten(operation):
+            return
         self._check_all(operation, ids, operation.holders, "memory", self._ground.look)
         self._check_all(operation, ids, operation.on_disk, "disk", self._ground.stored)
 

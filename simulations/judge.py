@@ -12,13 +12,17 @@ Rules:
   was restarted since; each is reported under its own name.
 - **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session. A
   rotation is an end of the old id; what was written under it is expected under the new one.
+- What a session has under the id that it was rotated into is not asked for under the old one: if
+  the rotation holds, that one has ended. Of two rotations of one id, each has what its own side of
+  a cut knows, until all members have met.
 - What a member yields that was apart for longer than ends are remembered is excused.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
-  there; one that nobody has used for max idle and all allowances is not.
+  there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
+  use on the other side of a cut.
 - **isolation**: nothing is ever read that nobody wrote there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from math import inf
 
@@ -68,8 +72,6 @@ class _Expectation:
     changes: tuple[tuple[int, Change], ...]
     """Client and change: all that was acknowledged before the operation was asked for."""
     ended: tuple[Claim, ...]
-    expires_at: float
-    """When it may expire at the earliest."""
     has_expired: bool
     demands_progress: bool
 
@@ -98,6 +100,8 @@ class Judge:
         """Reads that missed something which faults may have taken."""
         self.demands_progress = False
         """Every request has to be answered from now on."""
+        self.have_all_met = True
+        """Each member has compared with each other one since the last cut."""
         self._late_s = late_s
         self._clock_error = clock_error
         self._retention_s = retention_s
@@ -115,7 +119,6 @@ class Judge:
         self._expected[id(operation)] = _Expectation(
             tuple((client, each) for client, them in known.family.changes.items() for each in them),
             tuple(known.ended),
-            known.used_at + idle * (1 - self._clock_error),
             operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
             self.demands_progress,
         )
@@ -128,7 +131,7 @@ class Judge:
             self._rotating[id(operation)] = operation.new_session
             self.sessions[operation.new_session] = new
         if operation.kind is Kind.END:
-            known.family.end_attempted = True
+            known.family.end_attempted_at = min(known.family.end_attempted_at, operation.invoked)
 
     def on_returned(self, operation: Operation) -> None:
         """Judge the operation by what it was told."""
@@ -173,16 +176,28 @@ class Judge:
             what = "could not read a session that nobody ended"
             self.report("durable", operation, what, Harm.LOST)
 
+    def may_be_forgotten(self, operation: Operation) -> bool:
+        """Return whether an earlier end of the session need not be remembered by now."""
+        known = self.sessions.get(operation.session, Known())
+        returned = operation.returned if operation.returned is not None else operation.invoked
+        return returned - known.family.end_attempted_at > self._retention_s
+
+    def was_released(self, operation: Operation) -> bool:
+        """Return whether a holder was told, since this was asked for, that it may drop its copy."""
+        known = self.sessions.get(operation.session, Known())
+        return known.released_at >= operation.invoked
+
     def is_concurrent(self, operation: Operation) -> bool:
         """Return whether a write may lose against another one of its own client."""
         known = self.sessions.get(operation.session, Known())
         return operation.client in known.family.concurrent
 
-    def on_released(self, session_ids: Iterable[object]) -> None:
+    def on_released(self, session_ids: Iterable[object], now: float) -> None:
         """A node may drop its copies of these sessions: the claims do not name who has them."""
         for session_id in session_ids:
             assert isinstance(session_id, bytes)
             known = self.sessions.get(session_id.decode(), Known())
+            known.released_at = now
             for claim in known.ended:
                 claim.anywhere = True
             for claim in known.born:
@@ -212,6 +227,7 @@ class Judge:
             self.budget.must_hold(change.claim, home, home)
             for changes in known.family.changes.values()
             for change in changes
+            if not known.leads_to(change.under)
         )
 
     # --- Parts ---
@@ -226,11 +242,10 @@ class Judge:
         claim = self.budget.claim(operation.holders, operation.on_disk)
         family.wrote_at[client] = (operation.holders or ("",))[0], claim
         changes = family.changes.setdefault(client, [])
-        changes.append(Change(operation.version, claim, returned))
+        changes.append(Change(operation.version, claim, known, operation.invoked, returned))
         for each in changes[:-CLAIMS_KEPT]:
             self.budget.forget(each.claim)
         del changes[:-CLAIMS_KEPT]
-        known.used_at = max(known.used_at, operation.invoked)
 
     def _name_rotation(self, known: Known, called: str, operation: Operation) -> Known:
         """Return what is known under the new id, which its client may only know by now."""
@@ -280,14 +295,19 @@ class Judge:
         return any(self._must_hold(claim, operation) for claim in claims)
 
     def _required(
-        self, expected: _Expectation, operation: Operation
-    ) -> Iterator[tuple[int, Change]]:
-        """Yield, for each client, the latest change that has to be there."""
+        self, expected: _Expectation, operation: Operation, known: Known
+    ) -> dict[int, Change]:
+        """Return, by client, the latest change that has to be there: none, if it may have expired."""
         latest: dict[int, Change] = {}
+        if known.is_contested and not self.have_all_met:
+            return latest
         for client, change in expected.changes:
-            if self._must_hold(change.claim, operation):
-                latest[client] = change  # noqa: PERF403 - the last of each client's stays
-        yield from latest.items()
+            if not known.leads_to(change.under) and self._must_hold(change.claim, operation):
+                latest[client] = change
+        used_at = _last_use(latest)
+        expires_at = used_at + known.family.max_idle_s * (1 - self._clock_error)
+        returned = operation.returned if operation.returned is not None else operation.invoked
+        return latest if returned <= expires_at else {}
 
     def _judge_find(self, operation: Operation, expected: _Expectation, known: Known) -> None:
         if not operation.found:
@@ -300,7 +320,7 @@ class Judge:
             what = "found a session that nobody has used for too long"
             self.report("expiry", operation, what, Harm.RESURRECTED)
         read = operation.read or {}
-        for client, change in self._required(expected, operation):
+        for client, change in self._required(expected, operation, known).items():
             seen = read.get(client, 0)
             if seen < change.version:
                 self._report_missed(operation, client, change, seen)
@@ -332,11 +352,9 @@ class Judge:
         home = operation.session.partition(".")[0]
         if known.may_be_absent or not self._is_born(known, operation.node, home):
             return
-        required = dict(self._required(expected, operation))
+        required = self._required(expected, operation, known)
         if not required:
             self.excused += bool(expected.changes)
-            return
-        if operation.returned is not None and operation.returned > expected.expires_at:
             return
         latest = max(required.values(), key=lambda each: each.version)
         holders = " and ".join(sorted(latest.claim.named))
@@ -344,7 +362,7 @@ class Judge:
             f"{what} a session that nobody ended, and whose version {latest.version} was "
             f"acknowledged by {holders} at {latest.returned:.3f} s"
         )
-        early = known.family.max_idle_s < inf and operation.invoked > known.used_at + 1.0
+        early = known.family.max_idle_s < inf and operation.invoked > _last_use(required) + 1.0
         self.report("expiry" if early else "durable", operation, story, Harm.LOST)
 
     def report(
@@ -361,3 +379,8 @@ class Judge:
             f"{operation.node} at {operation.invoked:.3f} s"
         )
         self.violations.append(Violation(promise, story, harm, operation.session, writer))
+
+
+def _last_use(changes: Mapping[int, Change]) -> float:
+    """Return when the last of these was asked for: it counts as a use from then at the earliest."""
+    return max((change.invoked for change in changes.values()), default=-inf)

@@ -18,6 +18,9 @@ class Change:
 
     version: int
     claim: Claim
+    under: "Known"
+    """The id by which it was asked for."""
+    invoked: float
     returned: float
 
 
@@ -33,7 +36,8 @@ class Family:
     concurrent: set[int] = field(factory=set)
     """Clients that wrote where an earlier write of theirs may not have been known: either wins."""
     max_idle_s: float = inf
-    end_attempted: bool = False
+    end_attempted_at: float = inf
+    """When a client first tried to end it, under any of its ids."""
 
 
 @define(eq=False)
@@ -42,8 +46,6 @@ class Known:
 
     family: Family = field(factory=Family)
     ended: list[Claim] = field(factory=list)
-    used_at: float = -inf
-    """When an acknowledged change was asked for: it counts from then at the earliest."""
     tried_at: float = -inf
     """When anything that may have counted as a use had returned: from then at the latest."""
     rotations: dict[str, "Known"] = field(factory=dict)
@@ -54,6 +56,8 @@ class Known:
     """What was rotated into this."""
     born: list[Claim] = field(factory=list)
     """What those who rotated the parent into this were promised."""
+    released_at: float = -inf
+    """When a node was last told that it may drop its copy."""
 
     def rotate(self, new_id: str, now: float) -> "Known":
         """Return what is known under an id into which this session may go on from now."""
@@ -71,10 +75,16 @@ class Known:
     @property
     def may_be_absent(self) -> bool:
         """Whether nobody need find it under this id: it may have ended, or go on under another."""
-        return self.family.end_attempted or bool(self.rotations) or self._is_contested
+        has_ended = self.family.end_attempted_at < inf
+        return has_ended or bool(self.rotations) or self.is_contested
 
     @property
-    def _is_contested(self) -> bool:
+    def is_contested(self) -> bool:
         """Whether a rotation to another id may have won over one that led here."""
         parent = self.parent
-        return parent is not None and (len(parent.rotations) > 1 or parent._is_contested)
+        return parent is not None and (len(parent.rotations) > 1 or parent.is_contested)
+
+    def leads_to(self, other: "Known") -> bool:
+        """Return whether this has been rotated into the other, at once or in steps."""
+        parent = other.parent
+        return parent is not None and (parent is self or self.leads_to(parent))

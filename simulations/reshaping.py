@@ -67,7 +67,8 @@ class Reshaping:
     def reorder(self, fault: Fault) -> bool:
         """Put the members into the order in which the fault has them."""
         ring = self._world.ring
-        members = sorted(ring.members, key=lambda member: fault.nodes.index(member.name))
+        named = [*fault.nodes, *ring.names]  # Who is not named goes last.
+        members = sorted(ring.members, key=lambda member: named.index(member.name))
         changed = evolve(ring, version=ring.version + 1, members=tuple(members))
         return self._set(changed, fault.nodes)
 

@@ -62,7 +62,8 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload)
     world.on_trigger = striking.on_trigger
-    world.on_release = judge.on_released
+    judge.have_all_met = False
+    world.on_release = lambda session_ids: judge.on_released(session_ids, world.now)
     world.on_set_aside = judge.on_set_aside
     world.on_notice = striking.on_notice
     for name in world.ring.names:
@@ -95,6 +96,7 @@ def _play_safely(
     workload.stopped = True
     world.scheduler.run_until(world.now + QUIET_S)
     _settle(world, judge)
+    judge.have_all_met = True
     workload.read_everything(homes=world.ring.homes)
     world.scheduler.run_until(world.now + QUIET_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
