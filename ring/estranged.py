@@ -118,6 +118,8 @@ class Estranged:
             if core.table.count(home) and now - at > self._limit_s:
                 core.silent[peer, home] = now
                 self._companions.discard((peer, home))
+                # Another connection may be in the middle of it: the rest would not be said.
+                self._comparing.forget(home, peer)
                 estranged += 1
         if estranged:
             core.view.changes += 1
