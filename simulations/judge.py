@@ -297,13 +297,14 @@ class Judge:
     def _required(
         self, expected: _Expectation, operation: Operation, known: Known
     ) -> dict[int, Change]:
-        """Return, by client, the latest change that has to be there: none, if it may have expired."""
-        latest: dict[int, Change] = {}
+        """Return, by client, the latest change that has to be there; none if all may be idle."""
         if known.is_contested and not self.have_all_met:
-            return latest
-        for client, change in expected.changes:
-            if not known.leads_to(change.under) and self._must_hold(change.claim, operation):
-                latest[client] = change
+            return {}
+        latest = {
+            client: change
+            for client, change in expected.changes
+            if not known.leads_to(change.under) and self._must_hold(change.claim, operation)
+        }
         used_at = _last_use(latest)
         expires_at = used_at + known.family.max_idle_s * (1 - self._clock_error)
         returned = operation.returned if operation.returned is not None else operation.invoked

@@ -151,3 +151,31 @@ def test_an_end_of_the_old_id_follows_a_rotation_only_as_long_as_that_is_remembe
         told.change(0, Kind.END, OLD)
         told.read(NEW, {0: 1, 1: 2})
         assert told.found == expected
+
+
+def test_of_two_rotations_each_knows_its_own_side_until_all_have_met() -> None:
+    told = Told()
+    one = told.begin(1, Kind.ROTATE, OLD, 2, NEW)
+    told.rotate(2, OLD, OTHER, 3)
+    told.finish(one)
+    told.judge.have_all_met = False
+    told.read(OTHER, {2: 3})
+    assert told.found == []
+    told.judge.have_all_met = True
+    told.read(OTHER, {0: 1, 1: 2, 2: 3})
+    assert told.found == []
+    told.read(OTHER, {1: 2, 2: 3})
+    assert told.found == ["no-lost-attribute"]
+
+
+def test_what_was_written_under_the_new_id_is_not_asked_for_under_the_old_one() -> None:
+    """If the rotation was lost with who took it, two sessions are there."""
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    told.change(0, Kind.SAVE, NEW, 3)
+    for claim in told.judge.sessions[OLD].ended:
+        claim.lost = True
+    told.read(OLD, {0: 1})
+    assert told.found == []
+    told.read(OLD, {})
+    assert told.found == ["no-lost-attribute"]
