@@ -189,9 +189,10 @@ class NodeConfig:
 
     def _check_ring(self) -> None:
         name = self.ring.name
-        if not (1 <= len(name) <= RING_NAME_CHARS_MAX and name.isprintable()):
+        is_printable = name.isascii() and name.isprintable()
+        if not (1 <= len(name) <= RING_NAME_CHARS_MAX and is_printable):
             raise ConfigError(
-                f"ring.name is {name!r}; use 1 to {RING_NAME_CHARS_MAX} printable characters"
+                f"ring.name is {name!r}; use 1 to {RING_NAME_CHARS_MAX} printable ASCII characters"
             )
         at: dict[str, str] = {}
         for number, member in enumerate(self.ring.members):

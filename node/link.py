@@ -18,6 +18,7 @@ import trio
 from attrs import frozen
 
 from node.doorbell import Doorbell
+from node.tls import NoTlsError
 from node.transport import Stream
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId
@@ -80,7 +81,12 @@ async def shake_hands(stream: Stream, connection: Connection) -> Authenticated:
     """
     await _send(stream, connection.data_to_send())
     while True:
-        data = await stream.receive_some(RECEIVE_BYTES[0])
+        try:
+            data = await stream.receive_some(RECEIVE_BYTES[0])
+        except NoTlsError:
+            connection.refuse(Refusal.TLS)
+            await send_refusal(stream, connection)
+            raise
         try:
             if not data:
                 connection.receive_eof()

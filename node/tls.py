@@ -10,6 +10,7 @@ Rules:
 """
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,10 +20,16 @@ from attrs import frozen
 from ring.errors import ConfigError
 
 _ROUND_TRIPS_MAX: Final = 8
+_PLACES: Final = re.compile(r"^\[[^]]*\] | \(_ssl\.c:[0-9]+\)$")
+"""Where in OpenSSL and Python an error was found, which helps nobody here."""
 
 
 class TlsError(OSError):
     """TLS with a peer failed: it lives, and one side does not accept the other."""
+
+
+class NoTlsError(TlsError):
+    """The peer, which has dialled this side, did not begin with TLS; it can be told so."""
 
 
 @frozen
@@ -103,7 +110,9 @@ def tls_reason(error: ssl.SSLError) -> str:
     """Say in a few words why TLS failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return (error.reason or str(error)).replace("_", " ").lower()
+    if error.reason:
+        return error.reason.replace("_", " ").lower()
+    return _PLACES.sub("", str(error))
 
 
 def _context(protocol: "ssl._SSLMethod", files: TlsFiles) -> ssl.SSLContext:

@@ -24,9 +24,11 @@ from typing import Final, Protocol
 import trio
 
 from node.address import TcpAddress, UnixAddress, parse_address
-from node.tls import Tls, TlsError, dns_names, tls_reason
+from node.tls import NoTlsError, Tls, TlsError, dns_names, tls_reason
 
 _BACKLOG: Final = 1024
+_TLS_HANDSHAKE: Final = b"\x16"
+_UNREAD_BYTES: Final = 4096
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds until an idle connection is probed, between probes, and how many go unanswered. Members
 notice silence much sooner by themselves: this is for clients, which may have nothing to say."""
@@ -218,16 +220,20 @@ def _os_error(error: trio.BrokenResourceError | trio.ClosedResourceError) -> OSE
 
 
 class _TlsStream(_SocketStream):
-    """The same under TLS, which is agreed on with the first bytes that are sent or received."""
+    """The same under TLS, which is agreed on with the first bytes that are sent or received.
 
-    __slots__ = ("_dialled", "_proved", "_tls")
+    Who dials and does not begin with TLS is not read, but can be told why, in the clear.
+    """
+
+    __slots__ = ("_begun", "_dialled", "_is_plain", "_proved", "_tls")
 
     def __init__(self, stream: trio.SocketStream, tls: Tls, *, dialled: bool) -> None:
         super().__init__(stream)
         context = tls.dialling if dialled else tls.accepting
         # "HTTPS compatible" means that a connection may just end, as ours do.
         self._tls = trio.SSLStream(stream, context, server_side=not dialled, https_compatible=True)
-        self._dialled = dialled
+        self._dialled = self._begun = dialled
+        self._is_plain = False
         self._proved: frozenset[str] | None = None
 
     @property
@@ -236,6 +242,8 @@ class _TlsStream(_SocketStream):
 
     async def receive_some(self, max_bytes: int) -> bytes:
         try:
+            if not self._begun:
+                await self._begin()
             data = bytes(await self._tls.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._error(error) from error
@@ -246,10 +254,22 @@ class _TlsStream(_SocketStream):
         return data
 
     async def send_all(self, data: bytes) -> None:
+        if self._is_plain:
+            return await super().send_all(data)
         try:
             await self._tls.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._error(error) from error
+
+    async def _begin(self) -> None:
+        """Look at the first byte: that of TLS tells it from every other protocol."""
+        first = await self._stream.socket.recv(1, socket.MSG_PEEK)
+        if first and first != _TLS_HANDSHAKE:
+            self._is_plain = True
+            # What is left unread when a socket is closed takes with it what was sent.
+            await super().receive_some(_UNREAD_BYTES)
+            raise NoTlsError("TLS: the peer does not speak it")
+        self._begun = True
 
     def _error(self, error: trio.BrokenResourceError | trio.ClosedResourceError) -> OSError:
         cause = _os_error(error)

@@ -118,9 +118,10 @@ A: dict[str, Any] = {"name": "a", "address": "127.0.0.1:1"}
         ("shop", "ring is of type str; write a table [ring]"),
         ({"members": [A]}, "ring.name is missing; give the ring a name"),
         ({"name": 5, "members": [A]}, "ring.name is 5; give the ring a name"),
-        ({"name": "", "members": [A]}, "ring.name is ''; use 1 to 64 printable characters"),
-        ({"name": "x" * 65, "members": [A]}, "use 1 to 64 printable characters"),
-        ({"name": "a\nb", "members": [A]}, "use 1 to 64 printable characters"),
+        ({"name": "", "members": [A]}, "ring.name is ''; use 1 to 64 printable ASCII characters"),
+        ({"name": "x" * 65, "members": [A]}, "use 1 to 64 printable ASCII characters"),
+        ({"name": "café", "members": [A]}, "use 1 to 64 printable ASCII characters"),
+        ({"name": "a\nb", "members": [A]}, "use 1 to 64 printable ASCII characters"),
         ({"name": "x"}, "ring.members is missing; write [[ring.members]] for each member"),
         ({"name": "x", "members": A}, "ring.members is of type dict; write [[ring"),
         ({"name": "x", "members": []}, "ring.members has 0 members; use 1 to 64"),
@@ -157,7 +158,7 @@ A: dict[str, Any] = {"name": "a", "address": "127.0.0.1:1"}
             "ring.departed[0].address is '127.0.0.1:1', as is that of 'a'; leave it out once",
         ),
     ],
-    ids=range(33),
+    ids=range(34),
 )
 def test_what_is_wrong_with_the_ring_is_refused(section: object, message: str) -> None:
     with pytest.raises(ConfigError) as error:

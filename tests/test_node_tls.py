@@ -11,7 +11,7 @@ from attrs import evolve
 from authority import LONG_AGO, Authority
 from local_ring import SECRETS, LocalRing, wait_linked
 
-from node import SessionUnavailableError, TlsFiles, open_client
+from node import SecurityConfig, SessionUnavailableError, TlsFiles, open_client
 from node.link import shake_hands
 from node.sections import NodeSection
 from node.tls import Tls, TlsError
@@ -118,8 +118,8 @@ async def test_a_client_is_refused_for_the_reason_that_the_node_logs(
     expired = authority.sign("web", not_after=LONG_AGO)
     assert "it may not accept this side's certificate" in await why_not_let_in(address, expired)
     await wait_logged(caplog, "TLS: certificate has expired")
-    await why_not_let_in(address, None)
-    await wait_logged(caplog, "TLS: wrong version number")
+    assert "it speaks TLS alone; use TLS" in await why_not_let_in(address, None)
+    await wait_logged(caplog, "TLS: the peer does not speak it")
     nursery.cancel_scope.cancel()
 
 
@@ -249,4 +249,20 @@ async def test_who_answers_as_a_member_has_to_have_its_certificate(
     assert caught.value.refusal is Refusal.CERTIFICATE
     await stream.aclose()
     await listener.aclose()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_member_without_tls_is_kept_out_and_does_not_start_alone(
+    tmp_path: Path, nursery: trio.Nursery, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Were it only hung up on, it would take the others for gone, and serve what its disk has."""
+    ring = LocalRing(tmp_path, nursery, names=("a", "b"), security=authority.security)
+    ring.section = NodeSection(handshake=0.5, join=0.5)
+    authority.sign("a")
+    await ring.start("a")
+    ring.security = SecurityConfig(secrets=SECRETS)
+    await ring._start("b")
+    await wait_logged(caplog, "'a' refused us: it speaks TLS alone")
+    await wait_logged(caplog, "kept_out")
+    assert not ring["b"].ready
     nursery.cancel_scope.cancel()

@@ -109,6 +109,6 @@ def test_a_refusal_is_answered_by_nothing() -> None:
 
 def test_the_kinds_and_codes_are_what_the_protocol_says() -> None:
     assert [kind.value for kind in Kind] == [1, 2, 3, 4]
-    assert [refusal.value for refusal in Refusal] == list(range(1, 12))
+    assert [refusal.value for refusal in Refusal] == list(range(1, 13))
     assert [role.value for role in Role] == [1, 2]
     assert WELCOME == b"SRNG\x03"

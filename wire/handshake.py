@@ -208,6 +208,8 @@ class Handshake:
                 why = _other_certificate(local.name)
             case Refusal.BUSY:
                 why = "it has too many connections; try again later"
+            case Refusal.TLS:
+                why = "it speaks TLS alone; use TLS, with a certificate of its authority"
             case _:
                 text = f"{peer} refused us with the unknown code {code}: {detail}"
                 return HandshakeError(text, None, by_peer=True)

@@ -77,6 +77,8 @@ class Refusal(IntEnum):
     """Too many connections; try again later. Detail: none."""
     CERTIFICATE = 11
     """The sender's certificate is made out to somebody else. Detail: none."""
+    TLS = 12
+    """TLS is spoken here, and the sender did not begin with it. Detail: none. Not under TLS."""
 
 
 class HandshakeError(RemoteProtocolError):
