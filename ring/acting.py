@@ -13,7 +13,7 @@ from ring.messages import End, Failure, Request, Rotate, Save
 from ring.packed import held_touch_may_be_due
 from ring.record import Record
 from ring.replication import Replication
-from ring.rotating import CHAIN_MAX, may_follow, rotation_of
+from ring.rotating import CHAIN_MAX, Rotation, may_follow, rotation_at
 from ring.writing import FULL_REASON, RefusedChange, apply_changes, apply_end, apply_rotation
 
 
@@ -27,7 +27,7 @@ class Acting:
     def sought(self, request: Request) -> SessionId:
         """Return whose record a request needs: of a rotation that was done already, the new one."""
         if isinstance(request, Rotate):
-            rotation = rotation_of(self._core.table.get(request.session_id))
+            rotation = self._rotation(request.session_id)
             if rotation is not None and rotation.new_id == request.new_id:
                 return request.new_id
         return request.session_id
@@ -84,7 +84,7 @@ class Acting:
         """End a session, and whatever it has become under other ids."""
         core = self._core
         ended = [session_id]
-        while (rotation := rotation_of(core.table.get(ended[-1]))) and len(ended) < CHAIN_MAX:
+        while (rotation := self._rotation(ended[-1])) and len(ended) < CHAIN_MAX:
             ended.append(rotation.new_id)
         record = core.table.get(session_id)
         if record is None and self._is_full():
@@ -97,6 +97,9 @@ class Acting:
             self._replication.confirm(session_id)
         return ended
 
+    def _rotation(self, session_id: SessionId) -> Rotation | None:
+        return rotation_at(session_id, self._core.table.get(session_id))
+
     def _rotate(self, request: Rotate, now: float) -> list[SessionId]:
         core, old_id, new_id = self._core, request.session_id, request.new_id
         if not may_follow(old_id, new_id):
@@ -105,7 +108,7 @@ class Acting:
                 "a session goes on under another id of the same home, or not at all",
             )
         record = core.table.get(old_id) or Record()
-        rotation = rotation_of(record)
+        rotation = rotation_at(old_id, record)
         if rotation is not None and rotation.new_id == new_id:
             # It is asked for again, since the answer was lost.
             assert core.table.held(new_id) is not None, "it is what was sought"

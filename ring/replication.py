@@ -31,7 +31,7 @@ from ring.packed import (
 from ring.pending import Acknowledged
 from ring.receipts import Receipts
 from ring.record import Record
-from ring.rotating import CHAIN_MAX, Rotation, consequences, may_follow, rotation_of
+from ring.rotating import CHAIN_MAX, Rotation, consequences, may_follow, rotation_at
 from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400
@@ -237,7 +237,7 @@ class Replication:
             after = table.get(each_id)
             assert after is not None
             if merged.news:
-                news.append((each_id, rotation_of(after), known_to))
+                news.append((each_id, rotation_at(each_id, after), known_to))
             # Members that lie may have rotated in a circle.
             if len(seen) < CHAIN_MAX and (each_id, record.digest) not in seen:
                 seen.add((each_id, record.digest))

@@ -53,6 +53,12 @@ def may_follow(old_id: SessionId, new_id: SessionId) -> bool:
     return old_id != new_id and home_of(old_id) == home_of(new_id)
 
 
+def rotation_at(session_id: SessionId, record: Record | None) -> Rotation | None:
+    """Return the rotation that ended the session with this id, if it may be followed."""
+    rotation = rotation_of(record)
+    return rotation if rotation and may_follow(session_id, rotation.new_id) else None
+
+
 def moved(record: Record, rotated_at: Stamp, now: float) -> Record:
     """Return what of a record goes on under the new id; a whole record is whole there, too.
 

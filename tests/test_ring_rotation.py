@@ -321,6 +321,19 @@ def test_a_tombstone_of_another_home_is_an_end_and_no_more() -> None:
     assert rig.replicas["a"].record(abroad) is None
 
 
+def test_a_tombstone_of_no_home_at_all_is_an_end_and_no_more() -> None:
+    """Where it leads to nobody can look; whoever tried would not survive it."""
+    rig = Rig("ab")
+    rig.create("a", OLD, cart=b"\x01")
+    nowhere = SessionId(b"z." + b"n" * 22)
+    rig.deliver(rig.link("b", "a"), "b", Changes([OLD, 1, lie(rig, nowhere)]))
+    rig.run()
+    assert isinstance(rig.find("a", OLD).reply, Absent)
+    reply = rig.rotate("a", OLD, nowhere).reply
+    assert isinstance(reply, Failed)
+    assert isinstance(rig.end("a", OLD).reply, Saved)
+
+
 def test_rotations_in_a_circle_end() -> None:
     """A member that lies must not have another one merge for ever."""
     rig = Rig("ab")
