@@ -5,6 +5,7 @@ Rules:
 - Connections are limited in total, and more tightly before authentication. When too many have
   not authenticated, the oldest of them gives way: those who hold on to a connection and say
   nothing lose it first, and a member or client that does speak is through in a round trip.
+- When the system has no more descriptors, the oldest gives way as well.
 - Members' places are kept free: only clients are refused for want of one.
 - Refusals are one log line each, as long as they are few.
 """
@@ -24,6 +25,8 @@ from ring.errors import RemoteProtocolError
 from wire import Connection, Refusal
 
 _PAUSE_S: Final = 0.1
+_MADE_ROOM_S: Final = 0.01
+"""The same where somebody has just given way: enough for that connection to be closed."""
 
 
 class Reception:
@@ -97,9 +100,11 @@ class Reception:
                 return await listener.accept()
             except OSError as error:
                 # Mostly for want of descriptors: the next try would fail at once, so it waits
-                # for some to be freed.
+                # for some to be freed, by whoever has said nothing for longest if there is one.
                 self._refused("accept_failed", str(error))
-                await trio.sleep(_PAUSE_S)
+                pause_s = _MADE_ROOM_S if self._unauthenticated else _PAUSE_S
+                self._have_oldest_give_way()
+                await trio.sleep(pause_s)
 
     async def _receive(self, stream: Stream) -> None:
         try:
@@ -125,9 +130,7 @@ class Reception:
     async def _authenticate(self, stream: Stream) -> Connection | None:
         """Return the connection once its peer has authenticated, or None, having said why not."""
         if len(self._unauthenticated) >= self._unauthenticated_max:
-            oldest = next(iter(self._unauthenticated))
-            del self._unauthenticated[oldest]
-            oldest.cancel()
+            self._have_oldest_give_way()
         connection = self._new_connection()
         deadline = trio.current_time() + self._timeout_s
         with trio.CancelScope(deadline=deadline) as scope:
@@ -148,6 +151,12 @@ class Reception:
                 reason = "too many others have not authenticated"
             self._refused("connection_refused", reason, stream.remote)
         return None
+
+    def _have_oldest_give_way(self) -> None:
+        for oldest in self._unauthenticated:
+            del self._unauthenticated[oldest]
+            oldest.cancel()
+            return
 
     def _refused(self, event: str, reason: str, remote: str = "") -> None:
         details = {"remote": remote} if remote else {}

@@ -205,6 +205,24 @@ async def test_without_descriptors_it_waits_a_moment_and_goes_on(
     nursery.cancel_scope.cancel()
 
 
+async def test_without_descriptors_the_oldest_that_says_nothing_gives_way(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Else strangers who hold what descriptors there are keep everybody out, time after time."""
+    house = House()
+    listener = await house.open(nursery)
+    idle = [await house.network.dial(HOST) for _ in range(4)]
+    await trio.testing.wait_all_tasks_blocked()
+    assert house.reception.unauthenticated == 4
+    listener.failures += [OSError(errno.EMFILE, "too many open files")] * 2
+    await house.network.dial(HOST)  # It was being waited for already.
+    with trio.fail_after(1):
+        await house.visit()
+        assert await idle[0].receive_some(1) == await idle[1].receive_some(1) == b""
+    assert house.reception.unauthenticated == 3
+    nursery.cancel_scope.cancel()
+
+
 async def test_when_it_stops_listening_its_guests_stay(nursery: trio.Nursery) -> None:
     house = House()
     (listener,) = await house.network.listen(HOST)
