@@ -12,6 +12,11 @@ from simulations.scene import Scene
 
 JUST_NOW_S: Final = 0.3
 
+_NOTICED: Final = {
+    "tombstones_forgotten": Moment.TOMBSTONE_DROPPED,
+    "home_yielded": Moment.HOME_YIELDED,
+}
+
 
 class Circumstances:
     """What was going on.
@@ -31,6 +36,11 @@ class Circumstances:
         return any(world.cut.values()) or any(
             road.stalls or road.slowness > 1 for road in world.roads.values()
         )
+
+    def on_notice(self, event: str) -> None:
+        """A node has told people something."""
+        if (moment := _NOTICED.get(event)) is not None:
+            self.moments[moment] += 1
 
     def note_trigger(self, trigger: Trigger, node: str) -> None:
         """Something has happened at a node."""

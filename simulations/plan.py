@@ -85,6 +85,18 @@ class Trigger(StrEnum):
     ADOPTED = "ring adopted"
 
 
+TRIGGERS: Final = {
+    "acting": Trigger.ACTING,
+    "handed_back": Trigger.HANDED_BACK,
+    "ready": Trigger.READY,
+    "settled": Trigger.SETTLED,
+    "member_down": Trigger.MEMBER_DOWN,
+    "rotated": Trigger.ROTATED,
+    "ring_adopted": Trigger.ADOPTED,
+}
+"""What a node tells people when that happens there."""
+
+
 class Disk(StrEnum):
     """What a node finds on its disk when it comes back."""
 

@@ -31,12 +31,6 @@ DISK_COPIES: Final = 3
 DISK_COPY_INTERVAL_S: Final = 7.0
 
 
-_NOTICED: Final = {
-    "tombstones_forgotten": Moment.TOMBSTONE_DROPPED,
-    "home_yielded": Moment.HOME_YIELDED,
-}
-
-
 class Crowd(Protocol):
     """The clients, as far as faults concern them."""
 
@@ -63,8 +57,8 @@ class Striking:
         self._budget = budget
         self._crowd = crowd
         self.faults: Counter[str] = Counter()
-        self._circumstances = Circumstances(world)
-        self.moments = self._circumstances.moments
+        self.circumstances = Circumstances(world)
+        self.moments = self.circumstances.moments
         self.stopped = False
         self.reshaping = Reshaping(world, plan, budget, self.moments, self._change_disk)
         self._armed: dict[Trigger, list[Fault]] = {trigger: [] for trigger in Trigger}
@@ -74,16 +68,11 @@ class Striking:
 
     # --- Waiting for the right moment ---
 
-    def on_notice(self, event: str) -> None:
-        """A node has told people something."""
-        if (moment := _NOTICED.get(event)) is not None:
-            self.moments[moment] += 1
-
     def on_trigger(self, trigger: Trigger, node: str) -> None:
         """Something has happened at a node."""
-        self._circumstances.note_trigger(trigger, node)
+        self.circumstances.note_trigger(trigger, node)
         if trigger is Trigger.ACTING:
-            self._circumstances.note_claimants()
+            self.circumstances.note_claimants()
         armed = self._armed[trigger]
         if armed and not self.stopped:
             fault = armed.pop(0)
@@ -132,7 +121,7 @@ class Striking:
         self._world.after(GATE_STEP_S, self.watch_settling)
 
     def _note_settled(self) -> None:
-        if self._budget.is_disturbed and not self._circumstances.is_blocked():
+        if self._budget.is_disturbed and not self.circumstances.is_blocked():
             self._budget.on_settled(self._world.running())
             self.moments[Moment.SETTLED_AGAIN] += 1
 
@@ -191,7 +180,7 @@ class Striking:
 
     def _crash(self, fault: Fault, nodes: tuple[str, ...]) -> None:
         world, struck = self._world, [name for name in nodes if name in self._world.processes]
-        self._circumstances.note_crash(struck, reshaping=self.reshaping.is_under_way)
+        self.circumstances.note_crash(struck, reshaping=self.reshaping.is_under_way)
         for name in struck:
             self._budget.on_lost(name, disk_kept=fault.disk is Disk.KEPT)
             world.crash(name)
@@ -314,7 +303,7 @@ class Striking:
                 self.moments[Moment.RESET_DURING_SETTLE] += not process.replica.ready
                 queues = [end.queue for _, end in process.connections.values()]
                 self.moments[Moment.RESET_WITH_FRAMES] += any(queues)
-        self.moments[Moment.RESET_DURING_SNAPSHOT] += self._circumstances.is_just_after(
+        self.moments[Moment.RESET_DURING_SNAPSHOT] += self.circumstances.is_just_after(
             Trigger.SNAPSHOT
         )
         unnoticed_by = one if fault.kind is Kind.HALF_OPEN else ""

@@ -18,7 +18,7 @@ from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, S
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
-from simulations.plan import Plan, Trigger
+from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.process import Process
 from simulations.scene import Scene
 from simulations.ways import Connection, End
@@ -30,16 +30,6 @@ ROUNDING_S: Final = 1e-6
 """A timer rings this much late, so that it is never early by a node's own clock."""
 
 REDIAL_S: Final = (0.05, 0.4)
-
-_TRIGGERS: Final = {
-    "acting": Trigger.ACTING,
-    "handed_back": Trigger.HANDED_BACK,
-    "ready": Trigger.READY,
-    "settled": Trigger.SETTLED,
-    "member_down": Trigger.MEMBER_DOWN,
-    "rotated": Trigger.ROTATED,
-    "ring_adopted": Trigger.ADOPTED,
-}
 
 
 class World(Scene):
@@ -356,7 +346,7 @@ class World(Scene):
         self.scheduler.note("notice", process.name, event)
         self.notices[event] = self.notices.get(event, 0) + 1
         self.on_notice(event)
-        if (trigger := _TRIGGERS.get(event)) is not None:
+        if (trigger := TRIGGERS.get(event)) is not None:
             self.on_trigger(trigger, process.name)
 
     def _schedule_tick(self, process: Process) -> None:
