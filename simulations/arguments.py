@@ -30,18 +30,18 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def seconds(low: float, high: float) -> Callable[[str], float]:
-    """Return what reads seconds in this range from an argument."""
+def number(what: str, low: float, high: float) -> Callable[[str], float]:
+    """Return what reads a number, such as of seconds, in this range from an argument."""
 
     def parse(text: str) -> float:
         try:
-            number = float(text)
+            given = float(text)
         except ValueError:
-            number = math.nan
-        if not low <= number <= high:
+            given = math.nan
+        if not low <= given <= high:
             raise argparse.ArgumentTypeError(
-                f"{text!r} cannot be used; give seconds from {low:g} to {high:g}"
+                f"{text!r} cannot be used; give {what} from {low:,} to {high:,}"
             )
-        return number
+        return given
 
     return parse

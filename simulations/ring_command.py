@@ -19,7 +19,7 @@ from simulations.arguments import (
     BROKEN_STATUS,
     SIGNAL_STATUS,
     USAGE_STATUS,
-    seconds,
+    number,
     whole_number,
 )
 
@@ -71,10 +71,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add(
         "--seconds",
-        type=seconds(1, 3600),
+        type=number("seconds", 1, 3600),
         default="30",
         metavar="N",
-        help="how long the load lasts in all, 1 to 3,600",
+        help="how long the load lasts beside what the faults take, 1 to 3,600",
     )
     add(
         "--seed",

@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, seconds, whole_number
+from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, number, whole_number
 
 if TYPE_CHECKING:
     from simulations.plan import Mode, Plan
@@ -42,7 +42,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     which.add_argument(
         "--minutes",
-        type=seconds(0.01, 100_000),
+        type=number("minutes", 0.01, 100_000),
         metavar="N",
         help="one seed after the other, so long",
     )
@@ -77,7 +77,10 @@ def _seeds(text: str) -> range:
     first, _, last = text.partition(":")
     if not (first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be used; give A:B, such as 0:500")
-    return range(int(first), int(last))
+    seeds = range(int(first), int(last))
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} has no seed in it; give A:B with A below B")
+    return seeds
 
 
 # --- run ---
@@ -194,10 +197,12 @@ class _Sums:
         )
         yield f"  {self.operations:,} operations, {self.events:,} events"
         yield f"  {self.excused:,} reads missed what the faults may have taken"
-        for what, counter in (("faults", self.faults), ("moments", Counter(self._all_moments()))):
+        counters = {"faults": self.faults, "moments": self._all_moments()}
+        width = max(len(str(name)) for counter in counters.values() for name in counter)
+        for what, counter in counters.items():
             yield f"  {what}:"
-            for name, number in sorted((str(name), number) for name, number in counter.items()):
-                yield f"    {name:<34}{number:>10,}"
+            for name, times in sorted((str(name), times) for name, times in counter.items()):
+                yield f"    {name:<{width}}{times:>10,}"
 
 
 def _write_plan(plan: "Plan", directory: Path) -> Path:

@@ -9,7 +9,7 @@ import signal
 import sys
 from functools import partial
 
-from simulations.arguments import BROKEN_STATUS, SIGNAL_STATUS, seconds, whole_number
+from simulations.arguments import BROKEN_STATUS, SIGNAL_STATUS, number, whole_number
 
 SEED_BITS = 32
 
@@ -32,7 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--nodes", type=whole_number(1, 9), default=3, metavar="1..9", help="how many members")
     add(
         "--rate",
-        type=seconds(0.1, 1000),
+        type=number("sessions", 0.1, 1000),
         default="20",
         metavar="N",
         help="sessions created in a second, 0.1 to 1,000",

@@ -171,6 +171,9 @@ def test_a_replay_tells_every_event_or_their_hash(capsys: pytest.CaptureFixture[
     ("arguments", "said"),
     [
         (["run", "--seeds", "5"], "'5' cannot be used; give A:B, such as 0:500"),
+        (["run", "--seeds", "5:5"], "'5:5' has no seed in it; give A:B with A below B"),
+        (["run", "--seeds", "5:3"], "'5:3' has no seed in it"),
+        (["run", "--minutes", "0"], "'0' cannot be used; give minutes from 0.01 to 100,000"),
         (["run", "--jobs", "0"], "give a whole number from 1 to 64"),
         (["replay"], "one of the arguments PLAN.json --seed is required"),
     ],
