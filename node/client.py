@@ -2,9 +2,7 @@
 
 Rules:
 - A request goes to the session's home first, then along its preference list, as far as the
-  client has connections.
-- A node that is about to stop is asked only where there is no other; its connection is ended here,
-  once it has answered everything.
+  client has connections (``node.stations``).
 - One deadline covers a request, however often it is tried.
 - What did not happen is tried elsewhere; a find may always be. An end may too: ending twice is
   ending. So may the save that creates a session: until it is answered nobody else knows the id,
@@ -31,15 +29,16 @@ from node.randomness import checked_random
 from node.sections import check_secret, to_secrets
 from node.sessions import SessionRepository
 from node.station import Loss, Station
+from node.stations import Stations
 from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
 from node.tls import Tls, TlsFiles
 from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from ring.errors import ConfigError, SessionUnavailableError
-from ring.identity import SessionId, home_of, new_incarnation, new_session_id
+from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
-from wire import Connection, Identity
+from wire import Identity
 
 FIND_PATIENCE_S: Final = 1.5
 """How long one node may take over a find before the next is asked as well."""
@@ -59,112 +58,44 @@ class Client:
     def __init__(
         self,
         *,
-        identity: Identity,
-        transport: Transport,
+        stations: Stations,
         timekeeper: Timekeeper,
         random: Random,
         request_timeout_s: float,
-        connect_timeout_s: float,
         options: SessionsConfig,
         durability: Durability | None,
     ) -> None:
-        self._identity = identity
-        self._transport = transport
+        self._stations = stations
         self._timekeeper = timekeeper
         self._random = random
         self._request_timeout_s = request_timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._stations: list[Station] = []
-        self._seeds: set[Station] = set()
-        self._names: tuple[str, ...] = ()
-        self._addresses: tuple[str, ...] = ()
-        self._backups: frozenset[str] = frozenset()
-        self._heirs: dict[str, str] = {}
-        """Of the departed members, who has their sessions."""
-        self._nursery: trio.Nursery | None = None
-        self._changed = trio.Event()
         self._last_number = 0
         self._writes = Turns()
         self.sessions = SessionRepository(self, options, durability)
 
     def start(self, nursery: trio.Nursery, addresses: Sequence[str]) -> None:
         """Begin to keep connections, in ``nursery``, to the nodes at ``addresses`` and more."""
-        self._nursery = nursery
-        self._seeds.update([self._add_station(address) for address in dict.fromkeys(addresses)])
-
-    # --- which nodes there are ----------------------------------------------------------------
+        self._stations.start(nursery, addresses)
 
     @property
     def members(self) -> tuple[str, ...]:
         """The names of the ring's members, in ring order."""
-        return self._names
+        return self._stations.names
 
     @property
     def linked(self) -> tuple[str, ...]:
         """The names of the members that this client is connected to now."""
-        return tuple(dict.fromkeys(s.name for s in self._stations if s.is_linked and s.name))
-
-    async def wait_linked(self, count: int = 1) -> None:
-        """Return once this client is connected to ``count`` members."""
-        while len(self.linked) < count:
-            await self._changed.wait()
+        return self._stations.linked
 
     @property
     def outages(self) -> str:
         """Why members are not connected, in one sentence for people."""
-        outages = [f"{s.address}: {s.outage}" for s in self._stations if s.outage]
-        return "; ".join(outages) or "no node has answered yet"
+        return self._stations.outages
 
-    def _add_station(self, address: str) -> Station:
-        station = Station(
-            address,
-            on_change=self._on_change,
-            transport=self._transport,
-            new_connection=self._new_connection,
-            timekeeper=self._timekeeper,
-            random=self._random,
-            connect_timeout_s=self._connect_timeout_s,
-        )
-        self._stations.append(station)
-        assert self._nursery is not None
-        self._nursery.start_soon(station.run)
-        return station
-
-    def _new_connection(self) -> Connection:
-        return Connection(
-            self._identity,
-            dialler=True,
-            clock_ms=self._timekeeper.wall_ms(),
-            random=self._random,
-        )
-
-    def _on_change(self, station: Station) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-        members = station.members
-        if members is not None:
-            self._names = members.names
-            self._addresses = members.addresses
-            self._backups = frozenset(members.backups)
-            self._heirs = dict(zip(members.departed, members.heirs, strict=True))
-        for other in [s for s in self._stations if not s.is_linked and s not in self._seeds]:
-            if other.address not in self._addresses:
-                other.retire()  # Its node has left the ring, or has moved.
-                self._stations.remove(other)
-        if members is None:
-            return
-        if station in self._seeds:
-            # The address that the application gave wins over the one that the ring told.
-            for other in [s for s in self._stations if s.name == station.name]:
-                if other not in self._seeds:
-                    other.retire()
-                    self._stations.remove(other)
-        if station.is_leaving and station.is_idle and self._staying():
-            station.hang_up("it is leaving")
-        known = {s.name for s in self._stations} | {s.address for s in self._stations}
-        for name, address in zip(members.names, members.addresses, strict=True):
-            if address and name not in known and address not in known:
-                self._add_station(address)
+    async def wait_linked(self, count: int = 1) -> None:
+        """Return once this client is connected to ``count`` members."""
+        while len(self.linked) < count:
+            await self._stations.wait_changed()
 
     # --- what the session repository asks for ---------------------------------------------------
 
@@ -181,16 +112,10 @@ class Client:
         """
         if home is not None:
             return new_session_id(home, self._random)
-        present = self._staying() or self.linked
-        if not present:
+        homes = self._stations.homes_for_new
+        if not homes:
             raise SessionUnavailableError(f"no node can be reached: {self.outages}")
-        everyone = [name for name in self._names if name not in self._backups]
-        homes = [name for name in present if name in everyone] or everyone
         return new_session_id(self._random.choice(homes), self._random)
-
-    def _staying(self) -> tuple[str, ...]:
-        leaving = {s.name for s in self._stations if s.is_leaving}
-        return tuple(name for name in self.linked if name not in leaving)
 
     def wall_ms(self) -> int:
         """Return the wall clock, in milliseconds since 1970."""
@@ -223,13 +148,12 @@ class Client:
         rounds = BackOff(self._random, first_s=_ROUND_FIRST_S, max_s=_ROUND_MAX_S)
         tried: set[Station] = set()
         while (remaining_s := deadline - trio.current_time()) > 0:
-            station = self._next_station(request.session_id, tried)
+            station = self._stations.next_for(request.session_id, tried)
             if station is None:
                 # All were asked. They may know more in a moment, or others be back.
                 tried.clear()
-                changed = self._changed
                 with trio.move_on_after(min(max(rounds.next_s(), _ROUND_FIRST_S), remaining_s)):
-                    await changed.wait()
+                    await self._stations.wait_changed()
                 continue
             tried.add(station)
             patience_s = FIND_PATIENCE_S if isinstance(request, Find) else remaining_s
@@ -253,21 +177,6 @@ class Client:
             request = evolve(request, number=self.next_number())
         failure = Failure.OUTCOME_UNKNOWN if may_have_happened else Failure.UNAVAILABLE
         return Failed(request.number, failure, reason or self.outages)
-
-    def _next_station(self, session_id: SessionId, tried: set[Station]) -> Station | None:
-        """Return whom to ask next: by preference, but those who leave or kept silent last."""
-        linked = [s for s in self._stations if s.is_linked and s not in tried]
-        if not linked:
-            return None
-        home = home_of(session_id)
-        home = self._heirs.get(home, home)
-        first = self._names.index(home) if home in self._names else 0
-
-        def preference(station: Station) -> tuple[bool, bool, int]:
-            place = self._names.index(station.name) if station.name in self._names else 0
-            return station.is_silent, station.is_leaving, (place - first) % max(1, len(self._names))
-
-        return min(linked, key=preference)
 
 
 def _is_repeatable(request: Request) -> bool:
@@ -322,13 +231,18 @@ async def open_client(
     _check_seconds("request_timeout_s", request_timeout_s)
     _check_seconds("connect_timeout_s", connect_timeout_s)
     secret_bytes = _secret_bytes(secrets)
+    timekeeper = Timekeeper()
     client = Client(
-        identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
-        transport=transport or SocketTransport(Tls(tls) if tls is not None else None),
-        timekeeper=Timekeeper(),
+        stations=Stations(
+            identity=Identity.for_client(new_incarnation(random), secret_bytes, ring_name),
+            transport=transport or SocketTransport(Tls(tls) if tls is not None else None),
+            timekeeper=timekeeper,
+            random=random,
+            connect_timeout_s=connect_timeout_s,
+        ),
+        timekeeper=timekeeper,
         random=random,
         request_timeout_s=request_timeout_s,
-        connect_timeout_s=connect_timeout_s,
         options=sessions or SessionsConfig(),
         durability=_durability(durability),
     )

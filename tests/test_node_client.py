@@ -56,7 +56,9 @@ async def test_an_address_that_the_application_gave_wins_over_one_that_was_learn
         assert len(site["b"].streams) == 1
         nursery.start_soon(second.run, "b-by-another-name:1")
         await trio.sleep(10)
-        assert [s.address for s in client._stations if s.name == "b"] == ["b-by-another-name:1"]
+        assert [s.address for s in client._stations._stations if s.name == "b"] == [
+            "b-by-another-name:1"
+        ]
     nursery.cancel_scope.cancel()
 
 
