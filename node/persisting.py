@@ -77,6 +77,7 @@ class Persisting:
         self._tagger = tagger
         self._dirty: dict[SessionId, None] = {}
         self._failed: dict[SessionId, None] = {}
+        self._on_the_way: dict[SessionId, int] = {}
         self._aside: list[tuple[SessionId, bytes]] = []
         self._failing_since: float | None = None
         self._retry_at = float("inf")
@@ -87,8 +88,8 @@ class Persisting:
 
     @property
     def dirty(self) -> int:
-        """How many sessions wait to be written, failed ones included."""
-        return len(self._dirty.keys() | self._failed.keys())
+        """How many sessions are not on the disk as they are now, those on their way included."""
+        return len(self._dirty.keys() | self._failed.keys() | self._on_the_way.keys())
 
     @property
     def is_failing(self) -> bool:
@@ -143,6 +144,7 @@ class Persisting:
                 break
         for session_id in versions:
             del self._dirty[session_id]
+        self._on_the_way = versions
         failures: Mapping[SessionId, OSError] | None = None
         try:
             # A thread cannot be stopped: when cancelled, this waits until the disk has answered.
@@ -150,6 +152,7 @@ class Persisting:
                 self._store.write, batch, self._timekeeper.wall_ms(), limiter=self._thread
             )
         finally:
+            self._on_the_way = {}
             if failures is None:
                 self._dirty.update(dict.fromkeys(versions))
         self._note(versions, failures)

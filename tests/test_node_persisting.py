@@ -104,6 +104,22 @@ async def test_what_changes_while_the_disk_is_busy_goes_together_and_is_read_the
     nursery.cancel_scope.cancel()
 
 
+async def test_what_is_on_its_way_to_the_disk_is_not_there_yet(nursery: trio.Nursery) -> None:
+    """Else a node that stops, and waits for its disk, goes while that is writing."""
+    desk = Desk()
+    desk.store.hold = threading.Event()
+    nursery.start_soon(desk.persisting.run)
+    desk.persisting.mark(session(1))
+    with trio.fail_after(5):
+        while not desk.store.batches:  # noqa: ASYNC110 - bounded
+            await trio.sleep(0.01)
+    assert desk.persisting.dirty == 1
+    desk.store.hold.set()
+    await desk.wait_persisted(0, 1)
+    assert desk.persisting.dirty == 0
+    nursery.cancel_scope.cancel()
+
+
 async def test_batches_are_bounded(nursery: trio.Nursery) -> None:
     desk = Desk()
     count = 3 * BATCH_SESSIONS_MAX + 1
