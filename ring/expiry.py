@@ -7,6 +7,7 @@ Rules:
   elsewhere. Record and marker go together, a while later.
 - An end and a removal are forgotten when they are older than retention: by then whoever could have
   the older state has been told, or has been away for so long that it is not believed.
+- Nothing is forgotten while somebody is compared with, or returns: it is told what has ended first.
 - A sweep takes one shard after the other, so that no step is long.
 """
 
@@ -35,11 +36,16 @@ class Expiry:
         """Begin the first sweep."""
         self._due = now + self._interval()
 
-    def sweep(self, now: float) -> None:
-        """Sweep as many shards as have become due, each at most once."""
+    def sweep(self, now: float, *, forgets: bool) -> None:
+        """Sweep as many shards as have become due, each at most once.
+
+        Args:
+            now: monotonic seconds.
+            forgets: everybody who is up has been told of all that has ended.
+        """
         if self._due > now:
             return
-        kept_since = self._core.kept_since(now)
+        kept_since = self._core.kept_since(now) if forgets else Stamp(0)
         for _ in range(SHARDS):
             if self._due > now:
                 return

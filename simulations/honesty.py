@@ -2,8 +2,8 @@
 
 Rules:
 - This is the one look behind the curtain. All else is judged by what clients were told.
-- While an answer was on its way, a holder may have been freed of its copy, and an end that was
-  asked for again may have been forgotten: then others have it, or nobody need.
+- While an answer was on its way, a holder may have been freed of its copy, or have yielded it, and
+  an end that was asked for again may have been forgotten: then others have it, or nobody need.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Honesty:
         """Judge a receipt that has just come; ``ids`` are all that its session has ever had."""
         if self._judge.is_concurrent(operation):
             return  # It may have lost, by the rules, against an earlier write of the same client.
-        if self._judge.was_released(operation):
+        if self._judge.was_dropped(operation):
             return
         if operation.kind is Kind.END and self._judge.may_be_forgotten(operation):
             return

@@ -158,7 +158,7 @@ class Judge:
                 self._judge_absence(operation, expected, known, "was told of the end of")
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
-                    claim = self.budget.claim(operation.holders, operation.on_disk)
+                    claim = self._claim(operation, known)
                     # A rotation is forgotten like any end: then nothing leads on from the old id.
                     for each in known.descendants(returned - self._retention_s):
                         each.ended.append(claim)
@@ -182,10 +182,10 @@ class Judge:
         returned = operation.returned if operation.returned is not None else operation.invoked
         return returned - known.family.end_attempted_at > self._retention_s
 
-    def was_released(self, operation: Operation) -> bool:
-        """Return whether a holder was told, since this was asked for, that it may drop its copy."""
+    def was_dropped(self, operation: Operation) -> bool:
+        """Return whether a holder has dropped its copy by the rules since this was asked for."""
         known = self.sessions.get(operation.session, Known())
-        return known.released_at >= operation.invoked
+        return max(known.released_at, known.set_aside_at) >= operation.invoked
 
     def is_concurrent(self, operation: Operation) -> bool:
         """Return whether a write may lose against another one of its own client."""
@@ -206,13 +206,14 @@ class Judge:
                 for change in changes:
                     change.claim.anywhere = True
 
-    def on_set_aside(self, session_ids: Iterable[bytes]) -> None:
+    def on_set_aside(self, session_ids: Iterable[bytes], now: float) -> None:
         """A member has yielded these, having been apart for too long: others may have less.
 
         What ended stays ended.
         """
         for session_id in session_ids:
             known = self.sessions.get(session_id.decode(), Known())
+            known.set_aside_at = now
             for changes in known.family.changes.values():
                 for change in changes:
                     change.claim.lost = True
@@ -232,6 +233,13 @@ class Judge:
 
     # --- Parts ---
 
+    def _claim(self, operation: Operation, known: Known) -> Claim:
+        """Return what a receipt promises that was on its way when holders may have changed."""
+        claim = self.budget.claim(operation.holders, operation.on_disk)
+        claim.anywhere = known.released_at >= operation.invoked
+        claim.lost = known.set_aside_at >= operation.invoked
+        return claim
+
     def _note_change(self, operation: Operation, known: Known, returned: float) -> None:
         client, family = operation.client, known.family
         if operation.holders and not self._follows(operation, known):
@@ -239,7 +247,7 @@ class Judge:
         if operation.degraded or client in family.concurrent:
             family.wrote_at[client] = (operation.holders or ("",))[0], None
             return
-        claim = self.budget.claim(operation.holders, operation.on_disk)
+        claim = self._claim(operation, known)
         family.wrote_at[client] = (operation.holders or ("",))[0], claim
         changes = family.changes.setdefault(client, [])
         changes.append(Change(operation.version, claim, known, operation.invoked, returned))
@@ -265,7 +273,7 @@ class Judge:
             self.report("ended-is-final", operation, what, Harm.RESURRECTED)
         new = known.rotations[operation.new_session]
         if not operation.degraded and operation.holders:
-            claim = self.budget.claim(operation.holders, operation.on_disk)
+            claim = self._claim(operation, known)
             known.ended.append(claim)
             new.born.append(claim)
         self._note_change(operation, new, returned)

@@ -58,6 +58,8 @@ class Known:
     """What those who rotated the parent into this were promised."""
     released_at: float = -inf
     """When a node was last told that it may drop its copy."""
+    set_aside_at: float = -inf
+    """When a member that had been apart for too long last yielded it."""
 
     def rotate(self, new_id: str, now: float) -> "Known":
         """Return what is known under an id into which this session may go on from now."""

@@ -64,7 +64,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     world.on_trigger = striking.on_trigger
     judge.have_all_met = False
     world.on_release = lambda session_ids: judge.on_released(session_ids, world.now)
-    world.on_set_aside = judge.on_set_aside
+    world.on_set_aside = lambda session_ids: judge.on_set_aside(session_ids, world.now)
     world.on_notice = striking.circumstances.on_notice
     for name in world.ring.names:
         world.start(name)

@@ -9,6 +9,7 @@ that the world has grown mild.
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from ablations import ABLATIONS
 from planted import PLANTED
 
 from simulations.drawing import draw_plan
-from simulations.plan import Mode, plan_to_json
+from simulations.plan import Mode, Plan, plan_to_json, read_plan
 from simulations.run import failing_promises, run
 
 TEETH: Final = Path(__file__).parent / "plans" / "teeth"
@@ -28,15 +29,22 @@ def plan_of(name: str) -> Path:
     return TEETH / f"{name.replace(' ', '-')}.json"
 
 
+def bites(plan: Plan, name: str) -> Sequence[str]:
+    """Return the promises that a plan finds broken by what goes under a name."""
+    with BROKEN[name]():
+        return failing_promises(run(plan))
+
+
 def look_for(name: str, seeds: range) -> tuple[int, Sequence[str]] | None:
-    """Return the first seed that finds something broken, and what breaks; keep its plan."""
-    for seed in seeds:
-        plan = draw_plan(seed, Mode.SAFETY)
-        with BROKEN[name]():
-            promises = failing_promises(run(plan))
-        if promises:
+    """Return the first seed that finds something broken, and what breaks; keep its plan.
+
+    A plan that is kept already, and still finds it, stays.
+    """
+    kept = [read_plan(plan_of(name))] if plan_of(name).exists() else []
+    for plan in chain(kept, (draw_plan(seed, Mode.SAFETY) for seed in seeds)):
+        if promises := bites(plan, name):
             plan_of(name).write_text(plan_to_json(plan))
-            return seed, promises
+            return plan.seed, promises
     return None
 
 

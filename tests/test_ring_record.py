@@ -198,6 +198,14 @@ def test_nothing_becomes_whole_by_the_digest_of_something_else(part: Record, oth
     assert trusting.digest == digest_of(trusting)
 
 
+def test_a_part_is_not_whole_by_the_digest_of_another() -> None:
+    whole, part = a_session(), Record()
+    whole.make_whole()
+    part.put(b"cart", whole.entries[b"cart"])
+    part.trust(whole.digest)
+    assert not part.whole
+
+
 def test_nothing_at_all_is_not_made_whole_by_a_digest() -> None:
     empty, whole = Record(), Record()
     whole.make_whole()

@@ -13,7 +13,7 @@ from ring.clock import STAMP_BYTES, Stamp
 from ring.effects import Notice
 from ring.entry import ENDED, entry_stamp
 from ring.identity import SessionId
-from ring.messages import Absent, Changes, Failed, Failure, Found, Records, Saved
+from ring.messages import Absent, Changes, Compare, Failed, Failure, Found, Records, Saved
 from ring.record import Record
 from ring.settings import Settings
 from ring.table import SHARDS, Table
@@ -86,6 +86,25 @@ def test_a_removal_is_forgotten_as_well_and_the_rest_of_the_session_stays() -> N
         assert b"seen" not in stored.entries
     assert held(rig, "a", OTHER).digest == held(rig, "b", OTHER).digest
     assert isinstance(rig.find("a", OTHER).reply, Found)
+
+
+def test_no_end_is_forgotten_before_who_has_come_back_is_told() -> None:
+    """It was away for less than retention. Without waiting, an end goes just before it is told."""
+    rig = Rig("ab", settings=evolve(SETTINGS, settle_timeout_s=1e6))
+    rig.create("a", ID, cart=b"\x01")
+    rig.cut("a", "b")
+    rig.pass_time(1)
+    rig.end("a", ID, refuse=False)
+    rig.now = NOW + 0.6 * RETENTION_S
+    rig.refused.clear()
+    rig.hold_back("a", "b", Compare)
+    rig.heal("a", "b")
+    rig.heal("b", "a")
+    sweep(rig, "a", "b")
+    assert held(rig, "a", ID).ended
+    rig.let_go()
+    rig.pass_time(1)
+    assert not any(rig.replicas[name].record(ID) for name in "ab")
 
 
 # --- No argument between who has forgotten and who has not yet ---

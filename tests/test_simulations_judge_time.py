@@ -84,6 +84,15 @@ def test_who_was_freed_while_the_answer_came_need_not_have_it() -> None:
     assert lies(judge, saved) == 0
 
 
+def test_who_has_yielded_while_the_answer_came_need_not_have_it() -> None:
+    judge = created()
+    saved = told(judge, Kind.SAVE, "b", 4.0, ("b", "c"))
+    judge.on_set_aside(IDS, 4.05)
+    assert lies(judge, saved) == 0
+    told(judge, Kind.FIND, "b", 4.5)
+    assert judge.violations == []
+
+
 def test_an_end_that_is_asked_for_again_may_have_been_forgotten() -> None:
     judge = created()
     told(judge, Kind.END, "b", 4.0, ("b", "c"))
