@@ -2,6 +2,7 @@
 
 Rules:
 - What the user got wrong is one line on standard error and exit status 2, without a traceback.
+- A node goes on when nobody reads its log any more.
 - A node that is not a member any more hands over and stops, saying why, exit status 0.
 - SIGTERM and SIGINT stop the node cleanly: what has changed is on the disk, exit status 0; or it is
   not, the disk takes nothing, exit status 1.
@@ -9,6 +10,7 @@ Rules:
 """
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -91,7 +93,7 @@ def _administer(options: argparse.Namespace) -> int:
         config = load(options.config, options.name)
         return show_ring(config) if options.action == "show" else set_ring(config)
     except ConfigError as error:
-        print(f"sessionring: {error}", file=sys.stderr)
+        _say(str(error))
         return USAGE_STATUS
 
 
@@ -103,7 +105,7 @@ def _repair(options: argparse.Namespace) -> int:
     try:
         print(f"sessionring: {repair(NodeConfig.load(options.config, options.name))}")
     except (ConfigError, StoreError) as error:
-        print(f"sessionring: {error}", file=sys.stderr)
+        _say(str(error))
         return USAGE_STATUS
     return 0
 
@@ -122,13 +124,12 @@ def _serve(options: argparse.Namespace) -> int:
         _check_listens(config)
         unwritten = _run(config)
     except (ConfigError, StoreError) as error:
-        print(f"sessionring: {error}", file=sys.stderr)
+        _say(str(error))
         return USAGE_STATUS
     if unwritten:
-        print(
-            f"sessionring: {config.name} has stopped, and its disk has not taken everything: "
-            f"sessions={unwritten}",
-            file=sys.stderr,
+        _say(
+            f"{config.name} has stopped, and its disk has not taken everything: "
+            f"sessions={unwritten}"
         )
         return UNWRITTEN_STATUS
     return 0
@@ -170,7 +171,7 @@ async def _serve_until_told(config: "NodeConfig") -> int:
                 nursery.start_soon(_cancel_when_removed, node, told)
                 await node.wait_ready()
                 where = ", ".join(node.addresses)
-                print(f"sessionring: {node.name} is ready, listening at {where}", file=sys.stderr)
+                _say(f"{node.name} is ready, listening at {where}")
                 await trio.sleep_forever()
     return node.status().unwritten if node is not None else 0
 
@@ -178,12 +179,14 @@ async def _serve_until_told(config: "NodeConfig") -> int:
 async def _cancel_when_removed(node: "Node", scope: "trio.CancelScope") -> None:
     """Cancel ``scope`` when the ring has gone on without this node."""
     await node.wait_removed()
-    print(
-        f"sessionring: {node.name} is not a member of the ring {node.ring.name!r} any more, "
-        "and stops",
-        file=sys.stderr,
-    )
+    _say(f"{node.name} is not a member of the ring {node.ring.name!r} any more, and stops")
     scope.cancel()
+
+
+def _say(what: str) -> None:
+    """Tell people, if there is anybody: a node goes on when nobody reads what it says."""
+    with contextlib.suppress(OSError):
+        print(f"sessionring: {what}", file=sys.stderr, flush=True)
 
 
 async def _cancel_when_told(

@@ -6,6 +6,7 @@ Rules:
   secret at the wrong place. Values are checked by the sections (``node.sections``).
 """
 
+import codecs
 import difflib
 import os
 import tomllib
@@ -58,7 +59,8 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML; then the line is named.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Editors of one system begin a file with a mark that TOML does not know.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(
@@ -243,7 +245,7 @@ def _read_secret_file(path: object) -> list[bytes]:
             "security.secret_file is no absolute path; give that of a file with the secret in it"
         )
     try:
-        lines = Path(path).read_bytes().splitlines()
+        lines = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise ConfigError(
             f"security.secret_file is {path!r}, which cannot be read: {error.strerror}; "

@@ -283,6 +283,15 @@ def test_a_unit_is_what_it_says(text: Any, seconds: float) -> None:
 # --- Secrets --------------------------------------------------------------------------------------
 
 
+def test_a_mark_of_utf_8_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> None:
+    """Some editors write it. In a secret it would be seen only by the others' refusals."""
+    secrets, path = tmp_path / "secret", tmp_path / "ring.toml"
+    secrets.write_text(SECRET, encoding="utf-8-sig")
+    path.write_text(RING + f'[security]\nsecret_file = "{secrets}"', encoding="utf-8-sig")
+    config = NodeConfig.load(path, "a", environ={})
+    assert config.security.secrets == (SECRET.encode(),)
+
+
 def test_a_secret_may_stand_in_a_file_of_its_own(load: Load, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.write_bytes(b"the new secret, 16\r\n\n  the old secret, 16 \n")

@@ -195,6 +195,27 @@ def one_line_of(node: Served) -> str:
     return line
 
 
+def test_it_serves_on_when_nobody_reads_its_log_any_more(tmp_path: Path) -> None:
+    """A pipe to a collector of logs may break; sessions must not be lost for it."""
+    path, (address,) = write_config(tmp_path)
+    reader, writer = os.pipe()
+    node = subprocess.Popen(
+        [sys.executable, "-m", "node", "serve", "--config", str(path)],
+        stderr=writer,
+        cwd=Path(__file__).parent.parent,
+    )
+    os.close(writer)
+    os.close(reader)
+    try:
+        session_id = trio.run(lambda: save(address, x=1))
+        assert trio.run(read, address, session_id) == {"x": 1}
+        node.terminate()
+        assert node.wait(PATIENCE_S) == 0
+    finally:
+        node.kill()
+        node.wait()
+
+
 def test_a_locked_store_is_refused_by_its_directory(tmp_path: Path, served: Launcher) -> None:
     path, _ = write_config(tmp_path)
     served("serve", "--config", str(path)).wait_line("is ready")
