@@ -103,7 +103,7 @@ def test_no_end_is_forgotten_before_who_has_come_back_is_told() -> None:
     sweep(rig, "a", "b")
     assert held(rig, "a", ID).ended
     rig.let_go()
-    rig.pass_time(1)
+    rig.pass_time(SWEEP_S, step_s=0.5)
     assert not any(rig.replicas[name].record(ID) for name in "ab")
 
 
