@@ -7,8 +7,7 @@ Rules:
   when a member is down that may have acted; when another that acted as well has stopped.
 - A member that is not ready fetches for itself first; then the others compare with it and bring
   what it still lacks. So nothing is sent twice.
-- Ready: every home is compared with every member that is up, and each of them has said the same
-  of its own comparisons. Without a member that was ready before, wait for the missing ones.
+- A home is claimed by whoever is ready (``joining``) and comes first, once everybody was heard.
 """
 
 from collections.abc import Set
@@ -18,8 +17,9 @@ from ring.comparing import Comparing
 from ring.core import Core
 from ring.doubting import Doubts
 from ring.estranged import Estranged
+from ring.joining import Joining
 from ring.links import Links, Outbound
-from ring.liveness import Liveness, Peer
+from ring.liveness import Liveness
 from ring.messages import Status
 from ring.rest import Rest
 
@@ -51,16 +51,13 @@ class Settling:
         self._covered: set[str] = set()
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
-        self.started_at = 0.0
-        self._has_told_why = False
-        """Why this node stays out or waits; nobody is told twice."""
-        self._up_since: dict[str, float] = {}
         self._was_settled = False
         self._has_news = False
         """There is something to say of this node that it has not said yet."""
         self._rest = Rest(core, comparing)
         self.awaiting = Awaiting(core, comparing)
         self.doubts = Doubts(core, comparing, self.awaiting)
+        self._joining = Joining(core, self.awaiting, estranged, self.is_synced)
 
     # --- What the others ask of it ---
 
@@ -128,12 +125,12 @@ class Settling:
 
     def start(self, now: float) -> None:
         """Begin this life; its claims count above those of an earlier one of the same member."""
-        self.started_at = now
+        self._joining.start(now)
         self.status_version = self._core.clock.tick(now)
 
     def on_up(self, peer: str, now: float) -> None:
         """Begin anew with a member: what was known ended with the last connection."""
-        self._up_since[peer] = now
+        self._joining.note_up(peer, now)
         self._forget_all(peer)
 
     def on_link_lost(self, peer: str, now: float) -> None:
@@ -324,54 +321,20 @@ class Settling:
         core, peer = self._core, self._core.view.peers[name]
         order = [*core.ring.addresses]
         comes_first = core.ready or order.index(name) < order.index(core.name)
-        waited = now - self._up_since[name] > core.settings.settle_timeout_s
+        waited = self._joining.up_for_s(name, now) > core.settings.settle_timeout_s
         return peer.ready or peer.synced or waited or not comes_first
 
     def _maybe_become_ready(self, now: float) -> bool:
         core = self._core
-        if (
-            core.ready
-            or core.is_removed
-            or self.awaiting.undetermined(now)
-            or self._estranged.holds_back
-        ):
+        if core.ready or not self._joining.may_serve(now):
             return False
-        up = core.view.peers_in(Liveness.UP)
-        # Who has left for good does not come back, and need not.
-        peers = [p for p in core.view.peers.values() if p in up or p.name not in core.ring.leaving]
-        if not all(
-            self.awaiting.is_restless(peer, now)
-            or (self.is_synced(peer.name) and self._has_synced(peer, now))
-            for peer in up
-        ):
-            return False
-        someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
-        if not someone_was_ready:
-            # Who lives and cannot be understood may know more, and will: its clock or ours is off.
-            if now < self.started_at + core.settings.join_timeout_s:
-                return False
-            apart = [peer.name for peer in peers if peer.unusable]
-            waits = core.settings.waits_alone and not up
-            if (apart or waits) and not self._has_told_why:
-                self._has_told_why = True
-                if apart:
-                    core.alarm("kept_out", members=", ".join(apart))
-                else:
-                    core.alarm("waits_alone", missing=", ".join(p.name for p in peers))
-            if apart or waits:
-                return False
-            core.alarm("ready_alone", missing=", ".join(p.name for p in peers if p not in up))
         core.ready = True
         self._holders_as_of = -1  # Being ready covers homes that it does not keep, for a moment.
         self.doubts.begin(self._homes())
         self._covered.update(core.ring.homes)
-        core.notice("ready", sessions=len(core.table), after_s=round(now - self.started_at, 3))
+        after_s = round(now - self._joining.started_at, 3)
+        core.notice("ready", sessions=len(core.table), after_s=after_s)
         return True
-
-    def _has_synced(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has compared with this node, or cannot be waited for."""
-        waited = now - self._up_since[peer.name] > self._core.settings.join_timeout_s
-        return peer.synced or (peer.inbound is None and waited)
 
     def is_synced(self, name: str) -> bool:
         """Return whether all that this node keeps was compared with a member, both ways."""

@@ -22,6 +22,7 @@ from ring.draining import Draining
 from ring.entry import ENDED, WHOLE_HASH, entry_hash, entry_stamp, make_entry
 from ring.estranged import Estranged
 from ring.identity import SessionId
+from ring.joining import Joining
 from ring.membership import Membership
 from ring.messages import Release
 from ring.placement import Ring
@@ -71,7 +72,7 @@ def _own_home_only(self: Settling) -> list[str]:
 
 
 TRUST_WHAT_IS_HERE: Final = _instead(
-    (Awaiting, "unheard", _nobody), (Settling, "is_synced", _yes), (Settling, "_has_synced", _yes)
+    (Awaiting, "unheard", _nobody), (Settling, "is_synced", _yes), (Joining, "_has_synced", _yes)
 )
 
 _put = Record.put
@@ -202,7 +203,7 @@ WITHOUT: Final[dict[str, tuple[str, Callable[[], Ablation]]]] = {
     ),
     "rolling-kill": (
         "ready means that every home is compared, and refilled by the others",
-        _instead((Settling, "_homes", _own_home_only), (Settling, "_has_synced", _yes)),
+        _instead((Settling, "_homes", _own_home_only), (Joining, "_has_synced", _yes)),
     ),
     "return-while-the-successor-is-down": (
         "a home is claimed when every member that is up was heard",
