@@ -14,7 +14,7 @@ Rules:
   rotation is an end of the old id; what was written under it is expected under the new one.
 - What a session has under the id that it was rotated into is not asked for under the old one: if
   the rotation holds, that one has ended. Of two rotations of one id, each has what its own side of
-  a cut knows, until all members have met.
+  a cut knows, until all members have met; so has a rotation of an end of the old id.
 - What a member yields that was apart for longer than ends are remembered is excused.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
@@ -118,7 +118,7 @@ class Judge:
         idle = known.family.max_idle_s
         self._expected[id(operation)] = _Expectation(
             tuple((client, each) for client, them in known.family.changes.items() for each in them),
-            tuple(known.ended),
+            (*known.ended, *(known.ended_before if self.have_all_met else ())),
             operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
             self.demands_progress,
         )
@@ -161,7 +161,7 @@ class Judge:
                     claim = self._claim(operation, known)
                     # A rotation is forgotten like any end: then nothing leads on from the old id.
                     for each in known.descendants(returned - self._retention_s):
-                        each.ended.append(claim)
+                        (known.ended if each is known else each.ended_before).append(claim)
             case _ if operation.outcome is not Outcome.OK and operation.reason not in _ANSWERS:
                 if expected.demands_progress:
                     why = operation.reason or "no answer in time"
@@ -198,7 +198,7 @@ class Judge:
             assert isinstance(session_id, bytes)
             known = self.sessions.get(session_id.decode(), Known())
             known.released_at = now
-            for claim in known.ended:
+            for claim in (*known.ended, *known.ended_before):
                 claim.anywhere = True
             for claim in known.born:
                 claim.anywhere = True

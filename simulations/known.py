@@ -46,6 +46,8 @@ class Known:
 
     family: Family = field(factory=Family)
     ended: list[Claim] = field(factory=list)
+    ended_before: list[Claim] = field(factory=list)
+    """Ends under an older id: they follow the rotation once both are known."""
     tried_at: float = -inf
     """When anything that may have counted as a use had returned: from then at the latest."""
     rotations: dict[str, "Known"] = field(factory=dict)

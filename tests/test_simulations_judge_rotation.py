@@ -179,3 +179,17 @@ def test_what_was_written_under_the_new_id_is_not_asked_for_under_the_old_one() 
     assert told.found == []
     told.read(OLD, {})
     assert told.found == ["no-lost-attribute"]
+
+
+def test_an_end_of_the_old_id_reaches_the_new_one_once_all_have_met() -> None:
+    told = Told()
+    one = told.begin(1, Kind.ROTATE, OLD, 2, NEW)
+    told.change(0, Kind.END, OLD)
+    told.finish(one)
+    told.judge.violations.clear()
+    told.judge.have_all_met = False
+    told.read(NEW, {0: 1, 1: 2})
+    assert told.found == []
+    told.judge.have_all_met = True
+    told.read(NEW, {0: 1, 1: 2})
+    assert told.found == ["ended-is-final"]
