@@ -154,6 +154,9 @@ class Record:
         Everyone allows for the touches that are still kept beside the entry elsewhere, the
         owner included: it may have taken over a moment ago.
         """
+        if not self.whole and self.entries.keys() == {EXPIRED}:
+            # What it was about has gone everywhere while the marker was on its way.
+            return epoch + stamp_ms(entry_stamp(self.entries[EXPIRED])) / 1000
         due, max_idle = inf, self.max_idle_s
         if self.accessed and max_idle > 0:
             due = self.accessed_at + max_idle + coalescing_s(max_idle)

@@ -1,12 +1,15 @@
 """Sessions that nobody uses: hidden at their moment, marked by the owner, dropped by everyone."""
 
+from math import inf
+
 import pytest
 from attrs import evolve
 from replicas import Rig
 from samples import IDS, NOW, session
 
+from ring.clock import Stamp
 from ring.effects import Persist
-from ring.entry import EXPIRED, LIFETIME, MAX_IDLE
+from ring.entry import EXPIRED, LIFETIME, MAX_IDLE, NIL, make_entry
 from ring.identity import SessionId
 from ring.messages import Absent, Changes, Durability, Failed, Failure, Found
 from ring.record import Record
@@ -279,3 +282,12 @@ def test_near_the_end_of_a_lifetime_a_read_touches_no_more_often() -> None:
     rig.sent.clear()
     assert isinstance(rig.find("a", ID, touch=True).reply, Found)
     assert rig.sent == []
+
+
+def test_a_marker_that_comes_when_the_session_is_gone_goes_as_well() -> None:
+    """It has no access from which to reckon; without a time of its own it stays for ever."""
+    marker = Record()
+    marker.put(EXPIRED, make_entry(Stamp(50_000 << 16), NIL))
+    assert marker.due(epoch=-1000.0) == 50.0 - 1000.0
+    marker.put(b"cart", make_entry(Stamp(1), b"\x01"))
+    assert marker.due(epoch=-1000.0) == inf
