@@ -366,8 +366,10 @@ class Replica(Showing):
             self._serving.on_view_changed(now)
         else:
             self._serving.retry(now)
+        # Who has not answered to the end, or not taken all yet, may have missed ends.
+        behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():
-            if outbound.synced and name not in self._core.view.lagging:
+            if outbound.synced and name not in behind:
                 self._estranged.note_contact(name, now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:

@@ -6,7 +6,18 @@ from replicas import Rig
 from samples import IDS, NOW, ring_of, session
 
 from ring.identity import SessionId
-from ring.messages import Absent, Changes, Durability, Failed, Failure, Found, Records
+from ring.messages import (
+    Absent,
+    Acks,
+    Changes,
+    Compared,
+    Durability,
+    Failed,
+    Failure,
+    Found,
+    Listing,
+    Records,
+)
 from ring.record import Record
 from ring.settings import Settings
 
@@ -367,6 +378,29 @@ def test_a_home_that_the_ring_got_later_is_yielded_like_any_other() -> None:
     assert not any(has(rig, name, ended) for name in "abc")
     assert set_aside(rig, "a") == [ended]
     assert all(replica.settled for replica in rig.replicas.values())
+
+
+def test_a_comparison_that_was_given_up_is_no_contact() -> None:
+    """Else it counts as one that all ends went by, and hides how long the two have been apart."""
+    rig = Rig("ab", settings=evolve(SETTINGS, suspect_after_s=1e6))
+    rig.create("a", ID, cart=b"\x01")
+    rig.cut("a", "b")
+    rig.pass_time(1)
+    rig.end("a", ID, refuse=False)
+    rig.pass_time(RETENTION_S * 0.6)
+    for kind in (Changes, Compared, Listing, Records, Acks):
+        rig.hold_back("a", "b", kind)
+    reunite(rig, "ab")
+    rig.pass_time(10)
+    assert "b" in rig.notices("comparison_given_up")
+    rig.cut("a", "b")
+    rig.let_go()
+    assert has(rig, "b", ID)
+    rig.pass_time(RETENTION_S * 0.6)
+    assert rig.replicas["a"].record(ID) is None
+    reunite(rig, "ab")
+    rig.pass_time(20)
+    assert not any(has(rig, name, ID) for name in "ab")
 
 
 def test_a_flapping_link_makes_nobody_strange() -> None:
