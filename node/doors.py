@@ -3,10 +3,14 @@
 Rule: either every address that the start asks for is open, or none is.
 """
 
+import errno
+import socket
+
 import trio
 
-from node.listener import Reception, listen_trouble
-from node.transport import Listener, Transport
+from node.address import UnixAddress, parse_address
+from node.listener import Reception
+from node.transport import Listener, Transport, os_reason
 from ring.errors import ConfigError
 
 
@@ -78,4 +82,43 @@ class Doors:
         try:
             return await self._transport.listen(address)
         except OSError as error:
-            raise ConfigError(f"cannot listen at {address}: {listen_trouble(error)}") from error
+            raise ConfigError(f"cannot listen at {address}: {_trouble(address, error)}") from error
+
+
+def _trouble(address: str, error: OSError) -> str:
+    """Say what is wrong and what helps."""
+    if isinstance(parse_address(address), UnixAddress):
+        return _trouble_of_a_path(error)
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                "the address is in use; stop the process that listens there (an older node of "
+                "the same name?), or give this node another address"
+            )
+        case errno.EADDRNOTAVAIL:
+            return (
+                "the address is not one of this machine; set node.listen to one that is, or "
+                "start this node on the machine that has it"
+            )
+        case errno.EACCES | errno.EPERM:
+            return "this user may not listen there; use a port above 1023"
+        case socket.EAI_NONAME | socket.EAI_AGAIN | socket.EAI_FAIL:
+            return (
+                f"{os_reason(error)}; check the name, or set node.listen to an address of this "
+                "machine"
+            )
+        case _:
+            return f"{os_reason(error)}; give this node another address"
+
+
+def _trouble_of_a_path(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                "somebody listens there, or it is no socket; stop that process or remove what is "
+                "there, or set node.unix to another path"
+            )
+        case errno.ENOENT | errno.ENOTDIR:
+            return "there is no such directory; make it, or set node.unix to another path"
+        case _:
+            return f"{os_reason(error)}; let this user make it, or set node.unix to another path"

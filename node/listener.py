@@ -10,7 +10,6 @@ Rules:
 - Refusals are one log line each, as long as they are few.
 """
 
-import errno
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -162,22 +161,3 @@ class Reception:
         details = {"remote": remote} if remote else {}
         cause = {"reason": reason}
         self._log.log(self._timekeeper.now(), logging.WARNING, event, cause, details)
-
-
-def listen_trouble(error: OSError) -> str:
-    """Say what is wrong and what helps."""
-    match error.errno:
-        case errno.EADDRINUSE:
-            return (
-                "the address is in use; stop the process that listens there (an older node of "
-                "the same name?), or give this node another address"
-            )
-        case errno.EADDRNOTAVAIL:
-            return (
-                "the address is not one of this machine; set node.listen to one that is, or "
-                "start this node on the machine that has it"
-            )
-        case errno.EACCES | errno.EPERM:
-            return "this user may not listen there; use a port above 1023 or another path"
-        case _:
-            return error.strerror or str(error)

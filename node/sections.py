@@ -114,6 +114,9 @@ def check_secret(key: str, secret: object) -> None:
             f"{key} has {len(secret)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}, "
             'for example from "openssl rand -base64 32"'
         )
+    if not secret.strip(b"\0"):
+        # A key of zeros is as good as none: HMAC fills up with them.
+        raise ConfigError(f'{key} is all zeros; use one from "openssl rand -base64 32"')
 
 
 @frozen

@@ -246,6 +246,11 @@ def test_a_secret_in_place_of_the_section_does_not_show() -> None:
         NodeConfig.from_tables({"ring": {"name": "x", "members": [A]}, "security": SECRET})
 
 
+def test_a_secret_of_zeros_is_refused_with_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"security\.secret is all zeros; use"):
+        load(tmp_path, RING + '[security]\nsecret = "' + "\\u0000" * 16 + '"')
+
+
 def test_a_secret_that_no_file_could_have_is_refused_as_well() -> None:
     with pytest.raises(ConfigError, match=r"security\.secret has characters that are none; use"):
         NodeConfig.from_tables(
