@@ -4,7 +4,7 @@ Rule: every record concerned is on its way to the store and to who has to have i
 returns; who waits for that is decided elsewhere.
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from ring.core import Core
 from ring.entry import ACCESSED, EndReason
@@ -15,6 +15,9 @@ from ring.record import Record
 from ring.replication import Replication
 from ring.rotating import CHAIN_MAX, Rotation, may_follow, rotation_at
 from ring.writing import FULL_REASON, RefusedChange, apply_changes, apply_end, apply_rotation
+
+_OF_UNKNOWN: Final = 0.5
+"""Up to this share of what may be remembered the ends of unknown ids are remembered as well."""
 
 
 class Acting:
@@ -59,9 +62,10 @@ class Acting:
             case _:
                 assert_never(request)
 
-    def _is_full(self) -> bool:
-        """Return whether nothing may be remembered any more that need not be."""
-        return self._core.table.tombstone_bytes >= self._core.settings.tombstone_bytes_max
+    def _is_full(self, share: float = 1.0) -> bool:
+        """Return whether ends take this share of what they may take."""
+        limit = self._core.settings.tombstone_bytes_max
+        return self._core.table.tombstone_bytes >= share * limit
 
     def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
         core = self._core
@@ -87,8 +91,8 @@ class Acting:
         while (rotation := self._rotation(ended[-1])) and len(ended) < CHAIN_MAX:
             ended.append(rotation.new_id)
         record = core.table.get(session_id)
-        if record is None and self._is_full():
-            # Strangers may make up as many ids as they like.
+        if record is None and self._is_full(_OF_UNKNOWN):
+            # Strangers may make up as many ids as they like; there has to be room for the others.
             raise RefusedChange(Failure.FULL, FULL_REASON)
         record = record or Record()
         if apply_end(record, core.name, core.clock, now):
