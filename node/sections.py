@@ -23,6 +23,9 @@ Alone: TypeAlias = Literal["serve", "wait"]
 SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 1024
 
+INTERVAL_MIN_S: Final = 0.01
+"""The shortest time that a node can keep doing something at."""
+
 SESSION_BYTES_MAX: Final = 768 * 1024
 """No session may be allowed more: a record has to fit into one frame."""
 
@@ -66,6 +69,15 @@ def _check_positive(section: object, attribute: "Attribute[Any]", value: object)
     _check_duration(section, attribute, value)
     if not cast(float, value) > 0:
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use more than 0 seconds")
+
+
+def _check_interval(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Refuse what would keep a core busy with nothing else, or time out at once."""
+    _check_positive(section, attribute, value)
+    if cast(float, value) < INTERVAL_MIN_S:
+        raise ConfigError(
+            f"{_key(section, attribute)} is {value!r} s; use at least {INTERVAL_MIN_S:g} seconds"
+        )
 
 
 def _check_count(section: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -217,14 +229,14 @@ class NodeSection:
     """``host:port`` to listen at, where it differs from the member's address in the ring."""
     unix: str | None = field(default=None, validator=_check_text)
     """Absolute path of a socket for clients on this host; ``{name}``: the node's own name."""
-    heartbeat: float = field(default=0.5, converter=_seconds, validator=_check_positive)
+    heartbeat: float = field(default=0.5, converter=_seconds, validator=_check_interval)
     """Seconds between heartbeats. Larger: fewer small frames. Smaller: silence shows sooner."""
     suspect: float = field(default=3.0, converter=_seconds, validator=_check_positive)
     """Seconds of silence before a connection is closed and dialled again; at least 4 heartbeats.
 
     Larger: a slow member is not mistaken for a dead one. Smaller: a frozen one is noticed sooner.
     """
-    handshake: float = field(default=2.0, converter=_seconds, validator=_check_positive)
+    handshake: float = field(default=2.0, converter=_seconds, validator=_check_interval)
     """Seconds in which a new connection must have authenticated.
 
     Larger: for slow networks. Smaller: a member that accepts but never answers is down sooner.
@@ -275,7 +287,7 @@ class NodeSection:
     It usually needs a fraction of a second. Larger: less is cut off where members are slow or
     restarting. Smaller: the node stops sooner whatever they do.
     """
-    sweep: float = field(default=60.0, converter=_seconds, validator=_check_positive)
+    sweep: float = field(default=60.0, converter=_seconds, validator=_check_interval)
     """Seconds between two searches for expired sessions. Larger: they linger in memory."""
     retention: float = field(default=604_800.0, converter=_seconds, validator=_check_positive)
     """Seconds for which the end of a session, and the removal of an attribute, are remembered.
@@ -288,7 +300,7 @@ class NodeSection:
 
     Larger: more sessions can be created and ended within ``retention``. Smaller: less memory.
     """
-    reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_positive)
+    reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_interval)
     """The longest pause, in seconds, between two attempts to reach a member.
 
     Larger: less traffic to dead hosts. Smaller: a member that comes back is linked sooner.

@@ -59,6 +59,8 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
             "sessions.attribute_bytes_max is 6, more than sessions.session_bytes_max, which is 5",
         ),
         ("[node]\nheartbeat = 0", "node.heartbeat is 0.0; use more than 0 seconds"),
+        ("[node]\nheartbeat = 1e-9", "node.heartbeat is 1e-09 s; use at least 0.01 seconds"),
+        ("[node]\nreconnect_max = '1ms'", "node.reconnect_max is 0.001 s; use at least 0.01"),
         ("[node]\nsweep = '-1s'", "node.sweep is -1.0; use more than 0 seconds"),
         ("[node]\nsuspect = 1", "node.suspect is 1 s; use at least 4 times node.heartbeat, 2 s"),
         ("[node]\nsettle = '5s'", "node.settle is 5 s; use more than node.suspect and"),
@@ -97,7 +99,7 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
         ("[security]\nsecret_file = '/no/such'", "cannot be read: No such file or directory; put"),
         ("[security]\nsecret_file = '/dev/null'", "security.secret_file is '/dev/null', which is"),
     ],
-    ids=range(58),
+    ids=range(60),
 )
 def test_what_is_wrong_is_refused_with_key_value_and_remedy(
     tmp_path: Path, text: str, message: str
