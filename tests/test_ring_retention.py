@@ -264,7 +264,7 @@ def test_the_ends_of_ids_that_nobody_has_leave_room_for_others() -> None:
     assert isinstance(failed, Failed)
     assert failed.failure is Failure.FULL
     assert len(rig.replicas["a"].session_ids()) < 10
-    assert isinstance(rig.create("a", OTHER, cart=b"\x01").reply, Saved)
+    assert isinstance(rig.create("a", session("a", 7 << 100), cart=b"\x01").reply, Saved)
 
 
 def test_nearness_to_the_limit_is_told_once() -> None:
