@@ -47,14 +47,18 @@ class Sessions(Protocol):
 
     async def end(
         self,
-        session_id: str,
+        session_id: str | None,
         *,
         durability: Durability | str | None = None,
         on_timeout: OnTimeout | None = None,
     ) -> Receipt:
-        """End the session without reading it; as ``Session.end``."""
+        """End the session without reading it; as ``Session.end``.
 
-    async def touch(self, session_id: str) -> bool:
+        Raises:
+            SessionEnded: ``session_id`` is no id; see ``find``.
+        """
+
+    async def touch(self, session_id: str | None) -> bool:
         """Count an access, and return whether there is such a session; raises as ``find``."""
 
 
@@ -94,7 +98,7 @@ class SessionRepository:
 
     async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
         """Return the session, if there is one; see ``Sessions.find``."""
-        parsed = parse_session_id(session_id) if isinstance(session_id, str) else None
+        parsed = _parsed(session_id)
         if parsed is None:
             return None
         found = await self._find(parsed, touch)
@@ -106,21 +110,21 @@ class SessionRepository:
 
     async def end(
         self,
-        session_id: str,
+        session_id: str | None,
         *,
         durability: Durability | str | None = None,
         on_timeout: OnTimeout | None = None,
     ) -> Receipt:
         """End the session; see ``Sessions.end``."""
         wish = self._terms.end.changed(durability, on_timeout)
-        parsed = parse_session_id(session_id)
+        parsed = _parsed(session_id)
         if parsed is None:
             raise SessionEnded("that is not the id of a session")
         return await end_session(self._backend, parsed, wish)
 
-    async def touch(self, session_id: str) -> bool:
+    async def touch(self, session_id: str | None) -> bool:
         """Count an access; see ``Sessions.touch``."""
-        parsed = parse_session_id(session_id)
+        parsed = _parsed(session_id)
         return parsed is not None and await self._find(parsed, touch=True) is not None
 
     async def _find(self, session_id: SessionId, touch: bool) -> Found | None:
@@ -137,3 +141,7 @@ class SessionRepository:
 
     def _question(self, session_id: SessionId, touch: bool) -> Find:
         return Find(self._backend.next_number(), session_id, touch, forwarded=False)
+
+
+def _parsed(session_id: str | None) -> SessionId | None:
+    return parse_session_id(session_id) if isinstance(session_id, str) else None

@@ -258,4 +258,8 @@ TestSessionIsADict = SessionIsADict.TestCase
 @pytest.mark.parametrize("cookie", [None, "", 5, b"a.AAAAAAAAAAAAAAAAAAAAAA"])
 async def test_what_is_no_text_is_nobodys_session(cookie: Any) -> None:
     """A missing cookie is the commonest input."""
-    assert await SessionRepository(Shelf()).find(cookie) is None
+    sessions = SessionRepository(Shelf())
+    assert await sessions.find(cookie) is None
+    assert not await sessions.touch(cookie)
+    with pytest.raises(SessionEnded):
+        await sessions.end(cookie)
