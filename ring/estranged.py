@@ -5,8 +5,9 @@ of each home one of the two yields: it sets aside what it has of it, but for end
 and takes what the other has.
 
 Rules:
-- Contact with a member is when all that is here was last compared with it. What came through others
-  does not count: this node cannot know whom they have heard.
+- Contact with a member is when all that is here was last compared with it, and by it, over links in
+  both directions. What came through others does not count: this node cannot know whom they have
+  heard.
 - Until it is known who yields a home, the two are *silent* about it: nothing of it passes between
   them.
 - Whoever is not ready yields to whoever is: the ring has gone on without it. Of two that are ready

@@ -369,7 +369,9 @@ class Replica(Showing):
         # Who has not answered to the end, or not taken all yet, may have missed ends.
         behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():
-            if outbound.synced and name not in behind:
+            # Its stream comes on the link that it dials, and with it the ends that it knows.
+            both_ways = outbound.synced and self._core.view.peers[name].synced
+            if both_ways and name not in behind:
                 self._estranged.note_contact(name, now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:

@@ -403,6 +403,22 @@ def test_a_comparison_that_was_given_up_is_no_contact() -> None:
     assert not any(has(rig, name, ID) for name in "ab")
 
 
+def test_who_hears_only_itself_is_not_in_contact() -> None:
+    """It reaches the other one, which does not reach it: so it is told of no end."""
+    rig = Rig("ab", settings=SETTINGS)
+    rig.create("a", ID, cart=b"\x01")
+    rig.refused.add(("a", "b"))
+    rig.reset("a", "b")
+    rig.pass_time(5)
+    rig.end("a", ID, refuse=False)
+    rig.pass_time(LONG_S)
+    assert rig.replicas["a"].record(ID) is None
+    assert has(rig, "b", ID)
+    rig.heal("a", "b")
+    rig.pass_time(20)
+    assert not any(has(rig, name, ID) for name in "ab")
+
+
 def test_a_flapping_link_makes_nobody_strange() -> None:
     rig = Rig("ab", settings=evolve(SETTINGS, retention_s=60.0))
     rig.create("a", ID, cart=b"\x01")
