@@ -79,8 +79,13 @@ class Stations:
 
     @property
     def homes_for_new(self) -> tuple[str, ...]:
-        """The members that may be the home of a new session; none if nobody can be reached."""
-        present = self.staying or self.linked
+        """The members that may be the home of a new session; none if nobody can be reached.
+
+        One that keeps silent is not: its sessions are waited for until it is known to be down.
+        """
+        silent = {s.name for s in self._stations if s.is_silent}
+        heard = tuple(name for name in self.staying if name not in silent)
+        present = heard or self.staying or self.linked
         everyone = tuple(name for name in self.names if name not in self._backups)
         return tuple(name for name in present if name in everyone) or (everyone if present else ())
 

@@ -114,6 +114,20 @@ async def test_a_node_that_keeps_silent_is_passed_over_by_finds_and_then_asked_l
     nursery.cancel_scope.cancel()
 
 
+async def test_no_session_is_created_with_a_home_that_keeps_silent(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Its first save would wait until the other members know that the home is down."""
+    site = Site(nursery)
+    site["a"].answer = lambda request: SILENCE
+    await site.start()
+    async with site.client() as client:
+        assert {client.sessions.create().id[0] for _ in range(50)} == {"a", "b"}
+        await client.sessions.find(session_id("a"))
+        assert {client.sessions.create().id[0] for _ in range(50)} == {"b"}
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_save_waits_for_a_silent_node_until_its_deadline_and_then_dials_anew(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
