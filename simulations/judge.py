@@ -15,7 +15,8 @@ Rules:
 - What a session has under the id that it was rotated into is not asked for under the old one: if
   the rotation holds, that one has ended. Of two rotations of one id, each has what its own side of
   a cut knows, until all members have met; so has a rotation of an end of the old id.
-- What a member yields that was apart for longer than ends are remembered is excused.
+- What a member yields that was apart for longer than ends are remembered is excused, and so is what
+  had ended when a comparison was given up, where ends are forgotten within the run.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
   use on the other side of a cut.
@@ -218,6 +219,12 @@ class Judge:
                 for change in changes:
                     change.claim.lost = True
                     self.budget.forget(change.claim)
+
+    def on_given_up(self) -> None:
+        """A comparison came to a halt: where ends are forgotten soon, somebody may not be told."""
+        for known in self.sessions.values():
+            for claim in (*known.ended, *known.ended_before):
+                claim.lost = True
 
     def is_required(self, session_id: bytes) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""

@@ -98,3 +98,15 @@ def test_an_end_that_is_asked_for_again_may_have_been_forgotten() -> None:
     told(judge, Kind.END, "b", 4.0, ("b", "c"))
     assert lies(judge, told(judge, Kind.END, "b", 20.0, ("b", "c"))) == 2
     assert lies(judge, told(judge, Kind.END, "b", 29.0, ("b", "c"))) == 0
+
+
+def test_an_end_may_be_missed_by_who_was_not_told_in_time() -> None:
+    judge = created()
+    told(judge, Kind.END, "b", 4.0, ("b", "c"))
+    found = Operation(0, Kind.FIND, SESSION, "b", 5.0, 5)
+    judge.on_given_up()
+    judge.on_invoked(found)
+    found.returned, found.outcome, found.found = 5.1, Outcome.OK, True
+    found.read = {0: 1}
+    judge.on_returned(found)
+    assert judge.violations == []
