@@ -256,7 +256,7 @@ class Driver:
 
     # --- the store ----------------------------------------------------------------------------
 
-    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None]:
+    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None] | None:
         """Return a record's version and form for the store; see ``PersistOwner``."""
         self._refuse_after_bug()
         try:

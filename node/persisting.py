@@ -39,8 +39,11 @@ RETRY_MAX_S: Final = 10.0
 class PersistOwner(Protocol):
     """Whoever has the records and wants to know what became of them."""
 
-    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None]:
-        """Return the record's version and portable form as they are now; None: delete it."""
+    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None] | None:
+        """Return the record's version and portable form as they are now; None: delete it.
+
+        None in their place: it is marked again when it may be written.
+        """
 
     def on_persisted(self, versions: Mapping[SessionId, int]) -> None:
         """These sessions are on the disk as they were at these versions."""
@@ -136,14 +139,18 @@ class Persisting:
         versions: dict[SessionId, int] = {}
         batch: list[tuple[SessionId, bytes | None]] = []
         size = 0
-        for session_id in self._dirty:
-            versions[session_id], portable = self._owner.persistent(session_id)
+        for session_id in list(self._dirty):
+            del self._dirty[session_id]
+            if (found := self._owner.persistent(session_id)) is None:
+                self._failed.pop(session_id, None)
+                continue
+            versions[session_id], portable = found
             batch.append((session_id, portable))
             size += len(portable or b"")
             if len(batch) >= BATCH_SESSIONS_MAX or size >= BATCH_BYTES_MAX:
                 break
-        for session_id in versions:
-            del self._dirty[session_id]
+        if not batch:
+            return
         self._on_the_way = versions
         failures: Mapping[SessionId, OSError] | None = None
         try:

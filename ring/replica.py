@@ -287,8 +287,15 @@ class Replica(Showing):
 
     # --- The store ---
 
-    def persistent(self, session_id: SessionId, now: float) -> tuple[int, bytes | None]:
-        """Return a version of this node, and the record as it is then; None: delete it."""
+    def persistent(self, session_id: SessionId, now: float) -> tuple[int, bytes | None] | None:
+        """Return a version of this node, and the record as it is then; None: delete it.
+
+        Returns:
+            None, if it is not to be written yet: it is asked for again once what has to be on the
+            disk before it is there.
+        """
+        if self._replication.is_behind(session_id):
+            return None
         return self._core.version, self._core.table.portable(session_id, now) or None
 
     def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:

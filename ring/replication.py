@@ -120,8 +120,12 @@ class Replication:
                 del self._behind[old_id]
                 self._core.emit(Persist(old_id))
 
+    def is_behind(self, session_id: SessionId) -> bool:
+        """Return whether a tombstone waits until its new record is on the disk."""
+        return session_id in self._behind
+
     def _persist(self, session_id: SessionId) -> None:
-        if session_id not in self._behind:
+        if not self.is_behind(session_id):
             self._core.emit(Persist(session_id))
 
     def forget(self, session_id: SessionId, now: float, *, but_ends: bool = False) -> bool:

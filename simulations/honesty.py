@@ -62,6 +62,9 @@ def _has(
     if lasts and own is not None and _contains(operation, own):
         return True  # As nearly always: the other ids need no look.
     records = [look(session_id) for session_id in ids]
+    # A rotation that nobody was told of yet leads on to an id that is not among them.
+    ahead = [rotation_of(record) for record in records]
+    records += [look(each.new_id) for each in ahead if each is not None and each.new_id not in ids]
     if any(record is not None and record.ended and not rotation_of(record) for record in records):
         return True  # Ended since, under any of its ids: that is all there is to have.
     if operation.kind is Kind.END or (not lasts and not (own is not None and own.ended)):

@@ -302,7 +302,10 @@ class Rig:
         if disk.fails:
             self.perform(name, replica.on_persist_failed([session_id], "no space", self.now))
             return
-        version, portable = replica.persistent(session_id, self.now)
+        found = replica.persistent(session_id, self.now)
+        if found is None:
+            return
+        version, portable = found
         if portable is None:
             disk.content.pop(session_id, None)
         else:

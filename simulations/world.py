@@ -377,12 +377,11 @@ class World(Scene):
     def _write(self, process: Process) -> None:
         """Write all that waits for the disk, each record as it is at this moment."""
         disk = self.disks[process.name]
-        batch = disk.take()
-        if not batch:
-            return
         now = process.clock(self.now)
-        versions = {each: process.replica.persistent(each, now) for each in batch}
-        disk.write(versions, self.wall_ms(process.name), partial(self._written, process))
+        found = {each: process.replica.persistent(each, now) for each in disk.take()}
+        batch = {each: row for each, row in found.items() if row is not None}
+        if batch:
+            disk.write(batch, self.wall_ms(process.name), partial(self._written, process))
 
     def _written(self, process: Process, versions: dict[SessionId, int], failed: bool) -> None:
         replica, now = process.replica, process.clock(self.now)

@@ -38,7 +38,9 @@ def portable(timekeeper: Timekeeper) -> bytes:
     replica.start(now)
     save = Save(1, session(0), True, ((b"x", b"\x01"),), Durability.LOCAL, False, False)
     replica.submit(save, now)
-    packed = replica.persistent(session(0), now)[1]
+    found = replica.persistent(session(0), now)
+    assert found is not None
+    packed = found[1]
     assert packed
     return packed
 

@@ -27,6 +27,7 @@ class Desk:
     def __init__(self, retry_first_s: float = 1000.0) -> None:
         self.store = MemoryStore()
         self.version = 0
+        self.not_yet: set[SessionId] = set()
         self.persisted: dict[SessionId, int] = {}
         self.failed: list[tuple[list[SessionId], str]] = []
         self.news = trio.Event()
@@ -39,7 +40,9 @@ class Desk:
             retry_first_s=retry_first_s,
         )
 
-    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None]:
+    def persistent(self, session_id: SessionId) -> tuple[int, bytes | None] | None:
+        if session_id in self.not_yet:
+            return None
         return self.version, b"version %d" % self.version
 
     def on_persisted(self, versions: Mapping[SessionId, int]) -> None:
@@ -70,6 +73,25 @@ async def test_a_change_is_written_and_told_with_the_version_that_was_written(
     await desk.wait_persisted(7, 1)
     assert desk.store.records == {session(1): b"version 7"}
     assert desk.persisting.dirty == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_not_to_be_written_yet_waits_until_it_is_marked_again(
+    nursery: trio.Nursery,
+) -> None:
+    """A tombstone whose new record is not on the disk: a crash between the two ends a session."""
+    desk = Desk()
+    desk.not_yet = {session(1)}
+    for number in (1, 2):
+        desk.persisting.mark(session(number))
+    nursery.start_soon(desk.persisting.run)
+    await desk.wait_persisted(0, 2)
+    assert desk.store.records.keys() == {session(2)}
+    assert desk.persisting.dirty == 0
+    desk.not_yet.clear()
+    desk.persisting.mark(session(1))
+    await desk.wait_persisted(0, 1)
+    assert desk.store.records.keys() == {session(1), session(2)}
     nursery.cancel_scope.cancel()
 
 

@@ -318,7 +318,9 @@ def test_what_was_yielded_is_gone_from_the_disk_before_contacts_are_noted() -> N
     assert rig.replicas["b"].ready
     assert rig.replicas["b"].contacts(rig.now) == {}
     replica = rig.replicas["b"]
-    version, _ = replica.persistent(ID, rig.now)
+    found = replica.persistent(ID, rig.now)
+    assert found is not None
+    version = found[0]
     rig.perform("b", replica.on_persisted({ID: version}, rig.now))
     assert replica.contacts(rig.now).keys() == {"a", "b"}
 

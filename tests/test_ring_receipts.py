@@ -64,7 +64,9 @@ def test_every_backup_that_has_said_so_by_then_is_named() -> None:
     also = rig.save("a", ID, {b"cart": b"\x03"}, durability=Durability.BACKUP_AND_DISK)
     rig.let_go()
     assert receipt(asked) in (kept("a", "b", disk="a"), kept("a", "c", disk="a"))
-    version, _ = rig.replicas["a"].persistent(ID, rig.now)
+    found = rig.replicas["a"].persistent(ID, rig.now)
+    assert found is not None
+    version = found[0]
     rig.perform("a", rig.replicas["a"].on_persisted({ID: version}, rig.now))
     rig.run()
     assert isinstance(also.reply, Saved)
@@ -215,7 +217,9 @@ def test_a_backup_that_was_lost_before_the_receipt_is_complete_is_not_named() ->
     asked = rig.save("a", ID, CHANGE, durability=Durability.BACKUP_AND_DISK)
     rig.kill("b")
     assert asked.waits
-    version, _ = rig.replicas["a"].persistent(ID, rig.now)
+    found = rig.replicas["a"].persistent(ID, rig.now)
+    assert found is not None
+    version = found[0]
     rig.perform("a", rig.replicas["a"].on_persisted({ID: version}, rig.now))
     rig.run()
     assert receipt(asked) == kept("a", "c", disk="a")
@@ -235,7 +239,9 @@ def test_a_disk_is_named_when_it_has_the_change() -> None:
     rig.disks["a"].stuck = True
     asked = rig.save("a", ID, CHANGE, durability=Durability.BACKUP_AND_DISK)
     assert asked.waits
-    version, _ = rig.replicas["a"].persistent(ID, rig.now)
+    found = rig.replicas["a"].persistent(ID, rig.now)
+    assert found is not None
+    version = found[0]
     rig.perform("a", rig.replicas["a"].on_persisted({ID: version - 1}, rig.now))
     rig.run()
     assert asked.waits
@@ -269,7 +275,9 @@ def test_a_disk_that_heals_in_time_still_counts() -> None:
     rig.disks["a"].fails = True
     asked = rig.save("a", ID, CHANGE, durability=Durability.BACKUP_AND_DISK)
     assert asked.waits
-    version, _ = rig.replicas["a"].persistent(ID, rig.now)
+    found = rig.replicas["a"].persistent(ID, rig.now)
+    assert found is not None
+    version = found[0]
     rig.perform("a", rig.replicas["a"].on_persisted({ID: version}, rig.now))
     rig.let_go()
     assert receipt(asked) == kept("a", "b", disk="a")

@@ -363,3 +363,20 @@ def test_a_story_that_cannot_be_read_is_an_end_and_no_more() -> None:
     assert rotation_of(None) is None
     record.end(EndReason.ROTATED, "a", Stamp(9), new_id=NEW)
     assert rotation_of(record) == Rotation(NEW, Stamp(9), "a")
+
+
+def test_a_change_that_waits_for_the_disk_does_not_take_the_tombstone_there_first() -> None:
+    """The old id was marked before it was rotated, and is read when it is written."""
+    rig = Rig("ab")
+    rig.create("a", OLD, cart=b"\x01")
+    rig.disks["a"].stuck = True
+    rig.save("a", OLD, {b"cart": b"\x02"})
+    rig.rotate("a", OLD, NEW, user=ADA)
+    replica = rig.replicas["a"]
+    assert replica.persistent(OLD, rig.now) is None
+    found = replica.persistent(NEW, rig.now)
+    assert found is not None
+    rig.disks["a"].stuck = False
+    rig.perform("a", replica.on_persisted({NEW: found[0]}, rig.now))
+    rig.run()
+    assert Record.from_portable(rig.disks["a"].content[OLD][0], rig.now).ended
