@@ -41,6 +41,9 @@ UNFOUND: dict[str, Callable[[], None]] = {
         greeting.test_a_dial_that_began_before_a_member_called_does_not_make_it_down
     ),
     "end what expires": expiry.test_the_acting_owner_marks_it_and_everybody_hides_it,
+    "go on after a standstill": (
+        frozen.test_what_it_had_received_before_it_stood_still_no_longer_counts
+    ),
     "insist on nothing": insist.test_who_cannot_go_where_it_is_redirected_insists_and_is_served,
     "move only what is older": (
         rotation.test_changes_of_the_other_side_move_on_whatever_their_stamp
