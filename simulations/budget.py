@@ -37,6 +37,8 @@ class Claim:
     window: int
     since: int
     """How many losses there had been before."""
+    made_at: float = 0.0
+    """When the receipt came."""
     lost: bool = False
     anywhere: bool = False
     """A node was told that it may drop its copy, since others have it: any may be the holders."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 
 from ring import SessionId
 from ring.clock import earliest
-from simulations.judge import Violation
 from simulations.process import WALL_MS
+from simulations.violation import Violation
 from simulations.world import World
 
 STORIES_MAX = 3

@@ -13,10 +13,10 @@ Rules:
 - **ended-is-final**: once an end was acknowledged undegraded, no later read finds the session. A
   rotation is an end of the old id; what was written under it is expected under the new one.
 - What a session has under the id that it was rotated into is not asked for under the old one: if
-  the rotation holds, that one has ended. Of two rotations of one id, each has what its own side of
-  a cut knows, until all members have met; so has a rotation of an end of the old id.
-- What a member yields that was apart for longer than ends are remembered is excused, and so is what
-  had ended when a comparison was given up, where ends are forgotten within the run.
+  the rotation holds, that one has ended. What a side of a cut did to the old id need not be known
+  under the id into which the other side has rotated it, until all members have met.
+- Where ends are forgotten within the run, what a member yields that was apart for longer is
+  excused, and so is what had ended that long ago; or at all, if a comparison is given up.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
   use on the other side of a cut.
@@ -24,7 +24,6 @@ Rules:
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from math import inf
 
 from attrs import frozen
@@ -32,6 +31,7 @@ from attrs import frozen
 from simulations.budget import Budget, Claim
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.known import Change, Known
+from simulations.violation import Harm, Violation
 
 CLAIMS_KEPT = 8
 """Acknowledged versions of one client and session that are remembered: if faults may have taken
@@ -39,33 +39,6 @@ the latest, an earlier one counts."""
 
 _ANSWERS = frozenset({"gone", NOT_REPLICATED})
 """Reasons of failures with which a node has done what it was asked."""
-
-
-class Harm(StrEnum):
-    """What a broken promise means to the user of a session."""
-
-    LOST = "lost"
-    """What was acknowledged is not there, or cannot have been written by anybody."""
-    STALE = "stale"
-    """An older version stands where a newer one was acknowledged."""
-    RESURRECTED = "resurrected"
-    """What had ended is there again."""
-
-
-@frozen
-class Violation:
-    """A broken promise, and its story in one sentence."""
-
-    promise: str
-    story: str
-    harm: Harm | None = None
-    """None: it harms no session by itself."""
-    session: str = ""
-    writer: int | None = None
-    """The client whose change is concerned; None: the session as a whole."""
-
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.story}"
 
 
 @frozen
@@ -220,11 +193,11 @@ class Judge:
                     change.claim.lost = True
                     self.budget.forget(change.claim)
 
-    def on_given_up(self) -> None:
-        """A comparison came to a halt: where ends are forgotten soon, somebody may not be told."""
+    def on_untold(self, before: float = inf) -> None:
+        """Of what ended before this, somebody may not be told, and goes on with the sessions."""
         for known in self.sessions.values():
             for claim in (*known.ended, *known.ended_before):
-                claim.lost = True
+                claim.lost |= claim.made_at < before
 
     def is_required(self, session_id: bytes) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""
@@ -245,6 +218,7 @@ class Judge:
         claim = self.budget.claim(operation.holders, operation.on_disk)
         claim.anywhere = known.released_at >= operation.invoked
         claim.lost = known.set_aside_at >= operation.invoked
+        claim.made_at = operation.returned if operation.returned is not None else operation.invoked
         return claim
 
     def _note_change(self, operation: Operation, known: Known, returned: float) -> None:
@@ -313,12 +287,16 @@ class Judge:
         self, expected: _Expectation, operation: Operation, known: Known
     ) -> dict[int, Change]:
         """Return, by client, the latest change that has to be there; none if all may be idle."""
-        if known.is_contested and not self.have_all_met:
-            return {}
+        home = operation.session.partition(".")[0]
+        # Until both halves of a rotation have met, each id has what was written under it.
+        follows = self.have_all_met or (
+            not known.is_contested and self._is_born(known, operation.node, home)
+        )
         latest = {
             client: change
             for client, change in expected.changes
-            if not known.leads_to(change.under) and self._must_hold(change.claim, operation)
+            if change.under is known or (follows and not known.leads_to(change.under))
+            if self._must_hold(change.claim, operation)
         }
         used_at = _last_use(latest)
         expires_at = used_at + known.family.max_idle_s * (1 - self._clock_error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from simulations.judge import Violation
+from simulations.violation import Violation
 from simulations.world import World
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import asdict, define, field
 
 from simulations.history import Kind, Operation, Outcome
-from simulations.judge import Harm, Violation
+from simulations.violation import Harm, Violation
 
 CHANGES: Final = frozenset({Kind.CREATE, Kind.SAVE, Kind.END, Kind.ROTATE})
 

@@ -14,11 +14,12 @@ from attrs import frozen
 
 from simulations.budget import Budget
 from simulations.convergence import FORGETTING_S, check_convergence
-from simulations.judge import Judge, Violation
+from simulations.judge import Judge
 from simulations.moments import Moment
 from simulations.plan import Kind, Mode, Plan, Trigger
 from simulations.rest import check_rest
 from simulations.striking import Striking
+from simulations.violation import Violation
 from simulations.workload import Workload
 from simulations.world import World
 
@@ -70,7 +71,9 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     def on_notice(event: str) -> None:
         striking.circumstances.on_notice(event)
         if forgets and event == "comparison_given_up":
-            judge.on_given_up()
+            judge.on_untold()
+        elif event == "home_yielded":
+            judge.on_untold(before=world.now - retention_s)
 
     world.on_notice = on_notice
     for name in world.ring.names:

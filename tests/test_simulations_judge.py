@@ -3,7 +3,8 @@
 import pytest
 
 from simulations.history import Kind, Operation, Outcome
-from simulations.judge import Harm, Judge, Violation
+from simulations.judge import Judge
+from simulations.violation import Harm, Violation
 
 SESSION = "a.0123456789abcdef0123"
 

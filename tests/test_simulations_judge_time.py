@@ -104,7 +104,7 @@ def test_an_end_may_be_missed_by_who_was_not_told_in_time() -> None:
     judge = created()
     told(judge, Kind.END, "b", 4.0, ("b", "c"))
     found = Operation(0, Kind.FIND, SESSION, "b", 5.0, 5)
-    judge.on_given_up()
+    judge.on_untold()
     judge.on_invoked(found)
     found.returned, found.outcome, found.found = 5.1, Outcome.OK, True
     found.read = {0: 1}

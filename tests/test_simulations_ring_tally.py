@@ -5,10 +5,10 @@ import json
 import pytest
 
 from simulations.history import Kind, Operation, Outcome
-from simulations.judge import Harm, Violation
 from simulations.ring_lines import phase_lines, verdict_lines
 from simulations.ring_script import RECOVERY, RESTART, STEADY, TAKEOVER
 from simulations.ring_tally import Phase, Tally
+from simulations.violation import Harm, Violation
 
 
 def change(
