@@ -61,7 +61,8 @@ class Budget:
         self._lost: dict[str, tuple[int, bool]] = {}
         """Nodes that lost their memory in this window: which loss that was, and whether their disk
         is kept."""
-        self._losses = 0
+        self.losses = 0
+        """How often a node has lost its memory."""
         self._apart: set[str] = set()
         """Nodes that somebody could not reach in this window."""
         self._claims: dict[Claim, None] = {}
@@ -73,8 +74,16 @@ class Budget:
         """Whether something has happened since everybody was settled."""
         return bool(self._lost or self._apart)
 
-    def claim(self, named: Sequence[str], on_disk: Iterable[str]) -> Claim:
-        """Return the claim of a receipt that has just come; it names first who stamped it."""
+    def claim(
+        self, named: Sequence[str], on_disk: Iterable[str], since: int | None = None
+    ) -> Claim:
+        """Return the claim of a receipt that has just come.
+
+        Args:
+            named: who has it in memory, who stamped it first.
+            on_disk: whose disk has it.
+            since: how many ``losses`` there had been when it was asked for; None: all.
+        """
         names = frozenset(named)
         needed = max(1, min(len(names), self._copies))
         claim = Claim(
@@ -83,7 +92,7 @@ class Budget:
             frozenset(on_disk),
             needed,
             self._window,
-            self._losses,
+            self.losses if since is None else since,
         )
         self._claims[claim] = None
         return claim
@@ -94,8 +103,8 @@ class Budget:
 
     def on_lost(self, node: str, *, disk_kept: bool) -> None:
         """A node has lost its memory, and its disk unless ``disk_kept``."""
-        self._losses += 1
-        self._lost[node] = (self._losses, disk_kept and self._lost.get(node, (0, True))[1])
+        self.losses += 1
+        self._lost[node] = (self.losses, disk_kept and self._lost.get(node, (0, True))[1])
         self.restarted.add(node)
         for claim in list(self._claims):
             if len(self._gone(claim)) >= self._needed(claim):

@@ -48,6 +48,8 @@ class _Expectation:
     ended: tuple[Claim, ...]
     has_expired: bool
     demands_progress: bool
+    losses: int
+    """What faults had taken before: a holder may be lost while the receipt is on its way."""
 
 
 class Judge:
@@ -95,6 +97,7 @@ class Judge:
             (*known.ended, *(known.ended_before if self.have_all_met else ())),
             operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
             self.demands_progress,
+            self.budget.losses,
         )
         known.tried_at = inf  # Until it has returned, it may count at any moment.
         if operation.kind in (Kind.CREATE, Kind.SAVE, Kind.ROTATE):
@@ -125,14 +128,14 @@ class Judge:
                 if self._counts(expected.ended, operation):
                     what = "changed a session that had ended"
                     self.report("ended-is-final", operation, what, Harm.RESURRECTED)
-                self._note_change(operation, known, returned)
+                self._note_change(operation, expected, known, returned)
             case Kind.ROTATE if operation.outcome is Outcome.OK:
                 self._judge_rotation(operation, expected, known, returned)
             case Kind.SAVE | Kind.ROTATE if operation.reason == "gone":
                 self._judge_absence(operation, expected, known, "was told of the end of")
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
-                    claim = self._claim(operation, known)
+                    claim = self._claim(operation, expected, known)
                     # A rotation is forgotten like any end: then nothing leads on from the old id.
                     for each in known.descendants(returned - self._retention_s):
                         (known.ended if each is known else each.ended_before).append(claim)
@@ -213,22 +216,24 @@ class Judge:
 
     # --- Parts ---
 
-    def _claim(self, operation: Operation, known: Known) -> Claim:
+    def _claim(self, operation: Operation, expected: _Expectation, known: Known) -> Claim:
         """Return what a receipt promises that was on its way when holders may have changed."""
-        claim = self.budget.claim(operation.holders, operation.on_disk)
+        claim = self.budget.claim(operation.holders, operation.on_disk, expected.losses)
         claim.anywhere = known.released_at >= operation.invoked
         claim.lost = known.set_aside_at >= operation.invoked
         claim.made_at = operation.returned if operation.returned is not None else operation.invoked
         return claim
 
-    def _note_change(self, operation: Operation, known: Known, returned: float) -> None:
+    def _note_change(
+        self, operation: Operation, expected: _Expectation, known: Known, returned: float
+    ) -> None:
         client, family = operation.client, known.family
         if operation.holders and not self._follows(operation, known):
             family.concurrent.add(client)
         if operation.degraded or client in family.concurrent:
             family.wrote_at[client] = (operation.holders or ("",))[0], None
             return
-        claim = self._claim(operation, known)
+        claim = self._claim(operation, expected, known)
         family.wrote_at[client] = (operation.holders or ("",))[0], claim
         changes = family.changes.setdefault(client, [])
         changes.append(Change(operation.version, claim, known, operation.invoked, returned))
@@ -254,10 +259,10 @@ class Judge:
             self.report("ended-is-final", operation, what, Harm.RESURRECTED)
         new = known.rotations[operation.new_session]
         if not operation.degraded and operation.holders:
-            claim = self._claim(operation, known)
+            claim = self._claim(operation, expected, known)
             known.ended.append(claim)
             new.born.append(claim)
-        self._note_change(operation, new, returned)
+        self._note_change(operation, expected, new, returned)
 
     def _follows(self, operation: Operation, known: Known) -> bool:
         """Return whether a write was stamped by who knew the client's last one, for certain."""

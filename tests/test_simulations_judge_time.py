@@ -110,3 +110,15 @@ def test_an_end_may_be_missed_by_who_was_not_told_in_time() -> None:
     found.read = {0: 1}
     judge.on_returned(found)
     assert judge.violations == []
+
+
+def test_a_holder_may_be_lost_while_the_receipt_is_on_its_way() -> None:
+    judge = created()
+    saved = Operation(0, Kind.SAVE, SESSION, "b", 4.0, 4)
+    judge.on_invoked(saved)
+    judge.budget.on_lost("c", disk_kept=False)
+    saved.returned, saved.outcome, saved.holders = 4.1, Outcome.OK, ("b", "c")
+    judge.on_returned(saved)
+    judge.budget.on_lost("b", disk_kept=False)
+    told(judge, Kind.FIND, "c", 5.0)
+    assert judge.violations == []
