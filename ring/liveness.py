@@ -262,11 +262,19 @@ class View:
         return acting
 
     def targets(self, home: str) -> tuple[str, ...]:
-        """Return the other members that every change of ``home`` goes to, in ring order."""
+        """Return the other members that every change of ``home`` goes to, in ring order.
+
+        Those who act for it are among them, even where they keep nothing for others: one that
+        leaves, say, and does not see who has taken over.
+        """
         targets = self._targets.get(home)
         if targets is None:
             wanted = {*self.holders(home), self.acting_owner(home)}
-            targets = tuple(name for name in self.peers if name in wanted)
+            targets = tuple(
+                name
+                for name, peer in self.peers.items()
+                if name in wanted or (name in self._up and home in peer.claims)
+            )
             self._targets[home] = targets
         return targets
 

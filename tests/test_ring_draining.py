@@ -361,3 +361,17 @@ def test_who_was_told_is_not_asked_any_more_before_the_node_leaves() -> None:
     assert isinstance(asked.reply, Saved)
     assert may_leave(rig)
     assert not isinstance(rig.find("c", ID).reply, Failed)
+
+
+def test_one_that_leaves_and_still_acts_hears_of_what_is_written_beyond_a_cut() -> None:
+    """a acts, too, and c does not see it. Without b's passing it on, c answers from what it had."""
+    rig = Rig("abc", copies=3)
+    ours = session("c", 7 << 90)
+    rig.create("c", ours, cart=b"\x01")
+    rig.cut("a", "c")
+    rig.perform("c", rig.replicas["c"].drain(rig.now))
+    rig.pass_time(1)
+    assert isinstance(rig.save("a", ours, {b"cart": b"\x02"}).reply, Saved)
+    record = rig.replicas["c"].record(ours)
+    assert record is not None
+    assert record.value(b"cart") == b"\x02"
