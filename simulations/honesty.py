@@ -30,7 +30,8 @@ class Honesty:
             return  # It may have lost, by the rules, against an earlier write of the same client.
         if self._judge.was_dropped(operation):
             return
-        if operation.kind is Kind.END and self._judge.may_be_forgotten(operation):
+        ends = operation.kind in (Kind.END, Kind.ROTATE)
+        if ends and self._judge.may_be_forgotten(operation):
             return
         self._check_all(operation, ids, operation.holders, "memory", self._ground.look)
         self._check_all(operation, ids, operation.on_disk, "disk", self._ground.stored)

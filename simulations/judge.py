@@ -154,10 +154,11 @@ class Judge:
             self.report("durable", operation, what, Harm.LOST)
 
     def may_be_forgotten(self, operation: Operation) -> bool:
-        """Return whether an earlier end of the session need not be remembered by now."""
+        """Return whether an earlier end or rotation need not be remembered by now."""
         known = self.sessions.get(operation.session, Known())
         returned = operation.returned if operation.returned is not None else operation.invoked
-        return returned - known.family.end_attempted_at > self._retention_s
+        rotated_at = min((each.began_at for each in known.rotations.values()), default=inf)
+        return returned - min(known.family.end_attempted_at, rotated_at) > self._retention_s
 
     def was_dropped(self, operation: Operation) -> bool:
         """Return whether a holder has dropped its copy by the rules since this was asked for."""
