@@ -294,10 +294,9 @@ class Judge:
     ) -> dict[int, Change]:
         """Return, by client, the latest change that has to be there; none if all may be idle."""
         home = operation.session.partition(".")[0]
-        # Until both halves of a rotation have met, each id has what was written under it.
-        follows = self.have_all_met or (
-            not known.is_contested and self._is_born(known, operation.node, home)
-        )
+        # Until both halves of a rotation have met, or if one is lost, each id has its own.
+        met = self.have_all_met or not known.is_contested
+        follows = met and self._is_born(known, operation.node, home)
         latest = {
             client: change
             for client, change in expected.changes
