@@ -252,6 +252,10 @@ class View:
         """Return the homes that a member acts for, by its own word."""
         return self.claims if name == self.name else self.peers[name].claims
 
+    def may_be_up(self, name: str) -> bool:
+        """Return whether another member is not known to be down."""
+        return self.peers[name].liveness is not Liveness.DOWN
+
     def acting_owner(self, home: str) -> str:
         """Return who answers for ``home``: the first up claimant, else the first up member."""
         acting = self._acting.get(home)

@@ -93,8 +93,7 @@ class Receipts:
     ) -> None:
         """Answer ``request``, which has just changed these sessions, as soon as it is durable."""
         deadline = now + self._core.settings.ack_timeout_s
-        acting = self._core.view.acting_owner(home_of(request.session_id))
-        owner = acting if acting != self._core.name else None
+        owner = self._other_owner(home_of(request.session_id))
         versions = dict.fromkeys(concerned, self._core.version)
         waiter = Waiter(origin, request, versions, deadline, owner)
         waiter.disk_failed = not self._core.has_store
@@ -102,6 +101,19 @@ class Receipts:
             self._waiting.setdefault(session_id, []).append(waiter)
         self._in_line.append(waiter)
         self._settle(request.session_id)
+
+    def _other_owner(self, home: str) -> str | None:
+        """Return who has to have what this node was made to take for ``home``; None: it acts itself.
+
+        Whoever has just lost its connection here may act on, and answer.
+        """
+        view = self._core.view
+        if home in view.claims:
+            owner = view.acting_owner(home)
+        else:
+            there = (each for each in view.line(home) if each == view.name or view.may_be_up(each))
+            owner = next(there)
+        return owner if owner != view.name else None
 
     def follow(self, old_id: SessionId, new_id: SessionId) -> bool:
         """Have saves of a session that was rotated wait for what it has become.

@@ -146,3 +146,19 @@ def test_a_save_that_was_insisted_on_is_acknowledged_once_the_acting_owner_has_i
     assert isinstance(saved.reply, Saved)
     assert "a" in saved.reply.holders
     assert cart_of(rig.find("a", ID).reply) == b"\x07"
+
+
+def test_what_is_taken_for_an_owner_whose_connection_was_just_lost_is_degraded() -> None:
+    """a may go on answering for as long as b does not know that it is down."""
+    rig = a_ring()
+    cut_off(rig, "a", "c")
+    rig.hold_back("c", "b", Save)
+    saved = rig.save("c", ID, {b"cart": b"\x02"})
+    rig.let_one_go()
+    rig.stalled |= {("a", "b"), ("b", "a")}
+    rig.reset("a", "b")
+    rig.let_go()
+    assert saved.waits
+    rig.pass_time(1)
+    assert isinstance(saved.reply, Saved)
+    assert saved.reply.degraded
