@@ -103,7 +103,7 @@ class Receipts:
         self._settle(request.session_id)
 
     def _other_owner(self, home: str) -> str | None:
-        """Return who has to have what this node was made to take for ``home``; None: it acts itself.
+        """Return who has to have what this node takes for ``home``; None: it acts itself.
 
         Whoever has just lost its connection here may act on, and answer.
         """

@@ -297,16 +297,19 @@ class Judge:
         # Until both halves of a rotation have met, or if one is lost, each id has its own.
         met = self.have_all_met or not known.is_contested
         follows = met and self._is_born(known, operation.node, home)
-        latest = {
-            client: change
+        held = [
+            (client, change)
             for client, change in expected.changes
             if change.under is known or (follows and not known.leads_to(change.under))
             if self._must_hold(change.claim, operation)
-        }
-        used_at = _last_use(latest)
-        expires_at = used_at + known.family.max_idle_s * (1 - self._clock_error)
-        returned = operation.returned if operation.returned is not None else operation.invoked
-        return latest if returned <= expires_at else {}
+        ]
+        idle = known.family.max_idle_s * (1 - self._clock_error)
+        since = operation.returned if operation.returned is not None else operation.invoked
+        for used_at in sorted((change.invoked for _, change in held), reverse=True):
+            if since - used_at > idle:
+                break  # It may have expired then; an old disk may have brought a part of it back.
+            since = used_at
+        return {client: change for client, change in held if change.invoked >= since}
 
     def _judge_find(self, operation: Operation, expected: _Expectation, known: Known) -> None:
         if not operation.found:
