@@ -201,7 +201,7 @@ class Settling:
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
-            if peer.restless_since is not None and self.is_synced(peer.name):
+            if peer.restless_since is not None and peer.synced and self.is_synced(peer.name):
                 peer.returning_since = peer.restless_since = None
         self._covered.difference_update(self._estranged.review(now))
         self._note_holders()
@@ -307,6 +307,8 @@ class Settling:
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
+            # Who comes and goes comes last: with it, the others would begin again each time.
+            unheard.sort(key=lambda name: view.peers[name].restless_since is not None)
             # Nobody acts for it until this node does: then its members are heard at once.
             awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
             for name in unheard:

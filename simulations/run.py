@@ -127,7 +127,12 @@ def _play_lively(
     if not any(
         fault.kind is Kind.RESET for fault in plan.faults if fault.at >= plan.permanent_from_s
     ):
-        judge.violations += check_convergence(world, plan.core, judge.is_required)
+
+        def differing() -> list[Violation]:
+            return [*check_convergence(world, plan.core, judge.is_required)]
+
+        world.scheduler.run_while(lambda: bool(differing()), REST_LIMIT_S, STEP_S)
+        judge.violations += differing()
 
 
 def _settle(world: World, judge: Judge) -> None:
