@@ -264,11 +264,11 @@ class Striking:
         return permanent and name not in plan.core
 
     def _gone_for_good(self) -> set[str]:
-        """Return the nodes whose crash was permanent; another fault may have come before it."""
+        """Return the nodes that do not come back: one that was frozen for ever may die besides."""
         return {
             fault.nodes[0]
             for fault in self._plan.faults
-            if fault.kind is Kind.CRASH
+            if fault.kind in (Kind.CRASH, Kind.FREEZE)
             and self._is_permanent(fault)
             and fault.at <= self._world.now
         }
