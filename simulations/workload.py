@@ -189,7 +189,7 @@ class Workload:
 
     def _route(self, session_id: SessionId) -> str:
         preferred = self._ground.preference_list(home_of(session_id))
-        running = self._ground.running()
+        running = [name for name in self._ground.running() if name in (self.only or preferred)]
         return next((name for name in preferred if name in running), preferred[0])
 
     def _operate(
