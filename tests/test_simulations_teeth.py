@@ -18,6 +18,7 @@ import test_ring_insist as insist
 import test_ring_receipts as receipts
 import test_ring_record as record
 import test_ring_releasing as releasing
+import test_ring_replication as replication
 import test_ring_rotation as rotation
 import test_ring_routing as routing
 import test_ring_serving as serving
@@ -48,6 +49,8 @@ UNFOUND: dict[str, Callable[[], None]] = {
     "move only what is older": (
         rotation.test_changes_of_the_other_side_move_on_whatever_their_stamp
     ),
+    "move nothing late": rotation.test_changes_of_the_other_side_move_on_whatever_their_stamp,
+    "pass no merge on": replication.test_news_goes_on_to_the_holders_but_not_to_where_it_came_from,
     "read every fragment as whole": record.test_a_part_is_not_whole_by_the_digest_of_another,
     "redirect to anybody": (
         routing.test_nobody_is_redirected_to_whom_the_redirecting_one_has_not_heard
