@@ -169,7 +169,9 @@ class Workload:
         self._judge.on_created(session_id.decode(), max_idle_s or inf)
 
         def use_again() -> None:
-            self._operate(client, Kind.SAVE, session_id, home, partial(look, max_idle_s * 0.98))
+            # Once only the core has to answer, it is asked, whoever was asked first.
+            node = self._route(session_id) if self.only else home
+            self._operate(client, Kind.SAVE, session_id, node, partial(look, max_idle_s * 0.98))
 
         def look(after_s: float) -> None:
             self._ground.after(after_s, look_now)
