@@ -55,5 +55,16 @@ class Operation:
     degraded: bool = False
     reason: str = ""
     new_session: str = ""
-    attempt: int = 0
     """The id to which a rotation goes."""
+    attempt: int = 0
+    """Which attempt of the same rotation it is, from 1."""
+
+    @property
+    def home(self) -> str:
+        """The member that created the session."""
+        return self.session.partition(".")[0]
+
+    @property
+    def told_at(self) -> float:
+        """When its client was told; when it asked, as long as there is no answer."""
+        return self.invoked if self.returned is None else self.returned

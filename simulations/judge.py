@@ -28,6 +28,7 @@ from math import inf
 
 from attrs import frozen
 
+from ring.identity import SessionId, home_of
 from simulations.budget import Budget, Claim
 from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.known import Change, Known
@@ -114,9 +115,8 @@ class Judge:
         """Judge the operation by what it was told."""
         expected = self._expected.pop(id(operation))
         known = self.sessions[operation.session]
-        returned = operation.returned if operation.returned is not None else operation.invoked
         # What has an unknown outcome may still happen; its deadline bounds that.
-        late = returned + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
+        late = operation.told_at + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
         known.tried_at = max(late, known.tried_at if known.tried_at < inf else late)
         if operation.kind is Kind.ROTATE:
             new = self._name_rotation(known, self._rotating.pop(id(operation)), operation)
@@ -128,16 +128,16 @@ class Judge:
                 if self._counts(expected.ended, operation):
                     what = "changed a session that had ended"
                     self.report("ended-is-final", operation, what, Harm.RESURRECTED)
-                self._note_change(operation, expected, known, returned)
+                self._note_change(operation, expected, known)
             case Kind.ROTATE if operation.outcome is Outcome.OK:
-                self._judge_rotation(operation, expected, known, returned)
+                self._judge_rotation(operation, expected, known)
             case Kind.SAVE | Kind.ROTATE if operation.reason == "gone":
                 self._judge_absence(operation, expected, known, "was told of the end of")
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
                     claim = self._claim(operation, expected, known)
                     # A rotation is forgotten like any end: then nothing leads on from the old id.
-                    for each in known.descendants(returned - self._retention_s):
+                    for each in known.descendants(operation.told_at - self._retention_s):
                         (known.ended if each is known else each.ended_before).append(claim)
             case _ if operation.outcome is not Outcome.OK and operation.reason not in _ANSWERS:
                 if expected.demands_progress:
@@ -156,9 +156,9 @@ class Judge:
     def may_be_forgotten(self, operation: Operation) -> bool:
         """Return whether an earlier end or rotation need not be remembered by now."""
         known = self.sessions.get(operation.session, Known())
-        returned = operation.returned if operation.returned is not None else operation.invoked
         rotated_at = min((each.began_at for each in known.rotations.values()), default=inf)
-        return returned - min(known.family.end_attempted_at, rotated_at) > self._retention_s
+        gone_at = min(known.family.end_attempted_at, rotated_at)
+        return operation.told_at - gone_at > self._retention_s
 
     def was_dropped(self, operation: Operation) -> bool:
         """Return whether a holder has dropped its copy by the rules since this was asked for."""
@@ -203,11 +203,10 @@ class Judge:
             for claim in (*known.ended, *known.ended_before):
                 claim.lost |= claim.made_at < before
 
-    def is_required(self, session_id: bytes) -> bool:
+    def is_required(self, session_id: SessionId) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""
-        session = session_id.decode()
-        home = session.partition(".")[0]
-        known = self.sessions.get(session, Known())
+        home = home_of(session_id)
+        known = self.sessions.get(session_id.decode(), Known())
         return self._is_born(known, home, home) and any(
             self.budget.must_hold(change.claim, home, home)
             for changes in known.family.changes.values()
@@ -222,12 +221,10 @@ class Judge:
         claim = self.budget.claim(operation.holders, operation.on_disk, expected.losses)
         claim.anywhere = known.released_at >= operation.invoked
         claim.lost = known.set_aside_at >= operation.invoked
-        claim.made_at = operation.returned if operation.returned is not None else operation.invoked
+        claim.made_at = operation.told_at
         return claim
 
-    def _note_change(
-        self, operation: Operation, expected: _Expectation, known: Known, returned: float
-    ) -> None:
+    def _note_change(self, operation: Operation, expected: _Expectation, known: Known) -> None:
         client, family = operation.client, known.family
         if operation.holders and not self._follows(operation, known):
             family.concurrent.add(client)
@@ -237,7 +234,8 @@ class Judge:
         claim = self._claim(operation, expected, known)
         family.wrote_at[client] = (operation.holders or ("",))[0], claim
         changes = family.changes.setdefault(client, [])
-        changes.append(Change(operation.version, claim, known, operation.invoked, returned))
+        asked, told = operation.invoked, operation.told_at
+        changes.append(Change(operation.version, claim, known, asked, told))
         for each in changes[:-CLAIMS_KEPT]:
             self.budget.forget(each.claim)
         del changes[:-CLAIMS_KEPT]
@@ -250,9 +248,7 @@ class Judge:
             self.sessions[new_id] = self.sessions.pop(called)
         return known.rotations[new_id]
 
-    def _judge_rotation(
-        self, operation: Operation, expected: _Expectation, known: Known, returned: float
-    ) -> None:
+    def _judge_rotation(self, operation: Operation, expected: _Expectation, known: Known) -> None:
         """Take the old id for ended, and expect under the new one what was written there."""
         # Repeated after an answer that was lost, it is carried out under the new id.
         if len(known.rotations) > 1 and self._counts(expected.ended, operation):
@@ -263,7 +259,7 @@ class Judge:
             claim = self._claim(operation, expected, known)
             known.ended.append(claim)
             new.born.append(claim)
-        self._note_change(operation, expected, new, returned)
+        self._note_change(operation, expected, new)
 
     def _follows(self, operation: Operation, known: Known) -> bool:
         """Return whether a write was stamped by who knew the client's last one, for certain."""
@@ -275,8 +271,7 @@ class Judge:
         return claim is not None and self._must_hold(claim, operation)
 
     def _must_hold(self, claim: Claim, operation: Operation) -> bool:
-        home = operation.session.partition(".")[0]
-        return self.budget.must_hold(claim, operation.node, home)
+        return self.budget.must_hold(claim, operation.node, operation.home)
 
     def _is_born(self, known: Known, node: str, home: str) -> bool:
         """Return whether it has to be known under this id, and the rotations that led here hold."""
@@ -293,10 +288,9 @@ class Judge:
         self, expected: _Expectation, operation: Operation, known: Known
     ) -> dict[int, Change]:
         """Return, by client, the latest change that has to be there; none if all may be idle."""
-        home = operation.session.partition(".")[0]
         # Until both halves of a rotation have met, or if one is lost, each id has its own.
         met = self.have_all_met or not known.is_contested
-        follows = met and self._is_born(known, operation.node, home)
+        follows = met and self._is_born(known, operation.node, operation.home)
         held = [
             (client, change)
             for client, change in expected.changes
@@ -304,7 +298,7 @@ class Judge:
             if self._must_hold(change.claim, operation)
         ]
         idle = known.family.max_idle_s * (1 - self._clock_error)
-        since = operation.returned if operation.returned is not None else operation.invoked
+        since = operation.told_at
         for used_at in sorted((change.invoked for _, change in held), reverse=True):
             if since - used_at > idle:
                 break  # It may have expired then; an old disk may have brought a part of it back.
@@ -351,8 +345,7 @@ class Judge:
     def _judge_absence(
         self, operation: Operation, expected: _Expectation, known: Known, what: str
     ) -> None:
-        home = operation.session.partition(".")[0]
-        if known.may_be_absent or not self._is_born(known, operation.node, home):
+        if known.may_be_absent or not self._is_born(known, operation.node, operation.home):
             return
         required = self._required(expected, operation, known)
         if not required:

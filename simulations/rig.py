@@ -179,20 +179,22 @@ class Rig:
 
     def link(self, dialler: str, acceptor: str) -> Connection:
         """Return the living connection that ``dialler`` made to ``acceptor``."""
-        for connection in self._connections_of(dialler):
-            if connection.dialler == dialler and connection.acceptor == acceptor:
+        for connection in self._connections_of(acceptor):
+            if connection.dialler == dialler:
                 return connection
         raise KeyError(f"{dialler} has no connection to {acceptor}")
+
+    def _has_dialled(self, name: str, peer: str) -> bool:
+        return any(each.dialler == name for each in self._connections_of(peer))
 
     def _connections_of(self, name: str) -> list[Connection]:
         return [each for (owner, _), each in self._connections.items() if owner == name]
 
     def _dial(self, name: str, peer: str) -> None:
-        pair = (name, peer)
-        linked = any(each.dialler == name for each in self._connections_of(peer))
-        if name not in self.replicas or linked or pair in self.stalled:
+        stalls = (name, peer) in self.stalled
+        if name not in self.replicas or self._has_dialled(name, peer) or stalls:
             return
-        if peer not in self.replicas or pair in self.refused:
+        if peer not in self.replicas or (name, peer) in self.refused:
             self.perform(name, self.replicas[name].on_unreachable(peer, self.now))
             return
         ours, theirs = self.replicas[name].ring, self.replicas[peer].ring
@@ -306,10 +308,7 @@ class Rig:
         if found is None:
             return
         version, portable = found
-        if portable is None:
-            disk.content.pop(session_id, None)
-        else:
-            disk.content[session_id] = (portable, self.now)
+        disk.write(session_id, portable, self.now)
         self.perform(name, replica.on_persisted({session_id: version}, self.now))
 
     def notices(self, event: str) -> list[str]:
@@ -332,13 +331,9 @@ class Rig:
                     self.perform(name, replica.on_tick(self.now))
             for name in self.replicas:
                 for other in self.replicas[name].ring.addresses:
-                    if other != name and (other, name) not in self._dialled_by(name):
+                    if other != name and not self._has_dialled(name, other):
                         self._actions.append(partial(self._dial, name, other))
             self.run()
-
-    def _dialled_by(self, name: str) -> set[tuple[str, str]]:
-        mine = (each for each in self._connections_of(name) if each.dialler == name)
-        return {(each.acceptor, name) for each in mine}
 
     # --- The application ---
 

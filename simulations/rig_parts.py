@@ -80,3 +80,10 @@ class Disk:
     set_aside: list[tuple[SessionId, bytes]] = field(factory=list)
     stuck: bool = False
     fails: bool = False
+
+    def write(self, session_id: SessionId, portable: bytes | None, now: float) -> None:
+        """Store what a node has of a session, or that it has nothing."""
+        if portable is None:
+            self.content.pop(session_id, None)
+        else:
+            self.content[session_id] = (portable, now)
