@@ -52,6 +52,12 @@ def held_digest(held: bytes) -> int:
     return int.from_bytes(held[1:9], "big")
 
 
+def held_access(held: bytes) -> tuple[Stamp, float]:
+    """Return the stamp of the last access, 0 for none, and when it was in monotonic seconds."""
+    _, _, accessed, accessed_at, _, _ = HELD.unpack_from(held)
+    return accessed, accessed_at
+
+
 def held_due(held: bytes) -> float:
     """Return when a held record expires, in monotonic seconds; -inf: it is marked expired."""
     due: float = HELD.unpack_from(held)[4]

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
 from ring.effects import Persist
-from ring.entry import ENDED
+from ring.entry import ACCESSED, ENDED
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Inbound, Links, Outbound
@@ -24,6 +24,7 @@ from ring.messages import Acks, Changes
 from ring.packed import (
     EMPTY_FRAGMENT,
     SENDABLE_BYTES_MAX,
+    held_access,
     held_forgettable_s,
     held_is_ended,
     is_sendable,
@@ -215,10 +216,32 @@ class Replication:
         merged = table.merge(session_id, incoming, digest)
         if merged.news:
             self.spread(session_id, merged.changed, knowing)
-            held = table.held(session_id)
-            if held is not None and len(held) > SENDABLE_BYTES_MAX:
-                self._core.alarm("session_outgrew_frames", bytes=len(held))
+            grown = table.held(session_id)
+            if grown is not None and len(grown) > SENDABLE_BYTES_MAX:
+                self._core.alarm("session_outgrew_frames", bytes=len(grown))
+        if held is not None and incoming.accessed:
+            return self._keep_youngest_access(session_id, held, incoming, merged, now)
         return merged
+
+    def _keep_youngest_access(
+        self, session_id: SessionId, before: bytes, incoming: Record, merged: Merged, now: float
+    ) -> Merged:
+        """Stamp the younger of two accesses anew where the other one has the greater stamp.
+
+        The clock of who made that one is ahead, and the younger one would be hidden by it.
+        """
+        core, (accessed, accessed_at) = self._core, held_access(before)
+        if not accessed or accessed == incoming.accessed:
+            return merged
+        if (accessed < incoming.accessed) == (accessed_at <= incoming.accessed_at):
+            return merged
+        if not core.view.decides(home_of(session_id)):
+            return merged
+        record = core.table.get(session_id)
+        assert record is not None
+        record.touch(core.clock.tick(now), max(accessed_at, incoming.accessed_at))
+        self.write(session_id, record, {ACCESSED})
+        return Merged(merged.changed | {ACCESSED}, record.digest, news=True)
 
     def _merge_ended(
         self, session_id: SessionId, incoming: Record, knowing: Collection[str], now: float

@@ -291,3 +291,55 @@ def test_a_marker_that_comes_when_the_session_is_gone_goes_as_well() -> None:
     assert marker.due(epoch=-1000.0) == 50.0 - 1000.0
     marker.put(b"cart", make_entry(Stamp(1), b"\x01"))
     assert marker.due(epoch=-1000.0) == inf
+
+
+def used_under_two_clocks() -> Rig:
+    """Return a ring whose b, cut off and with its clock ahead, has used it 20 s before a."""
+    rig = a_ring()
+    rig.kill("b")
+    for other in "ac":
+        rig.cut("b", other)
+    rig.begin("b", ahead_s=50)
+    rig.pass_time(15)
+    assert isinstance(rig.find("b", ID, touch=True).reply, Found)
+    rig.pass_time(20)
+    assert isinstance(rig.find("a", ID, touch=True).reply, Found)
+    return rig
+
+
+def test_a_later_access_is_not_hidden_by_one_whose_clock_was_ahead() -> None:
+    """The greater stamp wins, and is not the later one here: the younger is stamped anew."""
+    rig = used_under_two_clocks()
+    heal(rig)
+    rig.now += DUE_S - 11
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Found)
+    rig.now += 12
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Absent)
+
+
+def test_a_later_access_revives_what_a_clock_ahead_has_marked() -> None:
+    """The marker names the access that it judged, by a stamp above that of the later one."""
+    rig = used_under_two_clocks()
+    rig.now += DUE_S - 19
+    rig.perform("b", rig.replicas["b"].on_tick(rig.now))
+    rig.run()
+    assert rig.notices("expired") == ["b"]
+    heal(rig)
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Found)
+
+
+def test_a_later_access_is_not_hidden_on_the_disks_of_a_whole_ring() -> None:
+    """Nobody acts while they compare: then whoever sees both stamps the younger one anew."""
+    rig = used_under_two_clocks()
+    rig.kill("a", "b", "c")
+    rig.refused.clear()
+    for name in "abc":
+        rig.begin(name)
+    rig.run()
+    rig.pass_time(10)
+    rig.now += DUE_S - 11
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Found)
