@@ -20,6 +20,7 @@ Rules:
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from math import inf
 
 from attrs import define
 
@@ -37,8 +38,8 @@ class Claim:
     window: int
     since: int
     """How many losses there had been before."""
-    made_at: float = 0.0
-    """When the receipt came."""
+    asked_at: float = inf
+    """Of an end: when it was asked for first. One that is asked for again gets no younger."""
     lost: bool = False
     anywhere: bool = False
     """A node was told that it may drop its copy, since others have it: any may be the holders."""

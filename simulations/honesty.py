@@ -25,7 +25,7 @@ class Honesty:
         self._judge = judge
 
     def check(self, operation: Operation, ids: Sequence[SessionId]) -> None:
-        """Judge a receipt that has just come; ``ids`` are all that its session has ever had."""
+        """Judge a receipt that has just come; ``ids`` are all that its session may have had."""
         if self._judge.is_concurrent(operation):
             return  # It may have lost, by the rules, against an earlier write of the same client.
         if self._judge.was_dropped(operation):
@@ -63,9 +63,6 @@ def _has(
     if lasts and own is not None and _contains(operation, own):
         return True  # As nearly always: the other ids need no look.
     records = [look(session_id) for session_id in ids]
-    # A rotation that nobody was told of yet leads on to an id that is not among them.
-    ahead = [rotation_of(record) for record in records]
-    records += [look(each.new_id) for each in ahead if each is not None and each.new_id not in ids]
     if any(record is not None and record.ended and not rotation_of(record) for record in records):
         return True  # Ended since, under any of its ids: that is all there is to have.
     if operation.kind is Kind.END or (not lasts and not (own is not None and own.ended)):

@@ -16,7 +16,8 @@ Rules:
   the rotation holds, that one has ended. What a side of a cut did to the old id need not be known
   under the id into which the other side has rotated it, until all members have met.
 - Where ends are forgotten within the run, what a member yields that was apart for longer is
-  excused, and so is what had ended that long ago; or at all, if a comparison is given up.
+  excused, and so is what had ended that long ago. Once a comparison was given up, somebody may not
+  be told of an end as long as it is remembered: then each is excused as soon as it is that old.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
   use on the other side of a cut.
@@ -79,6 +80,8 @@ class Judge:
         """Every request has to be answered from now on."""
         self.have_all_met = True
         """Each member has compared with each other one since the last cut."""
+        self.may_be_untold = False
+        """Somebody may not be told of an end before the others have forgotten it."""
         self._late_s = late_s
         self._clock_error = clock_error
         self._retention_s = retention_s
@@ -115,6 +118,8 @@ class Judge:
         """Judge the operation by what it was told."""
         expected = self._expected.pop(id(operation))
         known = self.sessions[operation.session]
+        if self.may_be_untold:
+            self.on_forgotten(operation.told_at - self._retention_s)
         # What has an unknown outcome may still happen; its deadline bounds that.
         late = operation.told_at + (10.0 if operation.outcome is Outcome.UNKNOWN else 0.0)
         known.tried_at = max(late, known.tried_at if known.tried_at < inf else late)
@@ -136,6 +141,7 @@ class Judge:
             case Kind.END if operation.outcome is Outcome.OK and not operation.degraded:
                 if operation.holders:
                     claim = self._claim(operation, expected, known)
+                    claim.asked_at = known.family.end_attempted_at
                     # A rotation is forgotten like any end: then nothing leads on from the old id.
                     for each in known.descendants(operation.told_at - self._retention_s):
                         (known.ended if each is known else each.ended_before).append(claim)
@@ -163,7 +169,9 @@ class Judge:
     def was_dropped(self, operation: Operation) -> bool:
         """Return whether a holder has dropped its copy by the rules since this was asked for."""
         known = self.sessions.get(operation.session, Known())
-        return max(known.released_at, known.set_aside_at) >= operation.invoked
+        # What was written under one id may have been dropped under that which it has got since.
+        dropped_at = [max(it.released_at, it.set_aside_at) for it in known.descendants(-inf)]
+        return max(dropped_at) >= operation.invoked
 
     def is_concurrent(self, operation: Operation) -> bool:
         """Return whether a write may lose against another one of its own client."""
@@ -197,11 +205,11 @@ class Judge:
                     change.claim.lost = True
                     self.budget.forget(change.claim)
 
-    def on_untold(self, before: float = inf) -> None:
-        """Of what ended before this, somebody may not be told, and goes on with the sessions."""
+    def on_forgotten(self, before: float) -> None:
+        """What ended before this may be forgotten, and somebody goes on with the sessions."""
         for known in self.sessions.values():
             for claim in (*known.ended, *known.ended_before):
-                claim.lost |= claim.made_at < before
+                claim.lost |= claim.asked_at < before
 
     def is_required(self, session_id: SessionId) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""
@@ -221,7 +229,6 @@ class Judge:
         claim = self.budget.claim(operation.holders, operation.on_disk, expected.losses)
         claim.anywhere = known.released_at >= operation.invoked
         claim.lost = known.set_aside_at >= operation.invoked
-        claim.made_at = operation.told_at
         return claim
 
     def _note_change(self, operation: Operation, expected: _Expectation, known: Known) -> None:
@@ -257,6 +264,7 @@ class Judge:
         new = known.rotations[operation.new_session]
         if not operation.degraded and operation.holders:
             claim = self._claim(operation, expected, known)
+            claim.asked_at = new.began_at
             known.ended.append(claim)
             new.born.append(claim)
         self._note_change(operation, expected, new)

@@ -66,14 +66,13 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
     judge.have_all_met = False
     world.on_release = lambda session_ids: judge.on_released(session_ids, world.now)
     world.on_set_aside = lambda session_ids: judge.on_set_aside(session_ids, world.now)
-    forgets = plan.settings.retention_s < plan.duration_s
 
     def on_notice(event: str) -> None:
         striking.circumstances.on_notice(event)
-        if forgets and event == "comparison_given_up":
-            judge.on_untold()
+        if event == "comparison_given_up":
+            judge.may_be_untold = True
         elif event == "home_yielded":
-            judge.on_untold(before=world.now - retention_s)
+            judge.on_forgotten(world.now - retention_s)
 
     world.on_notice = on_notice
     for name in world.ring.names:

@@ -13,12 +13,14 @@ class Told:
 
     def __init__(self, retention_s: float = inf) -> None:
         self.judge = Judge(retention_s=retention_s)
+        self.now = 0.0
+        """When all is asked from here on; the answers come 1 s later."""
         self.change(0, Kind.CREATE, OLD, 1)
 
     def begin(
         self, client: int, kind: Kind, session: str, version: int = 0, new: str = ""
     ) -> Operation:
-        operation = Operation(client, kind, session, "a", 0.0, version, new_session=new)
+        operation = Operation(client, kind, session, "a", self.now, version, new_session=new)
         self.judge.on_invoked(operation)
         return operation
 
@@ -31,7 +33,7 @@ class Told:
         reason: str = "",
         degraded: bool = False,
     ) -> None:
-        operation.returned, operation.outcome, operation.reason = 1.0, outcome, reason
+        operation.returned, operation.outcome, operation.reason = self.now + 1, outcome, reason
         operation.found, operation.read = read is not None, read
         operation.degraded = degraded
         if operation.kind is not Kind.FIND and outcome is Outcome.OK:
@@ -144,13 +146,50 @@ def test_another_rotation_after_one_that_was_acknowledged_revives_what_ended() -
 
 
 def test_an_end_of_the_old_id_follows_a_rotation_only_as_long_as_that_is_remembered() -> None:
-    """All is asked at 0 s and answered at 1 s here."""
     for retention_s, expected in ((2.0, ["ended-is-final"]), (0.5, [])):
         told = Told(retention_s)
         told.rotate(1, OLD, NEW, 2)
         told.change(0, Kind.END, OLD)
         told.read(NEW, {0: 1, 1: 2})
         assert told.found == expected
+
+
+def test_a_rotation_that_is_repeated_is_forgotten_when_the_first_one_is() -> None:
+    """Its tombstone stays as it is. Without it an end is expected to follow what nobody knows."""
+    for ended_at, expected in ((20.0, ["ended-is-final"]), (30.0, [])):
+        told = Told(retention_s=24.0)
+        told.rotate(1, OLD, NEW, 2, Outcome.UNKNOWN)
+        told.now = 10.0
+        told.rotate(1, OLD, NEW, 2)
+        told.now = ended_at
+        told.change(0, Kind.END, OLD)
+        told.read(NEW, {0: 1, 1: 2})
+        assert told.found == expected
+
+
+def test_a_rotation_that_was_repeated_gets_no_younger() -> None:
+    told = Told(retention_s=24.0)
+    told.rotate(1, OLD, NEW, 2, Outcome.UNKNOWN)
+    told.now = 10.0
+    told.rotate(1, OLD, NEW, 2)
+    told.judge.may_be_untold = True
+    told.now = 20.0
+    told.read(OLD, {0: 1})
+    assert told.found == ["ended-is-final"]
+    told.now = 30.0
+    told.read(OLD, {0: 1})
+    assert told.found == ["ended-is-final"]
+
+
+def test_nothing_is_asked_for_under_the_new_id_if_the_rotation_is_lost() -> None:
+    """Who took it may be gone. Without it what is left of the new id has to have all of the old."""
+    told = Told()
+    told.rotate(1, OLD, NEW, 2)
+    for claim in told.judge.sessions[NEW].born:
+        claim.lost = True
+    told.read(NEW, {1: 2})
+    told.read(NEW, None)
+    assert told.found == []
 
 
 def test_of_two_rotations_each_knows_its_own_side_until_all_have_met() -> None:
