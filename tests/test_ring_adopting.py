@@ -1,70 +1,26 @@
-"""The ring changes while it serves: members come, go and change places, and nothing is lost.
-
-Scenarios: 3 -> 4 -> 3 members; a member removed while it was away; two rings of one version.
-"""
+"""The ring changes while it serves: it becomes known, members come, and nothing is lost."""
 
 from random import Random
 
 import pytest
 from attrs import evolve
+from later_rings import ID, holders, later, read, saved, versions
 from replicas import Rig
-from samples import NOW, ring_of, session
+from samples import ring_of, session
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import (
-    Compare,
-    Durability,
     Failed,
     Find,
-    Found,
     Greeting,
     Leaving,
     Members,
-    Saved,
     Status,
 )
 from ring.placement import Departed, Member, Ring
-from ring.record import Record
 from ring.replica import Replica
-
-ID = session("a", 7)
-
-
-def later(names: str, version: int = 2, *, departed: str = "", gone: str = "") -> Ring:
-    """Return a later version of the ring: the first of ``names`` is the heir of all that left."""
-    leaving = [Departed(name, names[0], f"{name}:1") for name in departed]
-    left = [Departed(name, names[0]) for name in gone]
-    return evolve(ring_of(names), version=version, departed=(*leaving, *left))
-
-
-def versions(rig: Rig) -> dict[str, int]:
-    return {name: replica.ring.version for name, replica in sorted(rig.replicas.items())}
-
-
-def saved(rig: Rig, at: str, session_id: SessionId = ID, value: bytes = b"\x01") -> None:
-    asked = rig.create(at, session_id, cart=value)
-    assert isinstance(asked.reply, Saved), asked.reply
-
-
-def read(rig: Rig, at: str, session_id: SessionId = ID) -> bytes | None:
-    """Return what a node answers; None: that there is no such session."""
-    reply = rig.find(at, session_id).reply
-    assert not isinstance(reply, Failed), reply
-    if not isinstance(reply, Found):
-        return None
-    return Record.from_portable(reply.portable, NOW).value(b"cart")
-
-
-def holders(rig: Rig, session_id: SessionId = ID) -> str:
-    held = (name for name, each in rig.replicas.items() if each.record(session_id) is not None)
-    return "".join(sorted(held))
-
-
-def may_stop(rig: Rig, name: str) -> bool:
-    return rig.replicas[name].drained
-
 
 # --- How a ring becomes known ---
 
@@ -149,6 +105,18 @@ def test_two_rings_of_one_version_that_meet_on_a_living_connection_part() -> Non
     assert versions(rig) == {"a": 2, "b": 2}
 
 
+def test_a_rolling_restart_with_a_new_file_brings_the_new_ring() -> None:
+    rig = Rig("abc")
+    saved(rig, "a")
+    for name in "cab":
+        rig.kill(name)
+        rig.start(name, ring=later("bca"))
+        assert set(versions(rig).values()) == {2}
+        rig.pass_time(1)
+    assert rig.is_ready("a", "b", "c")
+    assert read(rig, "b") == b"\x01"
+
+
 # --- Members come ---
 
 
@@ -223,132 +191,6 @@ def test_a_stranger_that_says_nothing_is_sent_away_like_any_silent_member() -> N
     rig.pass_time(4)
     closed = [effect for name, effect in rig.effects if type(effect).__name__ == "Close"]
     assert any(getattr(effect, "link", None) == 99 for effect in closed)
-
-
-# --- Members go ---
-
-
-def test_a_member_that_is_removed_hands_over_and_its_heir_serves_its_ids() -> None:
-    """Also what only it had: a save with the durability ``local`` is nowhere else."""
-    rig = Rig("abcd")
-    local = session("d", 1)
-    rig.hold_back("d", "a")
-    rig.save("d", local, {b"cart": b"\x01"}, create=True, durability=Durability.LOCAL)
-    rig.adopt("b", later("abc", departed="d"))
-    assert not may_stop(rig, "d")
-    rig.let_go()
-    rig.pass_time(1)
-    assert may_stop(rig, "d")
-    assert "d" in rig.replicas["a"].claims
-    assert holders(rig, local) == "abd"
-    # Until it stops it serves whatever is asked, by way of the others.
-    assert read(rig, "d", local) == b"\x01"
-    assert rig.replicas["d"].home_for_new() == "a"
-    rig.kill("d")
-    rig.pass_time(1)
-    assert [read(rig, name, local) for name in "abc"] == [b"\x01"] * 3
-    assert rig.notices("member_down") == []
-
-
-def test_a_member_that_was_removed_while_it_was_away_hands_over_when_it_comes() -> None:
-    """Its disk may have what nobody else has: with one copy, everything it owned."""
-    rig = Rig("abc", copies=1)
-    saved(rig, "c", session("c", 1))
-    rig.kill("c")
-    rig.adopt("a", later("ab", departed="c"))
-    rig.start("c", ring=ring_of("abc"))
-    rig.pass_time(2)
-    assert may_stop(rig, "c")
-    rig.kill("c")
-    assert read(rig, "b", session("c", 1)) == b"\x01"
-
-
-def test_a_departed_member_that_is_started_hands_over_and_does_no_more() -> None:
-    """It may have stopped before it had handed over everything."""
-    rig = Rig("abc", copies=1)
-    saved(rig, "c", session("c", 1))
-    rig.kill("c")
-    rig.adopt("a", later("ab", departed="c"))
-    rig.start("c", ring=later("ab", departed="c"))
-    rig.pass_time(2)
-    assert may_stop(rig, "c")
-    rig.kill("c")
-    assert read(rig, "b", session("c", 1)) == b"\x01"
-
-
-def test_what_is_ended_while_a_departed_member_is_away_stays_ended_when_it_hands_over() -> None:
-    """Nobody else has the session, nor its end, unless that is kept for whoever may bring it."""
-    rig = Rig("abc", copies=1)
-    saved(rig, "c", session("c", 1))
-    rig.kill("c")
-    rig.adopt("a", later("ab", departed="c"))
-    rig.pass_time(11)
-    assert isinstance(rig.end("b", session("c", 1)).reply, Saved)
-    rig.start("c", ring=ring_of("abc"))
-    rig.pass_time(2)
-    assert [read(rig, name, session("c", 1)) for name in "abc"] == [None] * 3
-
-
-@pytest.mark.parametrize("is_up", [True, False])
-def test_a_member_without_a_place_serves_nothing_once_it_knows(is_up: bool) -> None:
-    """Else it would go on alone, and what it acknowledged would be nobody's."""
-    rig = Rig("abc")
-    saved(rig, "c", session("c", 1))
-    if not is_up:
-        rig.kill("c")
-    rig.adopt("a", later("ab", gone="c"))
-    if not is_up:
-        rig.start("c", ring=ring_of("abc"))
-    assert rig.notices("removed") == ["c"]
-    rig.pass_time(20)
-    assert rig.replicas["c"].claims == frozenset()
-    assert isinstance(rig.find("c", session("c", 1)).reply, Failed | None)
-    rig.pass_time(10)
-    assert may_stop(rig, "c")
-    assert read(rig, "b", session("c", 1)) == b"\x01"
-    assert set(rig.replicas["a"].liveness) == {"b"}
-
-
-def test_who_succeeds_a_member_that_is_cut_away_asks_the_others_first() -> None:
-    """It is a loss like any: what it had acknowledged by the word of a third may be only there."""
-    rig = Rig("abcd")
-    saved(rig, "a")
-    rig.sent.clear()
-    rig.adopt("b", later("bcd", gone="a"))
-    asked = [
-        (each.sender, each.receiver)
-        for each in rig.sent
-        if isinstance(each.message, Compare) and each.message.home == "a"
-    ]
-    assert ("b", "d") in asked
-    assert "a" in rig.replicas["b"].claims
-
-
-def test_a_rolling_restart_with_a_new_file_brings_the_new_ring() -> None:
-    rig = Rig("abc")
-    saved(rig, "a")
-    for name in "cab":
-        rig.kill(name)
-        rig.start(name, ring=later("bca"))
-        assert set(versions(rig).values()) == {2}
-        rig.pass_time(1)
-    assert rig.is_ready("a", "b", "c")
-    assert read(rig, "b") == b"\x01"
-
-
-def test_a_home_that_the_ring_forgets_is_dropped_by_all() -> None:
-    rig = Rig("abc")
-    saved(rig, "c", session("c", 1))
-    rig.adopt("a", later("ab", departed="c"))
-    rig.pass_time(1)
-    rig.kill("c")
-    rig.adopt("b", later("ab", 3))
-    assert holders(rig, session("c", 1)) == ""
-    assert rig.notices("home_forgotten") == ["b", "a"]
-    assert read(rig, "a", session("c", 1)) is None
-    saved(rig, "a")
-    rig.pass_time(3)
-    assert holders(rig) == "ab"
 
 
 # --- What people and clients say and hear ---

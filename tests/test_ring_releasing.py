@@ -39,6 +39,12 @@ def sent(rig: Rig, kind: type[Message]) -> list[Sent]:
     return [each for each in rig.sent if isinstance(each.message, kind)]
 
 
+def copy_at(rig: Rig, name: str) -> Record:
+    record = rig.replicas[name].record(ID)
+    assert record is not None
+    return record
+
+
 def with_stand_in(names: str = "abc", copies: int = 2, settings: Settings | None = None) -> Rig:
     """Return a ring in which c has stood in for b, which is away; nothing was offered yet."""
     rig = Rig(names, copies, settings or Settings())
@@ -95,9 +101,7 @@ def test_tombstones_are_released_as_well() -> None:
     rig.start("b")
     rig.pass_time(5)
     assert held_by(rig) == "ab"
-    record = rig.replicas["a"].record(ID)
-    assert record is not None
-    assert record.ended
+    assert copy_at(rig, "a").ended
 
 
 def test_many_are_offered_a_part_at_a_time() -> None:
@@ -160,9 +164,7 @@ def status(*claims: str) -> Status:
 
 def release_of(rig: Rig, name: str) -> Release:
     """Return what would release a member from the state in which it has the session."""
-    record = rig.replicas[name].record(ID)
-    assert record is not None
-    return Release([ID, record.digest])
+    return Release([ID, copy_at(rig, name).digest])
 
 
 def test_what_changed_after_the_release_was_written_is_kept() -> None:
@@ -176,26 +178,19 @@ def test_what_changed_after_the_release_was_written_is_kept() -> None:
     assert held_by(rig) == "abc"
     rig.pass_time(3)
     assert held_by(rig) == "ab"
-    for name in "ab":
-        record = rig.replicas[name].record(ID)
-        assert record is not None
-        assert record.value(b"x") == b"\x09"
+    assert [copy_at(rig, name).value(b"x") for name in "ab"] == [b"\x09"] * 2
 
 
 def test_what_differs_is_asked_for_instead() -> None:
     """It may be the only copy of a change, for example one that an old disk has brought back."""
     rig = with_stand_in()
     rig.start("b")
-    record = rig.replicas["c"].record(ID)
-    assert record is not None
+    record = copy_at(rig, "c")
     record.put(b"x", make_entry(Stamp(1), b"\x09"))
     rig.replicas["c"]._core.table.put(ID, record)
     rig.pass_time(4)
     assert held_by(rig) == "ab"
-    for name in "ab":
-        kept = rig.replicas[name].record(ID)
-        assert kept is not None
-        assert kept.value(b"x") == b"\x09"
+    assert [copy_at(rig, name).value(b"x") for name in "ab"] == [b"\x09"] * 2
 
 
 def test_a_stand_in_that_is_a_holder_again_keeps_what_it_was_released_from() -> None:
@@ -368,8 +363,7 @@ def test_two_that_act_at_once_lose_nothing_by_freeing_a_stand_in() -> None:
     rig.let_go()
     rig.pass_time(4)
     for name in held_by(rig):
-        record = rig.replicas[name].record(ID)
-        assert record is not None
+        record = copy_at(rig, name)
         assert (record.value(b"a"), record.value(b"b")) == (b"\x03", b"\x02")
     rig.refused.clear()
     rig.heal("a", "b")

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from ring.errors import RemoteProtocolError
 from ring.placement import Member, Ring
-from wire import Connection, Event, HandshakeError, Identity, Refusal, State
+from wire import NEED_DATA, Connection, Event, HandshakeError, Identity, Refusal, State
 from wire.framing import LENGTH_BYTES
 
 RING = Ring("shop", (Member("a", "h:1"), Member("b", "h:2"), Member("c", "h:3")))
@@ -136,3 +136,19 @@ def conversation(dialler: Connection, acceptor: Connection) -> dict[str, list[by
 
     exchange(dialler, acceptor, lambda who, data: (note(who, data), data)[1])
     return frames
+
+
+def take_all(connection: Connection) -> list[Event]:
+    """Take events one by one."""
+    taken: list[Event] = []
+    while (event := connection.next_event()) is not NEED_DATA:
+        taken.append(event)
+    return taken
+
+
+def take_batch(connection: Connection) -> list[Event]:
+    """Take events by the list."""
+    taken: list[Event] = []
+    while events := connection.next_events():
+        taken += events
+    return taken
