@@ -40,17 +40,13 @@ class Answering:
         self._listed: deque[tuple[SessionId, int]] = deque()
         """The rest of the first bucket in ``_apart``."""
         self._complete: list[int] = []
-        self._said_all = False
 
-    def next_message(self, now: float) -> Records | Listing | Compared | None:
-        """Return the next frame of the answer; None: it is complete."""
+    def next_message(self, now: float) -> Records | Listing | Compared:
+        """Return the next frame of the answer; the last one says that this was all."""
         if self._ids or self._missing:
             return self._records(now)
         if self._apart or self._listed:
             return self._listing()
-        if self._said_all:
-            return None
-        self._said_all = True
         return Compared(self.home, self._round)
 
     def _records(self, now: float) -> Records:

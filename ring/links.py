@@ -5,7 +5,8 @@ Rules:
 - Nothing is written here: the driver takes one message after the other when the link has room,
   so values are as fresh as the frame, and nothing queues that could be read from the table.
 - A release goes ahead of whatever is written later: its member has dropped the record by then.
-- Control messages go first; they are few, and each kind is bounded by what it answers.
+- Control messages go first; each kind is bounded by what it answers. On a link that is always full
+  of them, changes and comparisons have their turn all the same.
 """
 
 from collections import deque
@@ -29,6 +30,7 @@ from ring.messages import (
     Ask,
     Changes,
     Compare,
+    Compared,
     Failed,
     Failure,
     Found,
@@ -51,6 +53,8 @@ PASSING_BYTES_MAX: Final = 16 << 20
 """Answers of other members that wait on one link. What this node has itself waits as an id."""
 
 _DIFFERENT_MAX: Final = 512
+_IN_A_ROW_MAX: Final = 4
+"""Control messages that go ahead of a change, or of a comparison's answer, that waits."""
 
 
 @frozen
@@ -107,6 +111,8 @@ class Outbound:
     """The newest version of the peer's status that ``synced`` allows for."""
     unanswered: int = 0
     """Requests and asks that the peer has not answered yet."""
+    in_a_row: int = 0
+    """Control messages since the last changes."""
     awake: bool = False
     call: Wake = Factory(lambda self: Wake(self.link), takes_self=True)
     """What has the driver take: the same every time."""
@@ -123,9 +129,13 @@ class Outbound:
             release = self._release(core)
             if release is not None:
                 return release
-        if self.control:
+        if self.control and self.in_a_row < _IN_A_ROW_MAX:
+            self.in_a_row += 1
             return self.control.popleft()
+        self.in_a_row = 0
         changes: Changes | None = self.stream.fill(core.table, core.version, now)
+        if changes is None and self.control:
+            return self.control.popleft()
         return changes
 
     def _release(self, core: Core) -> Release | None:
@@ -168,6 +178,8 @@ class Inbound:
     """Changes after which this node's record was not the sender's."""
     owed: int = 0
     """Requests and asks whose answers have not left yet."""
+    in_a_row: int = 0
+    """Messages that have gone ahead of a comparison's answer."""
     awake: bool = False
     call: Wake = Factory(lambda self: Wake(self.link), takes_self=True)
     """As of Outbound."""
@@ -177,6 +189,14 @@ class Inbound:
         if self.ring is not None:
             ring, self.ring = self.ring, None
             return ring
+        message = self._urgent(core, now) if self.in_a_row < _IN_A_ROW_MAX else None
+        if message is not None:
+            self.in_a_row += bool(self.answers)
+            return message
+        self.in_a_row = 0
+        return self._compared(now) or self._urgent(core, now)
+
+    def _urgent(self, core: Core, now: float) -> Message | None:
         if self.merged > self.acknowledged:
             return self._acks(core, now)
         if self.status is not None:
@@ -184,12 +204,15 @@ class Inbound:
             return status
         if self.control:
             return self._answer(self.control.popleft(), core, now)
-        while self.answers:
-            message = self.answers[0].next_message(now)
-            if message is not None:
-                return message
-            self.answers.popleft()
         return None
+
+    def _compared(self, now: float) -> Message | None:
+        if not self.answers:
+            return None
+        message = self.answers[0].next_message(now)
+        if isinstance(message, Compared):
+            self.answers.popleft()
+        return message
 
     def _answer(self, waiting: Waiting, core: Core, now: float) -> Message:
         if isinstance(waiting, _UNASKED):

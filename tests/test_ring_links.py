@@ -81,6 +81,37 @@ def test_acknowledgements_go_first_then_answers_then_what_was_compared() -> None
     assert len(kinds) == 5
 
 
+def test_a_comparison_is_answered_on_a_link_that_is_never_empty() -> None:
+    """One so slow that heartbeats and answers fill it kept a member unsettled for good."""
+    rig = Rig("ab", stores=False)
+    rig.create("b", session("b", 1), cart=b"\x01")
+    rig.hold_back("b", "a")
+    connection = rig.link("a", "b")
+    rig.deliver(connection, "a", Compare("b", 100, b""))
+    taken = list[type[Message]]()
+    for number in range(100, 110):
+        rig.deliver(connection, "a", Find(number, session("b", 1), False, True))
+        message = rig.replicas["b"].take(connection.accepted, rig.now)
+        taken.append(type(message))
+    assert taken[:4] == [Found] * 4
+    assert Compared in taken
+
+
+def test_changes_leave_on_a_link_that_is_never_empty() -> None:
+    """Else whoever forwards more than a link takes has no receipt for anything."""
+    rig = Rig("ab", stores=False)
+    rig.hold_back("a", "b")
+    link = rig.link("a", "b").dialled
+    rig.create("a", ID, cart=b"\x01")
+    taken = list[type[Message]]()
+    for number in range(10):
+        rig.find("a", session("b", number))
+        message = rig.replicas["a"].take(link, rig.now)
+        taken.append(type(message))
+    assert Changes in taken
+    assert taken[0] is not Changes
+
+
 def test_differences_are_answered_in_frames_of_bounded_size() -> None:
     """What does not fit is acknowledged later, in order."""
     rig = Rig("ab", settings=Settings(frame_fill_bytes=300), stores=False)
