@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator
 
 from ring import SessionId
 from ring.clock import earliest
-from ring.entry import EXPIRED
 from simulations.process import WALL_MS
 from simulations.violation import Violation
 from simulations.world import World
@@ -67,9 +66,6 @@ def _has_expired(world: World, name: str, session_id: SessionId) -> bool:
     record = process.replica.record(session_id)
     assert record is not None
     now = process.clock(world.now)
-    if not record.whole and record.entries.keys() == {EXPIRED}:
-        # What is left of one that was dropped goes by its stamp, and clocks are apart.
-        now += world.plan.settings.clock_bound_s
     return not record.ended and (record.expired or record.due(process.replica.epoch) <= now)
 
 
