@@ -27,6 +27,7 @@ class Awaiting:
             now: monotonic seconds.
             may_act: it was not heard, or acted beside this node.
         """
+        member.lost_at = now
         if member.restless_since is None:
             member.restless_since = now
         member.returning |= may_act
@@ -43,9 +44,14 @@ class Awaiting:
         return [peer for peer in undetermined if not self.is_restless(peer, now)]
 
     def is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has come and gone unheard for as long as it is waited for."""
-        since = peer.restless_since
-        return since is not None and now - since > self._core.settings.settle_timeout_s
+        """Return whether ``peer`` has come and gone unheard for as long as it is waited for.
+
+        Who has not gone again meanwhile is heard to the end, however much it has to tell.
+        """
+        since, limit = peer.restless_since, self._core.settings.settle_timeout_s
+        if since is None or now - since <= limit:
+            return False
+        return peer.liveness is not Liveness.UP or now - peer.lost_at <= limit
 
     def unheard(self, home: str, now: float) -> set[str]:
         """Return the members without whose word ``home`` is not known here."""

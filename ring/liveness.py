@@ -16,6 +16,7 @@ Source: local views and preference lists after DeCandia et al., "Dynamo", SOSP 2
 
 from collections.abc import Sequence, Set
 from enum import Enum
+from math import inf
 
 from attrs import define
 
@@ -44,6 +45,8 @@ class Peer:
     """When that began; it may come and go for a while before it is heard or down."""
     restless_since: float | None = None
     """When its link was first lost, since it was last compared with or down."""
+    lost_at: float = -inf
+    """When its link was last lost."""
     unusable: bool = False
     """It lives, but one side refuses the other: another secret, another ring, an absurd clock."""
     ready: bool = False

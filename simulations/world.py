@@ -233,9 +233,14 @@ class World(Scene):
         far = self.processes.get(peer)
         if not process.alive:
             return
+        if process.frozen and self.now < began + HANDSHAKE_S:
+            # The answer is there when it thaws, and not too late if that is soon enough.
+            self._enter(process, partial(self._accept, process, peer, began))
+            return
         there, back = self.roads[process.name, peer], self.roads[peer, process.name]
         blocked = there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0
-        if far is None or far.frozen or process.frozen or blocked:
+        late = self.now >= began + HANDSHAKE_S
+        if far is None or far.frozen or late or blocked:
             left_s = max(0.0, began + HANDSHAKE_S - self.now) if far is not None else 0.0
             self.scheduler.after(left_s, partial(self._refused, process, peer, began))
             return

@@ -88,7 +88,7 @@ def test_a_comparison_is_answered_on_a_link_that_is_never_empty() -> None:
     rig.hold_back("b", "a")
     connection = rig.link("a", "b")
     rig.deliver(connection, "a", Compare("b", 100, b""))
-    taken = list[type[Message]]()
+    taken = list[type]()
     for number in range(100, 110):
         rig.deliver(connection, "a", Find(number, session("b", 1), False, True))
         message = rig.replicas["b"].take(connection.accepted, rig.now)
@@ -103,7 +103,7 @@ def test_changes_leave_on_a_link_that_is_never_empty() -> None:
     rig.hold_back("a", "b")
     link = rig.link("a", "b").dialled
     rig.create("a", ID, cart=b"\x01")
-    taken = list[type[Message]]()
+    taken = list[type]()
     for number in range(10):
         rig.find("a", session("b", number))
         message = rig.replicas["a"].take(link, rig.now)
