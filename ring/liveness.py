@@ -56,6 +56,8 @@ class Peer:
     claims_version: int = -1
     missing: tuple[str, ...] = ()
     """The members without whose word it became ready."""
+    spare: bool = False
+    """It still has something of a home that it need not keep: it is told of no changes."""
     synced: bool = False
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
     heard: int = 0
@@ -70,7 +72,7 @@ class Peer:
     def forget_status(self) -> None:
         """Drop what it said of itself: it may be another process when it is next heard of."""
         self.ready, self.claims, self.claims_version = False, frozenset(), -1
-        self.missing = ()
+        self.missing, self.spare = (), False
 
     def note_status(self, status: Status) -> bool:
         """Take over what it says of itself; return whether that is news."""
@@ -80,6 +82,7 @@ class Peer:
         self.claims_version = status.version
         self.ready, self.claims = status.ready, frozenset(status.claims)
         self.draining, self.missing = status.draining, status.missing
+        self.spare = status.spare
         return before != (self.ready, self.claims, self.draining, self.missing)
 
 

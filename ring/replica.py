@@ -342,7 +342,7 @@ class Replica(Showing):
 
     def _beat(self, now: float) -> None:
         """Say that this node lives, and look after what may have stopped."""
-        self._expiry.sweep(now, forgets=self._settling.all_quiet)
+        self._expiry.sweep(now, forgets=self._settling.all_told)
         self._expiry.watch_tombstones()
         silent_at = self._membership.silent_at()
         if silent_at <= now:
@@ -377,8 +377,10 @@ class Replica(Showing):
         behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():
             # Its stream comes on the link that it dials, and with it the ends that it knows.
-            both_ways = outbound.synced and self._core.view.peers[name].synced
-            if both_ways and name not in behind:
+            peer = self._core.view.peers[name]
+            both_ways = outbound.synced and peer.synced
+            # What either has left over, it is not told of.
+            if both_ways and name not in behind and not (peer.spare or self._core.has_spare):
                 self._estranged.note_contact(name, now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:

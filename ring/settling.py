@@ -90,6 +90,11 @@ class Settling:
         said = all(peer.synced or peer.inbound is None for peer in up)
         return self._core.ready and said and self.all_synced
 
+    @property
+    def all_told(self) -> bool:
+        """Whether, besides, nobody has anything left of which it is not told what ends."""
+        return self.all_quiet and not any(p.spare for p in self._core.view.peers.values())
+
     def knows_claimant(self, home: str, name: str) -> bool:
         """Return whether ``name`` acts for ``home``, and knows no less of it than this node."""
         compared = home not in self._homes() or self._comparing.is_heard(home, name)
@@ -119,6 +124,7 @@ class Settling:
             core.view.is_last,
             heard,
             self.doubts.missing,
+            core.has_spare,
         )
 
     # --- Inputs ---
