@@ -296,3 +296,26 @@ def test_a_home_that_the_ring_got_later_is_yielded_like_any_other() -> None:
     assert not any(has(rig, name, ended) for name in "abc")
     assert set_aside(rig, "a") == [ended]
     assert all(replica.settled for replica in rig.replicas.values())
+
+
+def test_what_was_compared_with_a_stranger_is_compared_anew_when_it_comes_a_second_time() -> None:
+    """The connection by which it comes makes the two silent again, in the middle of it.
+
+    Else what was not said then is never said: the two are content, and unlike.
+    """
+    rig = Rig("ab", settings=SETTINGS)
+    rig.create("a", ID, cart=b"\x01")
+    isolate(rig, "a")
+    rig.create("b", session("b", 7), cart=b"\x02")
+    rig.pass_time(LONG_S)
+    rig.kill("a", "b")
+    rig.refused.clear()
+    rig.stalled.add(("b", "a"))
+    rig.begin("a")
+    rig.begin("b")
+    rig.pass_time(12)
+    rig.stalled.clear()
+    rig.pass_time(20)
+    assert all(replica.settled for replica in rig.replicas.values())
+    a, b = (rig.replicas[name] for name in "ab")
+    assert set(a.session_ids()) == set(b.session_ids()) != set()
