@@ -226,20 +226,19 @@ class Replication:
     def _keep_youngest_access(
         self, session_id: SessionId, before: bytes, incoming: Record, merged: Merged, now: float
     ) -> Merged:
-        """Stamp the younger of two accesses anew where the other one has the greater stamp.
+        """Stamp the access that was here anew if the one that came is older, by a clock ahead.
 
-        The clock of who made that one is ahead, and the younger one would be hidden by it.
+        Not the other way round: an older one that comes late looks younger than it is, and the two
+        would be stamped in turn for ever.
         """
         core, (accessed, accessed_at) = self._core, held_access(before)
-        if not accessed or accessed == incoming.accessed:
-            return merged
-        if (accessed < incoming.accessed) == (accessed_at <= incoming.accessed_at):
+        if not 0 < accessed < incoming.accessed or accessed_at <= incoming.accessed_at:
             return merged
         if not core.view.decides(home_of(session_id)):
             return merged
         record = core.table.get(session_id)
         assert record is not None
-        record.touch(core.clock.tick(now), max(accessed_at, incoming.accessed_at))
+        record.touch(core.clock.tick(now), accessed_at)
         self.write(session_id, record, {ACCESSED})
         return Merged(merged.changed | {ACCESSED}, record.digest, news=True)
 

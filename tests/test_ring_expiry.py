@@ -343,3 +343,20 @@ def test_a_later_access_is_not_hidden_on_the_disks_of_a_whole_ring() -> None:
     rig.now += DUE_S - 11
     for name in "abc":
         assert isinstance(rig.find(name, ID).reply, Found)
+
+
+def test_an_older_access_that_comes_late_is_not_stamped_anew() -> None:
+    """It looks younger by what held it up; two members would stamp it in turn for ever."""
+    rig = a_ring()
+    before = rig.replicas["a"].record(ID)
+    assert before is not None
+    portable = before.portable(rig.now)
+    rig.now += 20
+    rig.find("a", ID, touch=True)
+    touched = rig.replicas["a"].record(ID)
+    assert touched is not None
+    assert touched.accessed > before.accessed
+    rig.now += 20
+    rig.deliver(rig.link("b", "a"), "b", Changes([ID, before.digest, portable]))
+    rig.run()
+    assert rig.replicas["a"].record(ID) == touched
