@@ -51,23 +51,24 @@ class Core:
         self.silent: dict[tuple[str, str], float] = {}
         """A member and a home of which nothing may pass between it and this node, and since when
         (``estranged``)."""
-        self._has_spare = False
+        self._spare = frozenset[str]()
         self._spare_as_of = -1, -1
         """Which change of the view, and of what the table has anything of, that was."""
         self._effects: list[Effect] = []
 
     @property
-    def has_spare(self) -> bool:
-        """Whether this node has something of a home that it neither keeps nor acts for."""
+    def spare(self) -> frozenset[str]:
+        """The homes of which this node has something, and neither keeps them nor acts for them."""
         as_of = self.view.changes, self.table.occupations
         if self._spare_as_of != as_of:
             self._spare_as_of = as_of
-            self._has_spare = any(
-                self.table.count(home) and self.name not in self.view.holders(home)
+            self._spare = frozenset(
+                home
                 for home in self.ring.homes
-                if home not in self.view.claims
+                if self.table.count(home) and home not in self.view.claims
+                if not self.view.is_holder(home)
             )
-        return self._has_spare
+        return self._spare
 
     def kept_since(self, now: float) -> Stamp:
         """Return the stamp before which ends and removals are forgotten."""

@@ -377,10 +377,8 @@ class Replica(Showing):
         behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():
             # Its stream comes on the link that it dials, and with it the ends that it knows.
-            peer = self._core.view.peers[name]
-            both_ways = outbound.synced and peer.synced
-            # What either has left over, it is not told of.
-            if both_ways and name not in behind and not (peer.spare or self._core.has_spare):
+            both_ways = outbound.synced and self._core.view.peers[name].synced
+            if both_ways and name not in behind:
                 self._estranged.note_contact(name, now)
 
     def _respond(self, origin: Origin, reply: Reply) -> None:

@@ -124,7 +124,7 @@ class Settling:
             core.view.is_last,
             heard,
             self.doubts.missing,
-            core.has_spare,
+            bool(core.spare),
         )
 
     # --- Inputs ---
