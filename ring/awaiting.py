@@ -27,9 +27,10 @@ class Awaiting:
             now: monotonic seconds.
             may_act: it was not heard, or acted beside this node.
         """
-        member.lost_at = now
-        if member.restless_since is None:
+        steady = now - member.lost_at > self._core.settings.settle_timeout_s
+        if member.restless_since is None or steady:
             member.restless_since = now
+        member.lost_at = now
         member.returning |= may_act
         self.note_returning(member, now)
 
@@ -44,7 +45,7 @@ class Awaiting:
         return [peer for peer in undetermined if not self.is_restless(peer, now)]
 
     def is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has come and gone unheard for as long as it is waited for.
+        """Return whether ``peer`` has come and gone for as long as a comparison is waited for.
 
         Who has not gone again meanwhile is heard to the end, however much it has to tell.
         """
@@ -52,6 +53,22 @@ class Awaiting:
         if since is None or now - since <= limit:
             return False
         return peer.liveness is not Liveness.UP or now - peer.lost_at <= limit
+
+    def instead(self, home: str, now: float) -> str | None:
+        """Return who carries out what members would that come and go, and come first for ``home``.
+
+        None: nobody but them, or none of them does.
+        """
+        view, passes_over = self._core.view, False
+        for name in view.line(home):
+            if name == view.name:
+                return name if passes_over and self._core.ready else None
+            peer = view.peers[name]
+            if self.is_restless(peer, now):
+                passes_over = True
+            elif peer.liveness is not Liveness.DOWN:
+                return name if passes_over and peer.liveness is Liveness.UP else None
+        raise AssertionError("a preference list has every member")
 
     def unheard(self, home: str, now: float) -> set[str]:
         """Return the members without whose word ``home`` is not known here."""

@@ -208,12 +208,30 @@ class Serving:
         acting = view.acting_owner(home)
         if request.insist:
             self._look_up(errand, home, asked, now)
+        elif self._pass_over(errand, home, asked, now):
+            pass
         elif acting != self._core.name:
             self._place_elsewhere(errand, acting, now)
         elif home not in view.claims:
             self._park(errand, "its members are still comparing what they have", now)
         else:
             self._look_up(errand, home, asked, now)
+
+    def _pass_over(self, errand: Errand, home: str, asked: Set[str], now: float) -> bool:
+        """Go on without members that come and go: with each link they would lose the request.
+
+        Returns:
+            Whether there are any; then the request is placed.
+        """
+        core, request = self._core, errand.request
+        if home in core.view.claims or request.forwarded:
+            return False
+        instead = self._settling.awaiting.instead(home, now)
+        if instead == core.name:
+            self._look_up(evolve(errand, request=evolve(request, insist=True)), home, asked, now)
+        elif instead is not None:
+            self._forward(errand, instead, now, insist=True)
+        return instead is not None
 
     def _carry_out_unknown(self, errand: Errand) -> None:
         number = errand.request.number

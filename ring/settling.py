@@ -207,8 +207,8 @@ class Settling:
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
-            if peer.restless_since is not None and peer.synced and self.is_synced(peer.name):
-                peer.returning_since = peer.restless_since = None
+            if peer.returning_since is not None and peer.synced and self.is_synced(peer.name):
+                peer.returning_since = None
         self._covered.difference_update(self._estranged.review(now))
         self._note_holders()
         self._note_claimants()
@@ -255,7 +255,8 @@ class Settling:
             return
         self._holders_as_of, self._homes_as_of = view.changes, (-1, -1)
         for home in self._core.ring.homes:
-            holders = frozenset(view.holders(home))
+            # A member that may be up is not replaced yet: else each of its losses began all anew.
+            holders = view.expected_holders(home)
             gained = holders - self._holders.get(home, frozenset())
             self._holders[home] = holders
             if view.is_holder(home):
@@ -313,6 +314,8 @@ class Settling:
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
+            # Who comes and goes comes last: with it, the others would begin again each time.
+            unheard.sort(key=lambda name: self.awaiting.is_restless(view.peers[name], now))
             # Nobody acts for it until this node does: then its members are heard at once.
             awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
             for name in unheard:
