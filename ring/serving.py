@@ -3,9 +3,9 @@
 Rules:
 - The acting owner answers from its table. While a member that is up was not compared for the
   home, that member is asked for the id first; before "no such session", all of them are.
-- One hop: only the node that was asked forwards. What it cannot place now, it parks and tries
-  again until the deadline; a forwarded request is answered at once, whatever the answer. Who does
-  not act redirects to who does; an origin that cannot go there insists.
+- One hop: only the node that was asked forwards, past members that come and go. What it cannot
+  place now, it parks and tries again until the deadline; a forwarded request is answered at once,
+  whatever the answer. Who does not act redirects to who does; who cannot go there insists.
 - A find may be tried again. A forwarded save or end whose answer is lost has an unknown outcome.
 - Three answers to a lookup: found, not found, not known yet. Nothing that is not whole, and
   nothing that may still be somewhere else, is ever answered "not found".
@@ -167,10 +167,8 @@ class Serving:
 
     def on_tick(self, now: float) -> None:
         """Give up what is over its deadline, and try the rest again."""
-        if self._forwarded:
-            self._expire_forwarded(now)
-        if self._asking:
-            self._expire_asking(now)
+        self._expire_forwarded(now)
+        self._expire_asking(now)
         if self._absent:
             for session_id in [each for each, until in self._absent.items() if until <= now]:
                 del self._absent[session_id]
@@ -181,7 +179,9 @@ class Serving:
         for number, (_, errand) in list(self._forwarded.items()):
             if errand.deadline <= now:
                 del self._forwarded[number]
-                self._expire(errand)
+                finds = isinstance(errand.request, Find)
+                failure = Failure.UNAVAILABLE if finds else Failure.OUTCOME_UNKNOWN
+                self._fail(errand, failure, "the acting owner did not answer in time")
 
     def _expire_asking(self, now: float) -> None:
         for session_id, asking in list(self._asking.items()):
@@ -218,11 +218,7 @@ class Serving:
             self._look_up(errand, home, asked, now)
 
     def _pass_over(self, errand: Errand, home: str, asked: Set[str], now: float) -> bool:
-        """Go on without members that come and go: with each link they would lose the request.
-
-        Returns:
-            Whether there are any; then the request is placed.
-        """
+        """Place a request without members that come and go, if there are any: they lose it."""
         core, request = self._core, errand.request
         if home in core.view.claims or request.forwarded:
             return False
@@ -234,14 +230,13 @@ class Serving:
         return instead is not None
 
     def _carry_out_unknown(self, errand: Errand) -> None:
-        number = errand.request.number
         match errand.request:
-            case Find():
+            case Find(number):
                 self._respond(errand.origin, Absent(number))
-            case Save() | Rotate():
-                self._fail(errand, Failure.GONE, "no such session")
-            case End():
+            case End(number):
                 self._respond(errand.origin, Saved(number, (), (), False))
+            case _:
+                self._fail(errand, Failure.GONE, "no such session")
 
     def _place_elsewhere(self, errand: Errand, acting: str, now: float) -> None:
         """Have ``acting`` carry out a request, or name it to who has forwarded the request here."""
@@ -284,12 +279,6 @@ class Serving:
             self._parked.append(errand)
         else:
             self._fail(errand, Failure.UNAVAILABLE, reason)
-
-    def _expire(self, errand: Errand) -> None:
-        if isinstance(errand.request, Find):
-            self._fail(errand, Failure.UNAVAILABLE, "the acting owner did not answer in time")
-        else:
-            self._fail(errand, Failure.OUTCOME_UNKNOWN, "the acting owner did not answer in time")
 
     # --- Asking ---
 
@@ -351,11 +340,10 @@ class Serving:
         session_id, home = self._acting.sought(request), home_of(request.session_id)
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
-        if held is None and not creates:
-            if self._settling.may_deny(home, now):
-                self._deny(errand, now)
-            else:
-                self._park(errand, "members that may hold it are missing", now)
+        if held is None and not creates and self._settling.may_deny(home, now):
+            self._deny(errand, now)
+        elif held is None and not creates:
+            self._park(errand, "members that may hold it are missing", now)
         elif held is not None and not held_is_whole(held) and not isinstance(request, End):
             self._park(errand, "only a part of it has arrived", now)
         elif isinstance(request, Find):
