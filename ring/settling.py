@@ -314,8 +314,6 @@ class Settling:
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
-            # Who comes and goes comes last: with it, the others would begin again each time.
-            unheard.sort(key=lambda name: self.awaiting.is_restless(view.peers[name], now))
             # Nobody acts for it until this node does: then its members are heard at once.
             awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
             for name in unheard:
