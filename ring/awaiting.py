@@ -54,21 +54,25 @@ class Awaiting:
             return False
         return peer.liveness is not Liveness.UP or now - peer.lost_at <= limit
 
-    def instead(self, home: str, now: float) -> str | None:
-        """Return who carries out what members would that come and go, and come first for ``home``.
+    def restless(self, now: float) -> set[str]:
+        """Return the members that come and go."""
+        return {name for name, each in self._core.view.peers.items() if self.is_restless(each, now)}
 
-        None: nobody but them, or none of them does.
+    def instead(self, home: str, now: float) -> str | None:
+        """Return who may well reach the member that comes first for ``home``, and comes and goes.
+
+        None: there is no such member, or nobody else, or this node acts itself.
         """
-        view, passes_over = self._core.view, False
-        for name in view.line(home):
-            if name == view.name:
-                return name if passes_over and self._core.ready else None
-            peer = view.peers[name]
-            if self.is_restless(peer, now):
-                passes_over = True
-            elif peer.liveness is not Liveness.DOWN:
-                return name if passes_over and peer.liveness is Liveness.UP else None
-        raise AssertionError("a preference list has every member")
+        view, restless = self._core.view, self.restless(now)
+        if home in view.claims:
+            return None
+        line = view.line(home)
+        before = line[: line.index(view.name)]
+        there = [each for each in before if view.may_be_up(each)]
+        if not there or there[0] not in restless:
+            return None
+        others = view.up - restless - {view.name}
+        return next((each for each in line if each in others), None)
 
     def unheard(self, home: str, now: float) -> set[str]:
         """Return the members without whose word ``home`` is not known here."""

@@ -208,26 +208,14 @@ class Serving:
         acting = view.acting_owner(home)
         if request.insist:
             self._look_up(errand, home, asked, now)
-        elif self._pass_over(errand, home, asked, now):
-            pass
+        elif not request.forwarded and (near := self._settling.awaiting.instead(home, now)):
+            self._forward(errand, near, now)
         elif acting != self._core.name:
             self._place_elsewhere(errand, acting, now)
         elif home not in view.claims:
             self._park(errand, "its members are still comparing what they have", now)
         else:
             self._look_up(errand, home, asked, now)
-
-    def _pass_over(self, errand: Errand, home: str, asked: Set[str], now: float) -> bool:
-        """Place a request without members that come and go, if there are any: they lose it."""
-        core, request = self._core, errand.request
-        if home in core.view.claims or request.forwarded:
-            return False
-        instead = self._settling.awaiting.instead(home, now)
-        if instead == core.name:
-            self._look_up(evolve(errand, request=evolve(request, insist=True)), home, asked, now)
-        elif instead is not None:
-            self._forward(errand, instead, now, insist=True)
-        return instead is not None
 
     def _carry_out_unknown(self, errand: Errand) -> None:
         match errand.request:
@@ -265,9 +253,10 @@ class Serving:
     def _follow(self, errand: Errand, outbound: Outbound, to: str, now: float) -> None:
         """Ask the member that was named, once; where that is not possible, insist."""
         peer = self._core.view.peers.get(to)
-        if peer is not None and not errand.redirected and to in self._links.outbound:
+        steady = peer is not None and not self._settling.awaiting.is_restless(peer, now)
+        if steady and not errand.redirected and to in self._links.outbound:
             self._forward(evolve(errand, redirected=True), to, now)
-        elif peer is not None and peer.liveness is not Liveness.UNDETERMINED:
+        elif peer is not None and not (steady and peer.liveness is Liveness.UNDETERMINED):
             self._forward(evolve(errand, redirected=True), outbound.peer, now, insist=True)
         else:
             # It is this node, which thinks otherwise, or somebody who is just coming or going.
@@ -290,6 +279,9 @@ class Serving:
             # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
             near = self._core.view.up & self._links.outbound.keys()
             whom = near - asked
+            if not whom and self._may_be_far(errand, asked, now):
+                self._park(errand, "a member that comes and goes may have it", now)
+                return
         if not whom:
             self._carry_out(errand, now)
             return
@@ -306,6 +298,13 @@ class Serving:
             asking.asked.add(peer)
             asking.waiting_for.add(peer)
         asking.errands.append(errand)
+
+    def _may_be_far(self, errand: Errand, asked: Set[str], now: float) -> bool:
+        """Return whether nobody near has it, and somebody comes and goes who was not asked."""
+        request = errand.request
+        held = self._core.table.held(self._acting.sought(request))
+        creates = isinstance(request, Save) and request.create
+        return held is None and not creates and bool(self._settling.awaiting.restless(now) - asked)
 
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""

@@ -35,6 +35,9 @@ UNFOUND: dict[str, Callable[[], None]] = {
     "act on after a standstill": (
         frozen.test_a_node_that_stood_still_answers_nothing_before_it_has_heard_the_others
     ),
+    "ask nobody while unsettled": (
+        routing.test_while_a_home_is_not_compared_each_id_is_asked_for_first
+    ),
     "compare nothing when one is down": (
         takeover.test_a_successor_does_not_find_what_ended_before_it_acts
     ),
