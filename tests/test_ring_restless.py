@@ -4,7 +4,7 @@ from replicas import Rig
 from samples import session
 
 from ring.liveness import Liveness
-from ring.messages import Compare, Found, Records, Redirect, Saved
+from ring.messages import Absent, Compare, Failed, Find, Found, Records, Redirect, Saved
 from ring.settings import Settings
 
 SESSIONS = [session("a", number << 116) for number in range(20)]
@@ -65,3 +65,20 @@ def test_a_member_that_comes_and_goes_does_not_have_the_others_compare_anew() ->
     rig.reset("a", "d")
     assert rig.replicas["a"].liveness["d"] is Liveness.UNDETERMINED
     assert not any(isinstance(each.message, Compare) for each in rig.sent if each.sender == "a")
+
+
+def test_what_a_member_that_comes_and_goes_may_have_is_not_denied() -> None:
+    """Who insists asks all who are near; one that is just away may be the only one that has it."""
+    rig = Rig("abc", copies=1, settings=Settings(request_timeout_s=8))
+    rig.create("c", session("c", 1), cart=b"\x01")
+    for _ in range(8):
+        rig.pass_time(1)
+        rig.reset("b", "c")
+    rig.stalled |= {("b", "c"), ("c", "b")}
+    rig.reset("b", "c")
+    request = Find(1, session("c", 1), False, True, insist=True)
+    rig.deliver(rig.link("a", "b"), "a", request)
+    rig.run()
+    replies = [each.message for each in rig.sent if (each.sender, each.receiver) == ("b", "a")]
+    assert not any(isinstance(each, Absent) for each in replies)
+    assert any(isinstance(each, Failed) for each in replies)
