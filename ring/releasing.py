@@ -12,7 +12,7 @@ Rules:
   holder, or is sent a change.
 - The stand-in obeys only the acting owner in its own view, only while it is no holder itself, only
   for the very state that was released, and not while a save of its own waits, or a change of its
-  own is on its way. Whatever it keeps, it offers again later.
+  own is on its way, or others are asked for it. Whatever it keeps, it offers again later.
 """
 
 from collections import deque
@@ -28,6 +28,7 @@ from ring.links import Inbound, Links, Outbound
 from ring.messages import RELEASED_MAX, Offer, Offered, Release
 from ring.receipts import Receipts
 from ring.replication import Replication
+from ring.serving import Serving
 from ring.settling import Settling
 from ring.table import SHARDS
 
@@ -54,6 +55,7 @@ class Releasing:
         receipts: Receipts,
         comparing: Comparing,
         settling: Settling,
+        serving: Serving,
     ) -> None:
         self._core = core
         self._links = links
@@ -61,6 +63,7 @@ class Releasing:
         self._receipts = receipts
         self._comparing = comparing
         self._settling = settling
+        self._serving = serving
         self._passes: dict[str, _Pass] = {}
         """By home; an offer of each is on its way, unless its connection was lost."""
         self._not_before: dict[str, float] = {}
@@ -108,6 +111,7 @@ class Releasing:
                 and self._is_spare(home, peer)
                 and session_id not in carried
                 and not self._receipts.is_waiting(session_id)
+                and not self._serving.is_asking(session_id)
             ):
                 self._replication.drop(session_id)
 

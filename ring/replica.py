@@ -104,7 +104,13 @@ class Replica(Showing):
             self._membership,
         )
         self._releasing = Releasing(
-            core, links, self._replication, self._receipts, self._comparing, settling
+            core,
+            links,
+            self._replication,
+            self._receipts,
+            self._comparing,
+            settling,
+            self._serving,
         )
         self._expiry = Expiry(core, self._replication)
         self._lagging = Lagging(core, links, settling)

@@ -87,14 +87,17 @@ class Serving:
         asking = sum(len(each.errands) for each in self._asking.values())
         return len(self._parked) + len(self._forwarded) + asking
 
+    def is_asking(self, session_id: SessionId) -> bool:
+        """Return whether others are asked for a session: what one brings has to stay."""
+        return session_id in self._asking
+
     # --- Inputs ---
 
     def serve(self, origin: Origin, request: Request, now: float) -> None:
         """Answer ``request``, now or before its deadline."""
-        settings = self._core.settings
-        deadline = parked_until = now + settings.request_timeout_s
+        deadline = parked_until = now + self._core.settings.request_timeout_s
         if origin is not None and self._links.inbound[origin].peer is None:
-            parked_until = min(deadline, now + settings.client_parked_s)
+            parked_until = min(deadline, now + self._core.settings.client_parked_s)
         self._attempt(Errand(origin, request, deadline, parked_until), now)
 
     def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
@@ -169,9 +172,8 @@ class Serving:
         """Give up what is over its deadline, and try the rest again."""
         self._expire_forwarded(now)
         self._expire_asking(now)
-        if self._absent:
-            for session_id in [each for each, until in self._absent.items() if until <= now]:
-                del self._absent[session_id]
+        for session_id in [each for each, until in self._absent.items() if until <= now]:
+            del self._absent[session_id]
         if self._parked:
             self.on_view_changed(now)
 
@@ -301,10 +303,10 @@ class Serving:
 
     def _may_be_far(self, errand: Errand, asked: Set[str], now: float) -> bool:
         """Return whether nobody near has it, and somebody comes and goes who was not asked."""
-        request = errand.request
-        held = self._core.table.held(self._acting.sought(request))
-        creates = isinstance(request, Save) and request.create
-        return held is None and not creates and bool(self._settling.awaiting.restless(now) - asked)
+        creates = isinstance(errand.request, Save) and errand.request.create
+        if creates or self._core.table.held(self._acting.sought(errand.request)) is not None:
+            return False
+        return bool(self._settling.awaiting.restless(now) - asked)
 
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""

@@ -8,7 +8,19 @@ import pytest
 from replicas import Rig
 from samples import IDS, NOW
 
-from ring.messages import Changes, Durability, Find, Found, Redirect, Reply, Save, Saved
+from ring.messages import (
+    Absent,
+    Answer,
+    Changes,
+    Durability,
+    Find,
+    Found,
+    Redirect,
+    Release,
+    Reply,
+    Save,
+    Saved,
+)
 from ring.record import Record
 from ring.settings import Settings
 
@@ -162,3 +174,24 @@ def test_what_is_taken_for_an_owner_whose_connection_was_just_lost_is_degraded()
     rig.pass_time(1)
     assert isinstance(saved.reply, Saved)
     assert saved.reply.degraded
+
+
+def test_what_was_found_elsewhere_is_kept_until_it_is_answered() -> None:
+    """b need not keep it, and is freed of it while d has not answered yet.
+
+    Then what all were asked for, and one has brought, was denied.
+    """
+    rig = Rig("abcd", 1, Settings(suspect_after_s=60), stores=False)
+    rig.create("a", ID, cart=b"\x01")
+    rig.pass_time(2)
+    rig.hold_back("d", "b", Answer)
+    rig.deliver(rig.link("c", "b"), "c", Find(77, ID, False, True, insist=True))
+    rig.run()
+    record = rig.replicas["b"].record(ID)
+    assert record is not None
+    rig.deliver(rig.link("a", "b"), "a", Release([ID, record.digest]))
+    rig.let_go()
+    found = [each.message for each in rig.sent if isinstance(each.message, Found | Absent)]
+    assert [cart_of(each) for each in found] == [b"\x01"]
+    rig.pass_time(5)
+    assert rig.replicas["b"].record(ID) is None
