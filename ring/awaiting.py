@@ -27,10 +27,9 @@ class Awaiting:
             now: monotonic seconds.
             may_act: it was not heard, or acted beside this node.
         """
-        steady = now - member.lost_at > self._core.settings.settle_timeout_s
-        if member.restless_since is None or steady:
-            member.restless_since = now
         member.lost_at = now
+        if member.restless_since is None:
+            member.restless_since = now
         member.returning |= may_act
         self.note_returning(member, now)
 
@@ -45,7 +44,7 @@ class Awaiting:
         return [peer for peer in undetermined if not self.is_restless(peer, now)]
 
     def is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has come and gone for as long as a comparison is waited for.
+        """Return whether ``peer`` has come and gone unheard for as long as it is waited for.
 
         Who has not gone again meanwhile is heard to the end, however much it has to tell.
         """
@@ -53,26 +52,6 @@ class Awaiting:
         if since is None or now - since <= limit:
             return False
         return peer.liveness is not Liveness.UP or now - peer.lost_at <= limit
-
-    def restless(self, now: float) -> set[str]:
-        """Return the members that come and go."""
-        return {name for name, each in self._core.view.peers.items() if self.is_restless(each, now)}
-
-    def instead(self, home: str, now: float) -> str | None:
-        """Return who may well reach the member that comes first for ``home``, and comes and goes.
-
-        None: there is no such member, or nobody else, or this node acts itself.
-        """
-        view, restless = self._core.view, self.restless(now)
-        if home in view.claims:
-            return None
-        line = view.line(home)
-        before = line[: line.index(view.name)]
-        there = [each for each in before if view.may_be_up(each)]
-        if not there or there[0] not in restless:
-            return None
-        others = view.up - restless - {view.name}
-        return next((each for each in line if each in others), None)
 
     def unheard(self, home: str, now: float) -> set[str]:
         """Return the members without whose word ``home`` is not known here."""

@@ -51,24 +51,7 @@ class Core:
         self.silent: dict[tuple[str, str], float] = {}
         """A member and a home of which nothing may pass between it and this node, and since when
         (``estranged``)."""
-        self._spare = frozenset[str]()
-        self._spare_as_of = -1, -1
-        """Which change of the view, and of what the table has anything of, that was."""
         self._effects: list[Effect] = []
-
-    @property
-    def spare(self) -> frozenset[str]:
-        """The homes of which this node has something, and neither keeps them nor acts for them."""
-        as_of = self.view.changes, self.table.occupations
-        if self._spare_as_of != as_of:
-            self._spare_as_of = as_of
-            self._spare = frozenset(
-                home
-                for home in self.ring.homes
-                if self.table.count(home) and home not in self.view.claims
-                if not self.view.is_holder(home)
-            )
-        return self._spare
 
     def kept_since(self, now: float) -> Stamp:
         """Return the stamp before which ends and removals are forgotten."""

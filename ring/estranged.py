@@ -8,8 +8,6 @@ Rules:
 - Contact with a member is when all that is here was last compared with it, and by it, over links in
   both directions. What came through others does not count: this node cannot know whom they have
   heard.
-- Of what it stood in for, and has not been freed of, a member is told nothing any more: its contact
-  with anybody about that home ended then.
 - Until it is known who yields a home, the two are *silent* about it: nothing of it passes between
   them.
 - Whoever is not ready yields to whoever is: the ring has gone on without it. Of two that are ready
@@ -62,8 +60,6 @@ class Estranged:
         """Of those that are silent: who may have to yield as this node has."""
         self._deleting: dict[SessionId, int] = {}
         """What was yielded and may still be on the disk, and at which version it was dropped."""
-        self._told_until: dict[str, float] = {}
-        """Homes of which there is something here that need not be: since when it is not told."""
         self._was_away = False
         self._started_at = 0.0
 
@@ -96,9 +92,7 @@ class Estranged:
         if self._deleting:
             return {}
         ages_s = {
-            name: now - min(at, *self._told_until.values(), now)
-            for name, at in self._contact_at.items()
-            if name in self._core.view.peers
+            name: now - at for name, at in self._contact_at.items() if name in self._core.view.peers
         }
         return {self._core.name: 0.0} | {name: age for name, age in ages_s.items() if age < inf}
 
@@ -118,12 +112,10 @@ class Estranged:
     def meet(self, peer: str, now: float) -> None:
         """A connection with ``peer`` was made: find out what may not be said on it."""
         core, estranged = self._core, 0
-        self._note_spare(now)
         # A member that the ring has got since the start knows nothing that is older.
         contact_at = self._contact_at.setdefault(peer, now)
         for home in core.ring.homes:
-            told_until = min(contact_at, self._told_until.get(home, now))
-            at = max(told_until, self._clean_since[home])
+            at = max(contact_at, self._clean_since[home])
             if core.table.count(home) and now - at > self._limit_s:
                 core.silent[peer, home] = now
                 self._companions.discard((peer, home))
@@ -139,8 +131,6 @@ class Estranged:
         """All that is here was compared with ``peer``."""
         if not any(name == peer for name, _ in self._core.silent):
             self._contact_at[peer] = now
-            for home in self._told_until.keys() - self._core.spare:
-                del self._told_until[home]  # It is a holder again, and has heard the others.
 
     # --- What follows ---
 
@@ -157,7 +147,6 @@ class Estranged:
 
     def review(self, now: float) -> list[str]:
         """Decide what can be decided; return the homes that this node has yielded."""
-        self._note_spare(now)
         silent, yielded = self._core.silent, list[str]()
         self._was_away &= not self._core.ready
         for key in list(silent):
@@ -175,14 +164,6 @@ class Estranged:
                 self._yield(home, name, now)
                 yielded.append(home)
         return yielded
-
-    def _note_spare(self, now: float) -> None:
-        core = self._core
-        for home in core.ring.homes:
-            if home in core.spare:
-                self._told_until.setdefault(home, now)
-            elif home in self._told_until and not core.table.count(home):
-                del self._told_until[home]
 
     def _judge(self, peer: Peer, home: str, waited_s: float) -> _Verdict:
         core, settings = self._core, self._core.settings

@@ -7,8 +7,7 @@ Rules:
   elsewhere. Record and marker go together, a while later.
 - An end and a removal are forgotten when they are older than retention: by then whoever could have
   the older state has been told, or has been away for so long that it is not believed.
-- Nothing is forgotten while somebody is compared with, or returns, or still has what it stood in
-  for: it is told what has ended first.
+- Nothing is forgotten while somebody is compared with, or returns: it is told what has ended first.
 - A sweep takes one shard after the other, so that no step is long.
 """
 

@@ -44,7 +44,7 @@ class Peer:
     returning_since: float | None = None
     """When that began; it may come and go for a while before it is heard or down."""
     restless_since: float | None = None
-    """When its link was first lost, since it last was there for long or down."""
+    """When its link was first lost, since it was last compared with or down."""
     lost_at: float = -inf
     """When its link was last lost."""
     unusable: bool = False
@@ -56,8 +56,6 @@ class Peer:
     claims_version: int = -1
     missing: tuple[str, ...] = ()
     """The members without whose word it became ready."""
-    spare: bool = False
-    """It still has something of a home that it need not keep: it is told of no changes."""
     synced: bool = False
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
     heard: int = 0
@@ -72,7 +70,7 @@ class Peer:
     def forget_status(self) -> None:
         """Drop what it said of itself: it may be another process when it is next heard of."""
         self.ready, self.claims, self.claims_version = False, frozenset(), -1
-        self.missing, self.spare = (), False
+        self.missing = ()
 
     def note_status(self, status: Status) -> bool:
         """Take over what it says of itself; return whether that is news."""
@@ -82,7 +80,6 @@ class Peer:
         self.claims_version = status.version
         self.ready, self.claims = status.ready, frozenset(status.claims)
         self.draining, self.missing = status.draining, status.missing
-        self.spare = status.spare
         return before != (self.ready, self.claims, self.draining, self.missing)
 
 
@@ -104,7 +101,7 @@ class View:
         # A write asks for both; they change only with the view.
         self._draining: frozenset[str] | None = None
         self._in: dict[Liveness, list[Peer]] = {}
-        self._expected: dict[str, frozenset[str]] = {}
+        self._is_holder: dict[str, bool] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
         self._held_by: dict[str, tuple[str, ...]] = {}
         self._acting: dict[str, str] = {}
@@ -194,7 +191,7 @@ class View:
     def _changed(self) -> None:
         self.changes += 1
         self._in.clear()
-        self._expected.clear()
+        self._is_holder.clear()
         self._draining = None
         self._lines.clear()
         self._held_by.clear()
@@ -241,15 +238,11 @@ class View:
 
     def is_holder(self, home: str) -> bool:
         """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""
-        return self.name in self.expected_holders(home)
-
-    def expected_holders(self, home: str) -> frozenset[str]:
-        """Return who keeps ``home``'s sessions, should the undetermined be up."""
-        expected = self._expected.get(home)
-        if expected is None:
+        is_holder = self._is_holder.get(home)
+        if is_holder is None:
             possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
-            expected = self._expected[home] = frozenset(self._holders(home, possible))
-        return expected
+            is_holder = self._is_holder[home] = self.name in self._holders(home, possible)
+        return is_holder
 
     def _holders(self, home: str, up: Set[str]) -> tuple[str, ...]:
         present = [name for name in self.line(home) if name in up]

@@ -116,8 +116,6 @@ class Status:
     """Dialler only: the newest version of the receiver's status that ``synced`` allows for."""
     missing: tuple[str, ...] = ()
     """The members without whose word the sender became ready: they may know more."""
-    spare: bool = False
-    """The sender still has something of a home that it need not keep: it is told of no changes."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---

@@ -348,7 +348,7 @@ class Replica(Showing):
 
     def _beat(self, now: float) -> None:
         """Say that this node lives, and look after what may have stopped."""
-        self._expiry.sweep(now, forgets=self._settling.all_told)
+        self._expiry.sweep(now, forgets=self._settling.all_quiet)
         self._expiry.watch_tombstones()
         silent_at = self._membership.silent_at()
         if silent_at <= now:

@@ -3,9 +3,9 @@
 Rules:
 - The acting owner answers from its table. While a member that is up was not compared for the
   home, that member is asked for the id first; before "no such session", all of them are.
-- One hop: only the node that was asked forwards, past members that come and go. What it cannot
-  place now, it parks and tries again until the deadline; a forwarded request is answered at once,
-  whatever the answer. Who does not act redirects to who does; who cannot go there insists.
+- One hop: only the node that was asked forwards. What it cannot place now, it parks and tries
+  again until the deadline; a forwarded request is answered at once, whatever the answer. Who does
+  not act redirects to who does; an origin that cannot go there insists.
 - A find may be tried again. A forwarded save or end whose answer is lost has an unknown outcome.
 - Three answers to a lookup: found, not found, not known yet. Nothing that is not whole, and
   nothing that may still be somewhere else, is ever answered "not found".
@@ -95,9 +95,10 @@ class Serving:
 
     def serve(self, origin: Origin, request: Request, now: float) -> None:
         """Answer ``request``, now or before its deadline."""
-        deadline = parked_until = now + self._core.settings.request_timeout_s
+        settings = self._core.settings
+        deadline = parked_until = now + settings.request_timeout_s
         if origin is not None and self._links.inbound[origin].peer is None:
-            parked_until = min(deadline, now + self._core.settings.client_parked_s)
+            parked_until = min(deadline, now + settings.client_parked_s)
         self._attempt(Errand(origin, request, deadline, parked_until), now)
 
     def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
@@ -170,10 +171,13 @@ class Serving:
 
     def on_tick(self, now: float) -> None:
         """Give up what is over its deadline, and try the rest again."""
-        self._expire_forwarded(now)
-        self._expire_asking(now)
-        for session_id in [each for each, until in self._absent.items() if until <= now]:
-            del self._absent[session_id]
+        if self._forwarded:
+            self._expire_forwarded(now)
+        if self._asking:
+            self._expire_asking(now)
+        if self._absent:
+            for session_id in [each for each, until in self._absent.items() if until <= now]:
+                del self._absent[session_id]
         if self._parked:
             self.on_view_changed(now)
 
@@ -210,8 +214,6 @@ class Serving:
         acting = view.acting_owner(home)
         if request.insist:
             self._look_up(errand, home, asked, now)
-        elif not request.forwarded and (near := self._settling.awaiting.instead(home, now)):
-            self._forward(errand, near, now)
         elif acting != self._core.name:
             self._place_elsewhere(errand, acting, now)
         elif home not in view.claims:
@@ -220,13 +222,14 @@ class Serving:
             self._look_up(errand, home, asked, now)
 
     def _carry_out_unknown(self, errand: Errand) -> None:
+        number = errand.request.number
         match errand.request:
-            case Find(number):
+            case Find():
                 self._respond(errand.origin, Absent(number))
-            case End(number):
-                self._respond(errand.origin, Saved(number, (), (), False))
-            case _:
+            case Save() | Rotate():
                 self._fail(errand, Failure.GONE, "no such session")
+            case End():
+                self._respond(errand.origin, Saved(number, (), (), False))
 
     def _place_elsewhere(self, errand: Errand, acting: str, now: float) -> None:
         """Have ``acting`` carry out a request, or name it to who has forwarded the request here."""
@@ -255,10 +258,9 @@ class Serving:
     def _follow(self, errand: Errand, outbound: Outbound, to: str, now: float) -> None:
         """Ask the member that was named, once; where that is not possible, insist."""
         peer = self._core.view.peers.get(to)
-        steady = peer is not None and not self._settling.awaiting.is_restless(peer, now)
-        if steady and not errand.redirected and to in self._links.outbound:
+        if peer is not None and not errand.redirected and to in self._links.outbound:
             self._forward(evolve(errand, redirected=True), to, now)
-        elif peer is not None and not (steady and peer.liveness is Liveness.UNDETERMINED):
+        elif peer is not None and peer.liveness is not Liveness.UNDETERMINED:
             self._forward(evolve(errand, redirected=True), outbound.peer, now, insist=True)
         else:
             # It is this node, which thinks otherwise, or somebody who is just coming or going.
@@ -281,9 +283,6 @@ class Serving:
             # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
             near = self._core.view.up & self._links.outbound.keys()
             whom = near - asked
-            if not whom and self._may_be_far(errand, asked, now):
-                self._park(errand, "a member that comes and goes may have it", now)
-                return
         if not whom:
             self._carry_out(errand, now)
             return
@@ -300,13 +299,6 @@ class Serving:
             asking.asked.add(peer)
             asking.waiting_for.add(peer)
         asking.errands.append(errand)
-
-    def _may_be_far(self, errand: Errand, asked: Set[str], now: float) -> bool:
-        """Return whether nobody near has it, and somebody comes and goes who was not asked."""
-        creates = isinstance(errand.request, Save) and errand.request.create
-        if creates or self._core.table.held(self._acting.sought(errand.request)) is not None:
-            return False
-        return bool(self._settling.awaiting.restless(now) - asked)
 
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""
@@ -341,10 +333,11 @@ class Serving:
         session_id, home = self._acting.sought(request), home_of(request.session_id)
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
-        if held is None and not creates and self._settling.may_deny(home, now):
-            self._deny(errand, now)
-        elif held is None and not creates:
-            self._park(errand, "members that may hold it are missing", now)
+        if held is None and not creates:
+            if self._settling.may_deny(home, now):
+                self._deny(errand, now)
+            else:
+                self._park(errand, "members that may hold it are missing", now)
         elif held is not None and not held_is_whole(held) and not isinstance(request, End):
             self._park(errand, "only a part of it has arrived", now)
         elif isinstance(request, Find):

@@ -90,11 +90,6 @@ class Settling:
         said = all(peer.synced or peer.inbound is None for peer in up)
         return self._core.ready and said and self.all_synced
 
-    @property
-    def all_told(self) -> bool:
-        """Whether, besides, nobody has anything left of which it is not told what ends."""
-        return self.all_quiet and not any(p.spare for p in self._core.view.peers.values())
-
     def knows_claimant(self, home: str, name: str) -> bool:
         """Return whether ``name`` acts for ``home``, and knows no less of it than this node."""
         compared = home not in self._homes() or self._comparing.is_heard(home, name)
@@ -124,7 +119,6 @@ class Settling:
             core.view.is_last,
             heard,
             self.doubts.missing,
-            bool(core.spare),
         )
 
     # --- Inputs ---
@@ -207,8 +201,8 @@ class Settling:
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
         for peer in self._core.view.peers.values():
-            if peer.returning_since is not None and peer.synced and self.is_synced(peer.name):
-                peer.returning_since = None
+            if peer.restless_since is not None and peer.synced and self.is_synced(peer.name):
+                peer.returning_since = peer.restless_since = None
         self._covered.difference_update(self._estranged.review(now))
         self._note_holders()
         self._note_claimants()
@@ -255,8 +249,7 @@ class Settling:
             return
         self._holders_as_of, self._homes_as_of = view.changes, (-1, -1)
         for home in self._core.ring.homes:
-            # A member that may be up is not replaced yet: else each of its losses began all anew.
-            holders = view.expected_holders(home)
+            holders = frozenset(view.holders(home))
             gained = holders - self._holders.get(home, frozenset())
             self._holders[home] = holders
             if view.is_holder(home):
@@ -314,6 +307,8 @@ class Settling:
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
+            # Who comes and goes comes last: with it, the others would begin again each time.
+            unheard.sort(key=lambda name: view.peers[name].restless_since is not None)
             # Nobody acts for it until this node does: then its members are heard at once.
             awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
             for name in unheard:

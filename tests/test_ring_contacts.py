@@ -1,11 +1,11 @@
 """What counts as contact, so that a member need not yield: nothing but whole comparisons."""
 
-from apart import LONG_S, RETENTION_S, SETTINGS, has, isolate, reunite, set_aside
+from apart import LONG_S, RETENTION_S, SETTINGS, has, reunite, set_aside
 from attrs import evolve
 from replicas import Rig
 from samples import IDS, session
 
-from ring.messages import Acks, Changes, Compared, Found, Listing, Offer, Records
+from ring.messages import Acks, Changes, Compared, Found, Listing, Records
 
 ID = IDS[0]
 
@@ -109,48 +109,3 @@ def test_a_flapping_link_makes_nobody_strange() -> None:
         rig.reset("a", "b")
     assert rig.notices("estranged") == []
     assert set_aside(rig, "a") == set_aside(rig, "b") == []
-
-
-def not_freed_for_long() -> Rig:
-    """Return a ring in which c has stood in for b, and still has a session that ended long ago."""
-    rig = Rig("abcd", settings=evolve(SETTINGS, suspect_after_s=1e6))
-    rig.create("a", ID, cart=b"\x01")
-    for name in "bcd":
-        rig.create(name, session(name, 7), cart=b"\x01")
-    rig.kill("b")
-    rig.pass_time(5)
-    for other in "ad":
-        rig.hold_back("c", other, Offer)
-    rig.start("b")
-    rig.pass_time(1)
-    rig.end("a", ID)
-    rig.pass_time(LONG_S)
-    assert has(rig, "c", ID)
-    return rig
-
-
-def test_who_was_not_freed_for_long_is_a_stranger_to_that_home_alone() -> None:
-    """What ended while it was not told is forgotten as soon as it is down."""
-    rig = not_freed_for_long()
-    for other in "abd":
-        rig.hold_back(other, "c")  # None of them tells it anything after it has lost another one.
-    isolate(rig, "c")
-    rig.pass_time(RETENTION_S / 3)
-    assert rig.replicas["a"].record(ID) is None
-    rig.let_go()
-    reunite(rig, "ca", "cb", "cd")
-    rig.pass_time(20)
-    assert not any(has(rig, name, ID) for name in "abcd")
-    assert rig.notices("home_yielded") == ["c"]
-
-
-def test_who_was_not_freed_for_long_is_a_stranger_after_a_restart() -> None:
-    """Its disk does not know that it was told nothing of what it stood in for."""
-    rig = not_freed_for_long()
-    rig.kill("c")
-    rig.pass_time(RETENTION_S / 3)
-    assert rig.replicas["a"].record(ID) is None
-    rig.let_go()
-    rig.start("c")
-    rig.pass_time(20)
-    assert not any(has(rig, name, ID) for name in "abcd")

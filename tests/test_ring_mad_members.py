@@ -202,7 +202,7 @@ class Madness:
                 version = random.choice([0, 1, self.stamp(), 1 << 63])
                 heard, missing = random.randrange(9), self.names()
                 says = (self.maybe(), self.maybe(), version, self.names(), self.maybe())
-                return Status(self.stamp(), *says, self.maybe(), heard, missing, self.maybe())
+                return Status(self.stamp(), *says, self.maybe(), heard, missing)
             case 5:
                 return RingRecord(self.ring())
             case _:

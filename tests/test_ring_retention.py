@@ -13,7 +13,7 @@ from ring.clock import STAMP_BYTES, Stamp
 from ring.effects import Notice
 from ring.entry import ENDED, entry_stamp
 from ring.identity import SessionId
-from ring.messages import Absent, Changes, Compare, Failed, Failure, Found, Offer, Records, Saved
+from ring.messages import Absent, Changes, Compare, Failed, Failure, Found, Records, Saved
 from ring.record import Record
 from ring.settings import Settings
 from ring.table import SHARDS, Table
@@ -334,24 +334,3 @@ def test_a_table_knows_what_tombstones_take_and_what_may_be_forgotten(
     for session_id in latest:
         table.drop(session_id)
     assert table.tombstone_bytes == 0
-
-
-def test_no_end_is_forgotten_while_somebody_keeps_what_it_is_not_told_of() -> None:
-    """Who has stood in is told of no changes any more, and may not be freed for long.
-
-    With the end forgotten, what it then offers comes back to everybody.
-    """
-    rig = Rig("abcd", settings=SETTINGS)
-    rig.create("a", ID, cart=b"\x01")
-    rig.kill("b")
-    rig.pass_time(5)
-    rig.hold_back("c", "a", Offer)
-    rig.start("b")
-    rig.pass_time(1)
-    assert rig.replicas["c"].record(ID) is not None
-    rig.end("a", ID)
-    rig.pass_time(RETENTION_S + 2 * SWEEP_S, step_s=1)
-    assert rig.replicas["a"].record(ID) is not None
-    rig.let_go()
-    rig.pass_time(RETENTION_S + 2 * SWEEP_S, step_s=1)
-    assert [rig.replicas[name].record(ID) for name in "abcd"] == [None] * 4
