@@ -268,10 +268,6 @@ class View:
             self._acting[home] = acting
         return acting
 
-    def decides(self, home: str) -> bool:
-        """Return whether this node acts for ``home``, or knows nobody else who does."""
-        return home in self.claims or not any(home in peer.claims for peer in self.peers.values())
-
     def targets(self, home: str) -> tuple[str, ...]:
         """Return the other members that every change of ``home`` goes to, in ring order.
 

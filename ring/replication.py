@@ -228,13 +228,12 @@ class Replication:
     ) -> Merged:
         """Stamp the access that was here anew if the one that came is older, by a clock ahead.
 
-        Not the other way round: an older one that comes late looks younger than it is, and the two
-        would be stamped in turn for ever.
+        Whoever sees it does so. Not the other way round: an older one that comes late looks younger
+        than it is, and the two would be stamped in turn for ever. Like this it ends: with each
+        stamp the access is less old than it was with the one before.
         """
         core, (accessed, accessed_at) = self._core, held_access(before)
         if not 0 < accessed < incoming.accessed or accessed_at <= incoming.accessed_at:
-            return merged
-        if not core.view.decides(home_of(session_id)):
             return merged
         record = core.table.get(session_id)
         assert record is not None

@@ -332,7 +332,7 @@ def test_a_later_access_revives_what_a_clock_ahead_has_marked() -> None:
 
 
 def test_a_later_access_is_not_hidden_on_the_disks_of_a_whole_ring() -> None:
-    """Nobody acts while they compare: then whoever sees both stamps the younger one anew."""
+    """Nobody acts while they compare."""
     rig = used_under_two_clocks()
     rig.kill("a", "b", "c")
     rig.refused.clear()
@@ -341,6 +341,27 @@ def test_a_later_access_is_not_hidden_on_the_disks_of_a_whole_ring() -> None:
     rig.run()
     rig.pass_time(10)
     rig.now += DUE_S - 11
+    for name in "abc":
+        assert isinstance(rig.find(name, ID).reply, Found)
+
+
+@pytest.mark.parametrize("first", ["ab", "ba"])
+def test_a_later_access_is_not_hidden_where_the_older_one_acts(first: str) -> None:
+    """Whoever has the younger one stamps it anew, not the acting owner alone."""
+    rig = a_ring()
+    rig.kill("a")
+    rig.begin("a", ahead_s=50)
+    rig.run()
+    rig.pass_time(2)
+    for other in "bc":
+        rig.cut("a", other)
+    rig.pass_time(15)
+    assert isinstance(rig.find("a", ID, touch=True).reply, Found)
+    rig.pass_time(20)
+    assert isinstance(rig.find("b", ID, touch=True).reply, Found)
+    rig.heal(first[0], first[1])
+    heal(rig)
+    rig.now += DUE_S - 12
     for name in "abc":
         assert isinstance(rig.find(name, ID).reply, Found)
 
