@@ -118,7 +118,7 @@ class Outbound:
     """What has the driver take: the same every time."""
 
     def take(self, core: Core, now: float) -> Message | None:
-        """Return the next message: releases and control first, then a frame of changes."""
+        """Return the next message: releases and control first, but changes have their turn."""
         if self.ring is not None:
             ring, self.ring = self.ring, None
             return ring
@@ -185,7 +185,7 @@ class Inbound:
     """As of Outbound."""
 
     def take(self, core: Core, now: float) -> Message | None:
-        """Return the next message: acknowledgements first, since receipts wait for them."""
+        """Return the next message: acknowledgements first, but comparisons have their turn."""
         if self.ring is not None:
             ring, self.ring = self.ring, None
             return ring
@@ -197,6 +197,7 @@ class Inbound:
         return self._compared(now) or self._urgent(core, now)
 
     def _urgent(self, core: Core, now: float) -> Message | None:
+        """Return what somebody waits for; receipts wait for acknowledgements."""
         if self.merged > self.acknowledged:
             return self._acks(core, now)
         if self.status is not None:
@@ -207,6 +208,7 @@ class Inbound:
         return None
 
     def _compared(self, now: float) -> Message | None:
+        """Return the next part of a comparison's answer."""
         if not self.answers:
             return None
         message = self.answers[0].next_message(now)
