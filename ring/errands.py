@@ -23,6 +23,8 @@ class Errand:
     """When it is given up where it cannot be placed."""
     redirected: bool = False
     """A member has named another one, which was asked."""
+    detoured: bool = False
+    """It was last sent to another member than the acting owner, whose link comes and goes."""
 
 
 @define

@@ -101,7 +101,7 @@ class View:
         # A write asks for both; they change only with the view.
         self._draining: frozenset[str] | None = None
         self._in: dict[Liveness, list[Peer]] = {}
-        self._is_holder: dict[str, bool] = {}
+        self._expected: dict[str, tuple[str, ...]] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
         self._held_by: dict[str, tuple[str, ...]] = {}
         self._acting: dict[str, str] = {}
@@ -191,7 +191,7 @@ class View:
     def _changed(self) -> None:
         self.changes += 1
         self._in.clear()
-        self._is_holder.clear()
+        self._expected.clear()
         self._draining = None
         self._lines.clear()
         self._held_by.clear()
@@ -238,11 +238,15 @@ class View:
 
     def is_holder(self, home: str) -> bool:
         """Return whether this node keeps ``home``'s sessions, should the undetermined be up."""
-        is_holder = self._is_holder.get(home)
-        if is_holder is None:
+        return self.name in self.expected_holders(home)
+
+    def expected_holders(self, home: str) -> tuple[str, ...]:
+        """Return who keeps ``home``'s sessions, should the undetermined be up."""
+        expected = self._expected.get(home)
+        if expected is None:
             possible = self._up | {peer.name for peer in self.peers_in(Liveness.UNDETERMINED)}
-            is_holder = self._is_holder[home] = self.name in self._holders(home, possible)
-        return is_holder
+            expected = self._expected[home] = self._holders(home, possible)
+        return expected
 
     def _holders(self, home: str, up: Set[str]) -> tuple[str, ...]:
         present = [name for name in self.line(home) if name in up]

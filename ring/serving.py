@@ -20,6 +20,7 @@ from attrs import evolve
 
 from ring.acting import Acting
 from ring.core import Core
+from ring.detours import Detours
 from ring.errands import Asking, Errand, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
@@ -72,6 +73,7 @@ class Serving:
         self._acting = Acting(core, replication)
         self._receipts = receipts
         self._settling = settling
+        self._detours = Detours(core, links)
         self._numbers = count(1)
         self._parked: deque[Errand] = deque()
         self._forwarded: dict[int, tuple[LinkId, Errand]] = {}
@@ -143,6 +145,7 @@ class Serving:
 
     def on_link_lost(self, lost: Outbound, now: float) -> None:
         """Settle what was forwarded to, or asked of, a member whose link has ended."""
+        self._detours.note_lost(lost.peer, now)
         forwarded = [(n, e) for n, (link, e) in self._forwarded.items() if link == lost.link]
         for number, errand in forwarded:
             del self._forwarded[number]
@@ -212,23 +215,22 @@ class Serving:
             self._carry_out_unknown(errand)
             return
         acting = view.acting_owner(home)
-        if request.insist:
+        if request.insist or (acting == self._core.name and home in view.claims):
             self._look_up(errand, home, asked, now)
+        elif around := self._detours.around(errand, home, acting, now):
+            self._forward(evolve(errand, detoured=True), around, now)
         elif acting != self._core.name:
-            self._place_elsewhere(errand, acting, now)
-        elif home not in view.claims:
-            self._park(errand, "its members are still comparing what they have", now)
+            self._place_elsewhere(evolve(errand, detoured=False), acting, now)
         else:
-            self._look_up(errand, home, asked, now)
+            self._park(errand, "its members are still comparing what they have", now)
 
     def _carry_out_unknown(self, errand: Errand) -> None:
-        number = errand.request.number
         match errand.request:
-            case Find():
+            case Find(number):
                 self._respond(errand.origin, Absent(number))
             case Save() | Rotate():
                 self._fail(errand, Failure.GONE, "no such session")
-            case End():
+            case End(number):
                 self._respond(errand.origin, Saved(number, (), (), False))
 
     def _place_elsewhere(self, errand: Errand, acting: str, now: float) -> None:
@@ -258,9 +260,11 @@ class Serving:
     def _follow(self, errand: Errand, outbound: Outbound, to: str, now: float) -> None:
         """Ask the member that was named, once; where that is not possible, insist."""
         peer = self._core.view.peers.get(to)
-        if peer is not None and not errand.redirected and to in self._links.outbound:
+        shaky = self._detours.comes_and_goes(to, now)
+        here = to in self._links.outbound and not shaky
+        if peer is not None and not errand.redirected and here:
             self._forward(evolve(errand, redirected=True), to, now)
-        elif peer is not None and peer.liveness is not Liveness.UNDETERMINED:
+        elif peer is not None and (shaky or peer.liveness is not Liveness.UNDETERMINED):
             self._forward(evolve(errand, redirected=True), outbound.peer, now, insist=True)
         else:
             # It is this node, which thinks otherwise, or somebody who is just coming or going.
@@ -334,7 +338,9 @@ class Serving:
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
         if held is None and not creates:
-            if self._settling.may_deny(home, now):
+            # Whoever acts may have it, and has just been lost: this node is to answer in its place.
+            instead = request.insist and self._core.view.peers_in(Liveness.UNDETERMINED)
+            if self._settling.may_deny(home, now) and not instead:
                 self._deny(errand, now)
             else:
                 self._park(errand, "members that may hold it are missing", now)

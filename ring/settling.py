@@ -37,6 +37,8 @@ class Settling:
         self.status_version = 0
         self._held: set[str] = set()
         """The homes that this node holds."""
+        self._first: set[str] = set()
+        """The homes for which nobody came before this node, when last looked at."""
         self._holders: dict[str, frozenset[str]] = {}
         """For each home, its holders when last looked at."""
         self._holders_as_of = -1
@@ -249,7 +251,8 @@ class Settling:
             return
         self._holders_as_of, self._homes_as_of = view.changes, (-1, -1)
         for home in self._core.ring.homes:
-            holders = frozenset(view.holders(home))
+            # Who may be up is not replaced yet: else each loss of its link began all of this anew.
+            holders = frozenset(view.expected_holders(home))
             gained = holders - self._holders.get(home, frozenset())
             self._holders[home] = holders
             if view.is_holder(home):
@@ -265,6 +268,12 @@ class Settling:
                         continue
             for name in sorted(gained - {view.name}):
                 self._comparing.forget(home, name)
+        first = {home for home in self._core.ring.homes if view.is_first_in_line(home)}
+        for home in first - self._first - view.claims:
+            # Others kept it while somebody else came first for them, and told this node of nothing.
+            for name in view.peers:
+                self._comparing.forget(home, name)
+        self._first = first
 
     def _note_claimants(self) -> None:
         """Note who acts, and compare again when somebody beside this node has stopped."""

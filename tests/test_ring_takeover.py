@@ -4,12 +4,13 @@ Each scenario was first found by a review of the protocol, with links that are s
 """
 
 import pytest
+from later_rings import later
 from replica_parts import Asked
 from replicas import Rig
 from samples import NOW, session
 
 from ring.liveness import Liveness
-from ring.messages import Absent, Durability, Found, Saved
+from ring.messages import Absent, Changes, Compared, Durability, Found, Listing, Records, Saved
 from ring.record import Record
 from ring.settings import Settings
 
@@ -148,3 +149,34 @@ def test_after_a_hand_back_all_holders_have_the_last_change(
     assert rig.replicas["a"].claims == {"a"}
     assert rig.replicas["b"].claims == {"b"}
     assert_reads(rig, rig.find("c", ID), b"\x03")
+
+
+# --- Coming first without a loss ---
+
+
+def behind_a_cut() -> Rig:
+    """Return a ring in which c neither reaches a nor is told of changes that a and b keep.
+
+    It has compared with b, before the last change of the session.
+    """
+    rig = a_ring(copies=2, settings=Settings(suspect_after_s=60))
+    rig.cut("a", "c")
+    rig.pass_time(3)
+    assert holders_of(rig.save("a", ID, {b"cart": b"\x02"})) == ("a", "b")
+    for kind in (Changes, Listing, Records, Compared):
+        rig.hold_back("b", "c", kind)
+    return rig
+
+
+def test_who_comes_first_in_a_new_ring_hears_the_others_again_before_it_acts() -> None:
+    """While a acted, as b sees it, c was no holder and told of nothing."""
+    rig = behind_a_cut()
+    rig.adopt("b", later("acb"))
+    assert_reads(rig, rig.find("c", ID), b"\x02")
+
+
+def test_who_comes_first_since_another_leaves_hears_the_others_again_before_it_acts() -> None:
+    rig = behind_a_cut()
+    rig.perform("b", rig.replicas["b"].drain(rig.now))
+    rig.run()
+    assert_reads(rig, rig.find("c", ID), b"\x02")

@@ -1,0 +1,155 @@
+"""Links that come and go: requests reach whom they are for by way of another member.
+
+Without a detour each request for such a member is lost with the link that it was sent on, again and
+again, until its time is over.
+"""
+
+import pytest
+from replicas import Rig
+from samples import session
+
+from ring.liveness import Liveness
+from ring.messages import Absent, Compare, Failed, Failure, Find, Found, Redirect, Save, Saved
+from ring.settings import Settings
+
+ID = session("c", 1)
+
+
+def a_ring(copies: int = 3, names: str = "abc") -> Rig:
+    """Return a ring with a session of c, and c's answers to a held back."""
+    rig = Rig(names, copies, Settings(request_timeout_s=8), stores=False)
+    rig.create("c", ID, cart=b"\x01")
+    for kind in (Found, Saved, Redirect):
+        rig.hold_back("c", "a", kind)
+    return rig
+
+
+def reset_often(rig: Rig, one: str = "a", other: str = "c", times: int = 3) -> None:
+    for _ in range(times):
+        rig.pass_time(1)
+        rig.reset(one, other)
+
+
+def finds_of(rig: Rig) -> list[tuple[str, bool]]:
+    """Return whom finds were sent to, and whether those were to answer instead of c."""
+    finds = ((each.receiver, each.message) for each in rig.sent)
+    return [(receiver, find.insist) for receiver, find in finds if isinstance(find, Find)]
+
+
+def saves_of(rig: Rig) -> list[tuple[str, Save]]:
+    return [(e.receiver, e.message) for e in rig.sent if isinstance(e.message, Save)]
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_what_is_asked_of_a_member_that_comes_and_goes_reaches_it_another_way(copies: int) -> None:
+    rig = a_ring(copies)
+    reset_often(rig)
+    rig.sent.clear()
+    assert isinstance(rig.find("a", ID).reply, Found)
+    assert finds_of(rig) == [("b", False), ("b", True)]
+    saved = rig.save("a", ID, {b"cart": b"\x02"})
+    rig.pass_time(1)
+    assert isinstance(saved.reply, Saved)
+    record = rig.replicas["c"].record(ID)
+    assert record is not None
+    assert record.value(b"cart") == b"\x02"
+
+
+def test_while_its_link_is_away_it_is_reached_another_way_as_well() -> None:
+    """a comes next for that home, and does not act: c lives, as all see it."""
+    rig = a_ring()
+    reset_often(rig)
+    rig.stalled |= {("a", "c"), ("c", "a")}
+    rig.reset("a", "c")
+    assert rig.replicas["a"].liveness["c"] is Liveness.UNDETERMINED
+    assert isinstance(rig.find("a", ID).reply, Found)
+    assert "c" not in rig.replicas["a"].claims
+
+
+def test_a_link_that_was_lost_once_is_used_again() -> None:
+    rig = a_ring()
+    reset_often(rig, times=1)
+    rig.sent.clear()
+    rig.find("a", ID)
+    assert finds_of(rig) == [("c", False)]
+
+
+def test_a_link_that_has_lived_for_long_is_used_again() -> None:
+    rig = a_ring()
+    reset_often(rig)
+    rig.pass_time(rig.settings.settle_timeout_s + 1)
+    rig.sent.clear()
+    rig.find("a", ID)
+    assert finds_of(rig) == [("c", False)]
+
+
+def test_with_nobody_to_go_by_the_straight_way_is_taken() -> None:
+    rig = a_ring(names="ac")
+    reset_often(rig)
+    rig.sent.clear()
+    rig.find("a", ID)
+    assert finds_of(rig) == [("c", False)]
+
+
+def test_after_a_detour_in_vain_the_straight_way_has_its_turn() -> None:
+    """b has not compared that home with c, and names nobody until it has."""
+    rig = a_ring()
+    rig.let_go()
+    reset_often(rig)
+    rig.hold_back("b", "a", Redirect)
+    asked = rig.find("a", ID)
+    (first,) = (each.message for each in rig.sent if isinstance(each.message, Find))
+    failed = Failed(first.number, Failure.UNAVAILABLE, "c acts for it, as b sees it")
+    rig.deliver(rig.link("a", "b"), "b", failed)
+    rig.run()
+    assert asked.waits
+    rig.pass_time(0.5)
+    assert isinstance(asked.reply, Found)
+    assert finds_of(rig) == [("b", False), ("c", False)]
+
+
+def test_a_change_goes_straight_only_when_half_of_its_time_is_over() -> None:
+    """Lost with the link, its outcome would be unknown."""
+    rig = a_ring()
+    reset_often(rig)
+    rig.let_go()
+    rig.hold_back("b", "a", Redirect)
+    rig.sent.clear()
+    rig.save("a", ID, {b"cart": b"\x02"})
+    for _ in range(6):
+        *_, (receiver, save) = saves_of(rig)
+        if receiver == "b":
+            failed = Failed(save.number, Failure.UNAVAILABLE, "c acts for it, as b sees it")
+            rig.deliver(rig.link("a", "b"), "b", failed)
+        rig.pass_time(0.5)
+        rig.reset("a", "c")
+        rig.pass_time(0.5)
+    assert [receiver for receiver, _ in saves_of(rig)] == [*"bbbbb", "c"]
+
+
+def test_what_a_member_may_have_that_was_just_lost_is_not_denied() -> None:
+    """Who is to answer in its place asks all who are near; only the lost one may have it."""
+    rig = Rig("abc", 1, Settings(request_timeout_s=8), stores=False)
+    rig.create("c", ID, cart=b"\x01")
+    rig.stalled |= {("b", "c"), ("c", "b")}
+    rig.reset("b", "c")
+    assert rig.replicas["b"].liveness["c"] is Liveness.UNDETERMINED
+    rig.sent.clear()
+    rig.hold_back("a", "b", Compare)
+    rig.deliver(rig.link("a", "b"), "a", Find(1, ID, False, True, insist=True))
+    rig.run()
+    replies = [each.message for each in rig.sent if (each.sender, each.receiver) == ("b", "a")]
+    assert not any(isinstance(each, Absent) for each in replies)
+    assert any(isinstance(each, Failed) for each in replies)
+
+
+def test_a_member_that_comes_and_goes_does_not_have_the_others_compare_anew() -> None:
+    """Each time another one became a holder in its place, and a home was never compared."""
+    rig = Rig("abcd", copies=2)
+    rig.create("d", session("d", 1), cart=b"\x01")
+    rig.pass_time(1)
+    rig.stalled |= {("a", "d"), ("d", "a")}
+    rig.sent.clear()
+    rig.reset("a", "d")
+    assert rig.replicas["a"].liveness["d"] is Liveness.UNDETERMINED
+    assert not any(isinstance(each.message, Compare) for each in rig.sent if each.sender == "a")
