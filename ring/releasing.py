@@ -4,6 +4,9 @@ The stand-in offers what it has, a part at a time; the acting owner releases wha
 as well, and asks for what it has otherwise; the stand-in drops what it was released from.
 
 Rules:
+- A stand-in that is told of no changes, and cannot be freed, has missed what ended meanwhile. So it
+  offers all it has each time a quarter of retention has passed, freed or not: for what is otherwise
+  there, the answer tells how, long before it is forgotten.
 - Nothing is released while fewer than ``copies`` members hold, while anything is being compared, or
   while anybody is missing a change of it or waits for a receipt.
 - A release is written ahead of whatever this node writes to that member later (``links``): so a
@@ -17,6 +20,7 @@ Rules:
 
 from collections import deque
 from collections.abc import Set
+from typing import Final
 
 from attrs import define, field
 
@@ -32,6 +36,9 @@ from ring.serving import Serving
 from ring.settling import Settling
 from ring.table import SHARDS
 
+_UNTOLD_SHARE: Final = 0.25
+"""After how much of retention a stand-in asks; the rest is for what fails, and for clocks."""
+
 
 @define
 class _Pass:
@@ -42,6 +49,8 @@ class _Pass:
     shard: int = 0
     rest: deque[SessionId] = field(factory=deque)
     """What of the shard has not been offered."""
+    to_the_end: bool = False
+    """It goes on although nothing is released: this node has to hear what has ended."""
 
 
 class Releasing:
@@ -67,26 +76,32 @@ class Releasing:
         self._passes: dict[str, _Pass] = {}
         """By home; an offer of each is on its way, unless its connection was lost."""
         self._not_before: dict[str, float] = {}
+        self._told_at: dict[str, float] = {}
+        """Of each home that is offered: when it began to be, or all of it had been."""
 
     # --- The stand-in ---
 
     def offer(self, now: float) -> None:
         """Begin to offer what this node has and need not have."""
-        core, name = self._core, self._core.name
+        core = self._core
         spare = [
             home
             for home in core.ring.homes
-            if core.table.count(home) and name not in core.view.holders(home)
-            if self._not_before.get(home, 0.0) <= now
-            if self._is_spare(home, core.view.acting_owner(home))
+            if core.table.count(home) and not core.view.is_holder(home)
         ]
-        if not spare or core.view.is_draining or not self._settling.all_quiet:
+        self._told_at = {home: self._told_at.get(home, now) for home in spare}
+        if not spare or core.view.is_draining:
             return
+        all_quiet = self._settling.all_quiet
         for home in spare:
+            due = now - self._told_at[home] >= core.settings.retention_s * _UNTOLD_SHARE
+            may_offer = all_quiet and self._not_before.get(home, 0.0) <= now
+            if not (due or may_offer) or not self._is_spare(home, core.view.acting_owner(home)):
+                continue
             outbound = self._links.outbound[core.view.acting_owner(home)]
             begun = self._passes.get(home)
             if begun is None or begun.link != outbound.link:
-                self._passes[home] = _Pass(outbound.link)
+                self._passes[home] = _Pass(outbound.link, to_the_end=due)
                 self._offer_more(home, outbound, now)
 
     def on_offered(self, outbound: Outbound, message: Offered, now: float) -> None:
@@ -94,7 +109,8 @@ class Releasing:
         begun = self._passes.get(message.home)
         if begun is None or begun.link != outbound.link:
             raise RemoteProtocolError("answers an offer that was not made")
-        if message.released and self._is_spare(message.home, outbound.peer):
+        goes_on = message.released or begun.to_the_end
+        if goes_on and self._is_spare(message.home, outbound.peer):
             self._offer_more(message.home, outbound, now)
         else:
             self._end(message.home, now)
@@ -135,6 +151,7 @@ class Releasing:
         while len(flat) < 2 * RELEASED_MAX:
             if not begun.rest:
                 if begun.shard == SHARDS:
+                    self._told_at[home] = now
                     break
                 begun.rest.extend(table.in_shard(home, begun.shard))
                 begun.shard += 1

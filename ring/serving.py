@@ -286,7 +286,7 @@ class Serving:
         if errand.request.insist:
             # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
             near = self._core.view.up & self._links.outbound.keys()
-            whom = near - asked
+            whom = (near | self._settling.uncompared(home, now)) - asked
         if not whom:
             self._carry_out(errand, now)
             return

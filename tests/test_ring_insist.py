@@ -8,11 +8,14 @@ import pytest
 from replicas import Rig
 from samples import IDS, NOW
 
+from ring.liveness import Liveness
 from ring.messages import (
     Absent,
     Answer,
     Changes,
     Durability,
+    Failed,
+    Failure,
     Find,
     Found,
     Redirect,
@@ -174,6 +177,26 @@ def test_what_is_taken_for_an_owner_whose_connection_was_just_lost_is_degraded()
     rig.pass_time(1)
     assert isinstance(saved.reply, Saved)
     assert saved.reply.degraded
+
+
+def test_a_member_that_is_coming_back_is_waited_for_all_the_same() -> None:
+    """It may have changed the session while it was away: what c answered was older."""
+    rig = a_ring()
+    cut_off(rig, "a", "c")
+    rig.save("a", ID, {b"cart": b"\x02"})
+    cut_off(rig, "a", "b")
+    rig.save("a", ID, {b"cart": b"\x03"})
+    rig.stalled |= {("b", "a"), ("c", "a")}
+    rig.hold_back("a", "b", Changes)
+    rig.refused.clear()
+    rig.heal("a", "b")
+    assert rig.replicas["b"].liveness["a"] is Liveness.UNDETERMINED
+    rig.sent.clear()
+    rig.deliver(rig.link("c", "b"), "c", Find(77, ID, False, True, insist=True))
+    rig.run()
+    (reply,) = (each.message for each in rig.sent if isinstance(each.message, Found | Failed))
+    assert isinstance(reply, Failed)
+    assert reply.failure is Failure.UNAVAILABLE
 
 
 def test_what_was_found_elsewhere_is_kept_until_it_is_answered() -> None:
