@@ -2,9 +2,9 @@
 
 Rules:
 - A link that was lost twice within ``settle`` comes and goes, until one has lived for as long.
-- What is for a member behind such a link goes to one whose link is steady. That one carries it out
-  if it acts itself, else it names who does; only where it names the member that comes and goes,
-  which it therefore reaches, it is made to carry the request out instead.
+- What is for a member behind such a link goes to one whose link is steady, and that does not act
+  itself. Only where it names the member that comes and goes, which it therefore reaches, it is made
+  to carry the request out instead.
 - After a detour in vain the straight way has its turn. A change waits for that until half of its
   time is over: what is lost on the way has an unknown outcome.
 """
@@ -13,6 +13,7 @@ from math import inf
 
 from ring.core import Core
 from ring.errands import Errand
+from ring.identity import home_of
 from ring.links import Links
 from ring.messages import Find
 
@@ -57,13 +58,29 @@ class Detours:
         waits = acting == view.name
         if not waits and errand.detoured and self._may_go_straight(errand, now):
             return None
-        shaky = {name for name in self._losses if self.comes_and_goes(name, now)}
         awaited = line[: line.index(acting)] if waits else (acting,)
-        if not any(name in shaky and view.may_be_up(name) for name in awaited):
+        if not any(self.comes_and_goes(name, now) and view.may_be_up(name) for name in awaited):
             return None
-        steady = view.up & self._links.outbound.keys() - shaky
-        return next((name for name in line if name in steady), None)
+        for name in line:
+            if name in view.up and name in self._links.outbound:
+                peer = view.peers[name]
+                # One that acts as well, apart from the other, would answer by what it has itself.
+                serves = peer.ready and home not in peer.claims
+                if serves and not self.comes_and_goes(name, now):
+                    return name
+        return None
+
+    def follows(self, errand: Errand, to: str, now: float) -> bool:
+        """Return whether a redirect to ``to`` is followed: not to this node, or to a stranger.
+
+        After a detour it has to lead to whom the request is for: another one that is named acts as
+        well, apart from that one.
+        """
+        acting = self._core.view.acting_owner(home_of(errand.request.session_id))
+        is_meant = not errand.detoured or to == acting or self.comes_and_goes(to, now)
+        return is_meant and to in self._core.view.peers
 
     def _may_go_straight(self, errand: Errand, now: float) -> bool:
-        late = errand.deadline - now < self._core.settings.request_timeout_s / 2
+        began = errand.deadline - self._core.settings.request_timeout_s
+        late = now - began > (errand.parked_until - began) / 2
         return late or isinstance(errand.request, Find)

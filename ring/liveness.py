@@ -263,6 +263,10 @@ class View:
         """Return whether another member is not known to be down."""
         return self.peers[name].liveness is not Liveness.DOWN
 
+    def is_undetermined(self, name: str) -> bool:
+        """Return whether a member was lost just now, and may be up or down."""
+        return name != self.name and self.peers[name].liveness is Liveness.UNDETERMINED
+
     def acting_owner(self, home: str) -> str:
         """Return who answers for ``home``: the first up claimant, else the first up member."""
         acting = self._acting.get(home)
@@ -270,6 +274,21 @@ class View:
             up = [name for name in self.line(home) if name in self._up]
             acting = next((name for name in up if home in self.claims_of(name)), up[0])
             self._acting[home] = acting
+        return acting
+
+    def answering(self, home: str) -> str:
+        """Return who may answer for ``home``, as far as this node can know.
+
+        That is the acting owner; but one that comes earlier, or any one if nobody claims the home,
+        may have acted when its link was lost just now, and act on.
+        """
+        acting = self.acting_owner(home)
+        is_claimed = home in self.claims_of(acting)
+        for name in self.line(home):
+            if name == acting and is_claimed:
+                return name
+            if self.is_undetermined(name):
+                return name
         return acting
 
     def targets(self, home: str) -> tuple[str, ...]:

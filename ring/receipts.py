@@ -108,11 +108,7 @@ class Receipts:
         Whoever has just lost its connection here may act on, and answer.
         """
         view = self._core.view
-        if home in view.claims:
-            owner = view.acting_owner(home)
-        else:
-            there = (each for each in view.line(home) if each == view.name or view.may_be_up(each))
-            owner = next(there)
+        owner = view.acting_owner(home) if home in view.claims else view.answering(home)
         return owner if owner != view.name else None
 
     def follow(self, old_id: SessionId, new_id: SessionId) -> bool:

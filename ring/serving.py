@@ -25,7 +25,6 @@ from ring.errands import Asking, Errand, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links, Look, Outbound
-from ring.liveness import Liveness
 from ring.messages import (
     Absent,
     Answer,
@@ -220,7 +219,8 @@ class Serving:
         elif around := self._detours.around(errand, home, acting, now):
             self._forward(evolve(errand, detoured=True), around, now)
         elif acting != self._core.name:
-            self._place_elsewhere(evolve(errand, detoured=False), acting, now)
+            straight = evolve(errand, detoured=False) if errand.detoured else errand
+            self._place_elsewhere(straight, acting, now)
         else:
             self._park(errand, "its members are still comparing what they have", now)
 
@@ -259,12 +259,11 @@ class Serving:
 
     def _follow(self, errand: Errand, outbound: Outbound, to: str, now: float) -> None:
         """Ask the member that was named, once; where that is not possible, insist."""
-        peer = self._core.view.peers.get(to)
         shaky = self._detours.comes_and_goes(to, now)
-        here = to in self._links.outbound and not shaky
-        if peer is not None and not errand.redirected and here:
+        follows = self._detours.follows(errand, to, now)
+        if follows and not errand.redirected and not shaky and to in self._links.outbound:
             self._forward(evolve(errand, redirected=True), to, now)
-        elif peer is not None and (shaky or peer.liveness is not Liveness.UNDETERMINED):
+        elif follows and (shaky or not self._core.view.is_undetermined(to)):
             self._forward(evolve(errand, redirected=True), outbound.peer, now, insist=True)
         else:
             # It is this node, which thinks otherwise, or somebody who is just coming or going.
@@ -283,10 +282,6 @@ class Serving:
         """Ask for the session whoever may know more of it, then carry out the request."""
         session_id = self._acting.sought(errand.request)
         whom = self._whom_to_ask(errand.request, home, now) - asked
-        if errand.request.insist:
-            # Whoever forwards it cannot reach the acting owner: what is here and near has to do.
-            near = self._core.view.up & self._links.outbound.keys()
-            whom = (near | self._settling.uncompared(home, now)) - asked
         if not whom:
             self._carry_out(errand, now)
             return
@@ -307,6 +302,9 @@ class Serving:
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""
         whom = set() if home in self._complete else self._settling.uncompared(home, now)
+        if request.insist:
+            # Whoever forwards it cannot reach the acting owner: who is near has to do.
+            return whom | (self._core.view.up & self._links.outbound.keys())
         session_id = self._acting.sought(request)
         held = self._core.table.held(session_id)
         if held is not None and held_is_whole(held):
@@ -338,9 +336,11 @@ class Serving:
         held = self._core.table.held(session_id)
         creates = isinstance(request, Save) and request.create
         if held is None and not creates:
-            # Whoever acts may have it, and has just been lost: this node is to answer in its place.
-            instead = request.insist and self._core.view.peers_in(Liveness.UNDETERMINED)
-            if self._settling.may_deny(home, now) and not instead:
+            # Who may have it is not denied what it has when it was lost just now.
+            is_lost = request.insist and self._core.view.is_undetermined(
+                self._core.view.answering(home)
+            )
+            if self._settling.may_deny(home, now) and not is_lost:
                 self._deny(errand, now)
             else:
                 self._park(errand, "members that may hold it are missing", now)
