@@ -5,8 +5,8 @@ Rules:
   home, that member is asked for the id first; before "no such session", all of them are.
 - One hop: only the node that was asked forwards. What it cannot place now, it parks and tries
   again until the deadline; a forwarded request is answered at once, whatever the answer. Who does
-  not act redirects to who does; an origin that cannot go there insists.
-- A find may be tried again. A forwarded save or end whose answer is lost has an unknown outcome.
+  not act redirects to who does; an origin that cannot go there insists (see also ``detours``).
+- A find may be tried again. A forwarded change whose answer is lost has an unknown outcome.
 - Three answers to a lookup: found, not found, not known yet. Nothing that is not whole, and
   nothing that may still be somewhere else, is ever answered "not found".
 """

@@ -4,7 +4,8 @@ Rules:
 - A node compares each home that it holds, acts for or has records of with every member that is
   up, the home's preference list in order: its own home with the successor first.
 - It compares anew whenever it may have missed something: when it, or another, becomes a holder;
-  when a member is down that may have acted; when another that acted as well has stopped.
+  when it comes first and did not before; when a member is down that may have acted; when another
+  that acted as well has stopped.
 - A member that is not ready fetches for itself first; then the others compare with it and bring
   what it still lacks. So nothing is sent twice.
 - A home is claimed by whoever is ready (``joining``) and comes first, once everybody was heard.

@@ -5,11 +5,25 @@ again, until its time is over.
 """
 
 import pytest
+from replica_parts import Asked
 from replicas import Rig
-from samples import session
+from samples import NOW, session
 
 from ring.liveness import Liveness
-from ring.messages import Absent, Compare, Failed, Failure, Find, Found, Redirect, Save, Saved
+from ring.messages import (
+    Absent,
+    Changes,
+    Compare,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Redirect,
+    Reply,
+    Save,
+    Saved,
+)
+from ring.record import Record
 from ring.settings import Settings
 
 ID = session("c", 1)
@@ -153,3 +167,93 @@ def test_a_member_that_comes_and_goes_does_not_have_the_others_compare_anew() ->
     rig.reset("a", "d")
     assert rig.replicas["a"].liveness["d"] is Liveness.UNDETERMINED
     assert not any(isinstance(each.message, Compare) for each in rig.sent if each.sender == "a")
+
+
+# --- Somebody else acts as well ---
+
+
+def a_parted_ring(names: str, *apart: str) -> Rig:
+    """Return a ring whose c is cut off from others that act for its home too; a reaches all.
+
+    The link between a and c was lost twice, and is there.
+    """
+    rig = Rig(names, 1, Settings(), stores=False)
+    rig.create("c", ID, cart=b"\x01")
+    for name in apart:
+        rig.cut(name, "c")
+    rig.pass_time(12)
+    assert any("c" in rig.replicas[name].claims for name in apart)
+    for _ in range(2):
+        rig.pass_time(0.5)
+        rig.reset("a", "c")
+    rig.pass_time(0.5)
+    return rig
+
+
+def reply_to(rig: Rig, asked: Asked) -> Reply | None:
+    while asked.waits:
+        rig.pass_time(0.25)
+    return asked.reply
+
+
+def test_who_acts_as_well_is_not_asked_in_the_others_place() -> None:
+    """b cannot reach c: it has not what c has, and denied it."""
+    rig = a_parted_ring("cba", "b")
+    assert isinstance(reply_to(rig, rig.find("a", ID)), Found)
+    assert isinstance(reply_to(rig, rig.save("a", ID, {b"cart": b"\x02"})), Saved)
+
+
+def test_who_acts_as_well_is_not_gone_to_though_it_is_named() -> None:
+    """d acts beside c, and b, which reaches d alone, names that one."""
+    rig = a_parted_ring("cdba", "b", "d")
+    assert isinstance(reply_to(rig, rig.find("a", ID)), Found)
+
+
+def test_who_is_not_ready_is_not_asked_in_the_others_place() -> None:
+    """h is back, and waits; nothing that it took was known to d, which still acts."""
+    rig = a_ring_with_a_joiner()
+    reset_often(rig, "a", "d")
+    assert_d_reads_what_a_saved(rig)
+
+
+def test_who_answers_for_another_waits_for_the_one_who_acts() -> None:
+    """It waited for h, which would come first, and does not act yet."""
+    rig = a_ring_with_a_joiner()
+    rig.cut("a", "d")
+    rig.pass_time(0.5)
+    assert_d_reads_what_a_saved(rig)
+
+
+def a_ring_with_a_joiner() -> Rig:
+    """Return a ring in which d acts for h, which has returned and is not ready."""
+    rig = Rig("hdab", 3, Settings(request_timeout_s=8), stores=False)
+    rig.create("h", session("h", 1), cart=b"\x01")
+    rig.kill("h")
+    rig.pass_time(1)
+    rig.hold_back("b", "h", Compare)
+    rig.start("h", disk=False)
+    rig.pass_time(1)
+    assert not rig.replicas["h"].ready
+    return rig
+
+
+def assert_d_reads_what_a_saved(rig: Rig) -> None:
+    """Demand that a save at a is degraded or unanswered, or what d answers."""
+    for name in "hab":
+        rig.hold_back(name, "d", Changes)
+    saved = rig.save("a", session("h", 1), {b"cart": b"\x02"})
+    rig.pass_time(0.25)
+    found = rig.find("d", session("h", 1)).reply
+    assert isinstance(found, Found)
+    value = Record.from_portable(found.portable, NOW).value(b"cart")
+    if isinstance(saved.reply, Saved) and not saved.reply.degraded:
+        assert value == b"\x02"
+    else:
+        assert saved.waits
+    rig.let_go()
+    rig.pass_time(1)
+    assert isinstance(saved.reply, Saved)
+    assert not saved.reply.degraded
+    record = rig.replicas["d"].record(session("h", 1))
+    assert record is not None
+    assert record.value(b"cart") == b"\x02"
