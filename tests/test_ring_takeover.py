@@ -4,13 +4,23 @@ Each scenario was first found by a review of the protocol, with links that are s
 """
 
 import pytest
+from attrs import evolve
 from later_rings import later
 from replica_parts import Asked
 from replicas import Rig
 from samples import NOW, session
 
 from ring.liveness import Liveness
-from ring.messages import Absent, Changes, Compared, Durability, Found, Listing, Records, Saved
+from ring.messages import (
+    Absent,
+    Changes,
+    Compared,
+    Durability,
+    Found,
+    Listing,
+    Records,
+    Saved,
+)
 from ring.record import Record
 from ring.settings import Settings
 
@@ -179,4 +189,19 @@ def test_who_comes_first_since_another_leaves_hears_the_others_again_before_it_a
     rig = behind_a_cut()
     rig.perform("b", rig.replicas["b"].drain(rig.now))
     rig.run()
+    assert_reads(rig, rig.find("c", ID), b"\x02")
+
+
+def test_who_comes_first_hears_the_others_once_more_when_the_one_who_acts_is_lost() -> None:
+    """It has heard d, and waits for b, whose last word only d has."""
+    rig = a_ring(copies=3, names="abcd", settings=Settings(suspect_after_s=60))
+    rig.kill("a")
+    rig.pass_time(1)
+    for kind in (Changes, Listing, Records, Compared):
+        rig.hold_back("b", "c", kind)
+    rig.hold_back("d", "c", Changes)
+    rig.adopt("d", evolve(later("acdb"), copies=3))
+    assert "a" in rig.replicas["b"].claims
+    assert holders_of(rig.save("b", ID, {b"cart": b"\x02"})) == ("b", "d")
+    rig.kill("b")
     assert_reads(rig, rig.find("c", ID), b"\x02")

@@ -39,7 +39,7 @@ UNFOUND: dict[str, Callable[[], None]] = {
         routing.test_while_a_home_is_not_compared_each_id_is_asked_for_first
     ),
     "compare nothing when one is down": (
-        takeover.test_a_successor_does_not_find_what_ended_before_it_acts
+        takeover.test_who_comes_first_hears_the_others_once_more_when_the_one_who_acts_is_lost
     ),
     "count dials that began before": (
         greeting.test_a_dial_that_began_before_a_member_called_does_not_make_it_down
