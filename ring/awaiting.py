@@ -44,14 +44,15 @@ class Awaiting:
         return [peer for peer in undetermined if not self.is_restless(peer, now)]
 
     def is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` has come and gone unheard for as long as it is waited for.
+        """Return whether ``peer`` is away and has come and gone unheard for as long as it is awaited.
 
-        Who has not gone again meanwhile is heard to the end, however much it has to tell.
+        Who is there is heard to the end, however much it has to tell; if it goes again before that,
+        it has been waited for.
         """
-        since, limit = peer.restless_since, self._core.settings.settle_timeout_s
-        if since is None or now - since <= limit:
+        since = peer.restless_since
+        if since is None or now - since <= self._core.settings.settle_timeout_s:
             return False
-        return peer.liveness is not Liveness.UP or now - peer.lost_at <= limit
+        return peer.liveness is not Liveness.UP
 
     def unheard(self, home: str, now: float) -> set[str]:
         """Return the members without whose word ``home`` is not known here."""

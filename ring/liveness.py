@@ -276,20 +276,16 @@ class View:
             self._acting[home] = acting
         return acting
 
-    def answering(self, home: str) -> str:
+    def answering(self, home: str) -> tuple[str, ...]:
         """Return who may answer for ``home``, as far as this node can know.
 
-        That is the acting owner; but one that comes earlier, or any one if nobody claims the home,
-        may have acted when its link was lost just now, and act on.
+        That is the acting owner; but those that come earlier, or all if nobody claims the home, may
+        have acted when their links were lost just now, and act on.
         """
-        acting = self.acting_owner(home)
-        is_claimed = home in self.claims_of(acting)
-        for name in self.line(home):
-            if name == acting and is_claimed:
-                return name
-            if self.is_undetermined(name):
-                return name
-        return acting
+        line, acting = self.line(home), self.acting_owner(home)
+        if home in self.claims_of(acting):
+            line = line[: line.index(acting) + 1]
+        return tuple(name for name in line if name == acting or self.is_undetermined(name))
 
     def targets(self, home: str) -> tuple[str, ...]:
         """Return the other members that every change of ``home`` goes to, in ring order.

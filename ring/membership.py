@@ -79,7 +79,7 @@ class Membership:
         if member.liveness is not Liveness.UNDETERMINED:
             return
         if began is None or began >= self._last_sign_of(member):
-            self._note_down(member)
+            self._note_down(member, now)
             self._review(now)
 
     def _last_sign_of(self, member: Peer) -> float:
@@ -168,7 +168,7 @@ class Membership:
             self.hang_up(member.inbound, reason, now)
         if member.liveness is not Liveness.DOWN:
             self._core.view.set_liveness(member, Liveness.DOWN)
-            self._settling.on_down()
+            self._settling.on_down(now)
 
     def review(self, now: float) -> None:
         """Draw every conclusion from a changed view of the ring."""
@@ -310,7 +310,7 @@ class Membership:
         elif connection is not None:
             assert member is not None, "nobody dials whom the ring does not have"
             if unusable:
-                self._note_down(member)
+                self._note_down(member, now)
             elif member.liveness is Liveness.UP:
                 self._core.view.set_liveness(member, Liveness.UNDETERMINED)
             self._receipts.on_link_lost(member.name)
@@ -329,14 +329,14 @@ class Membership:
         self._settling.on_up(member.name, now)
         self._replication.resend_waiting([member.name])
 
-    def _note_down(self, member: Peer) -> None:
+    def _note_down(self, member: Peer, now: float) -> None:
         if member.liveness is not Liveness.DOWN:
             self._core.view.set_liveness(member, Liveness.DOWN)
             if member.name in self._core.ring.leaving:
                 self._core.notice("member_gone", peer=member.name)
             else:
                 self._core.alarm("member_down", peer=member.name)
-            self._settling.on_down()
+            self._settling.on_down(now)
 
     def _note_caller(self, member: Peer, now: float) -> None:
         """``member``, which is not up, has said what it is on a new link of its own.

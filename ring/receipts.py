@@ -34,9 +34,9 @@ class Waiter:
     versions: dict[SessionId, int]
     """The sessions whose states of this node it waits for; more than one if one was rotated."""
     deadline: float
-    owner: str | None = None
-    """The member that acts for the session, where that is not this node: it has to know as well,
-    or whoever asks it next would read an older state."""
+    owners: tuple[str, ...] = ()
+    """Who acts for the session, or may, where that is not this node: they have to know as well, or
+    whoever asks them next would read an older state."""
     held_by: list[str] = field(factory=list)
     on_disk: bool = False
     disk_failed: bool = False
@@ -66,8 +66,8 @@ class Waiter:
         self._partly.clear()
 
     def lacks_owner(self) -> bool:
-        """Whether another member acts, and does not have the change."""
-        return self.owner is not None and self.owner not in self.held_by
+        """Whether another member acts, or may, and does not have the change."""
+        return any(owner not in self.held_by for owner in self.owners)
 
     def lacks_disk(self) -> bool:
         """Whether this node's disk is asked for and does not have the change."""
@@ -93,23 +93,24 @@ class Receipts:
     ) -> None:
         """Answer ``request``, which has just changed these sessions, as soon as it is durable."""
         deadline = now + self._core.settings.ack_timeout_s
-        owner = self._other_owner(home_of(request.session_id))
+        owners = self._other_owners(home_of(request.session_id))
         versions = dict.fromkeys(concerned, self._core.version)
-        waiter = Waiter(origin, request, versions, deadline, owner)
+        waiter = Waiter(origin, request, versions, deadline, owners)
         waiter.disk_failed = not self._core.has_store
         for session_id in versions:
             self._waiting.setdefault(session_id, []).append(waiter)
         self._in_line.append(waiter)
         self._settle(request.session_id)
 
-    def _other_owner(self, home: str) -> str | None:
-        """Return who has to have what this node takes for ``home``; None: it acts itself.
+    def _other_owners(self, home: str) -> tuple[str, ...]:
+        """Return who has to have what this node takes for ``home``; nobody, if it acts itself.
 
         Whoever has just lost its connection here may act on, and answer.
         """
         view = self._core.view
-        owner = view.acting_owner(home) if home in view.claims else view.answering(home)
-        return owner if owner != view.name else None
+        acts = home in view.claims
+        owners = (view.acting_owner(home),) if acts else view.answering(home)
+        return tuple(owner for owner in owners if owner != view.name)
 
     def follow(self, old_id: SessionId, new_id: SessionId) -> bool:
         """Have saves of a session that was rotated wait for what it has become.

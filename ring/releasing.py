@@ -4,9 +4,10 @@ The stand-in offers what it has, a part at a time; the acting owner releases wha
 as well, and asks for what it has otherwise; the stand-in drops what it was released from.
 
 Rules:
-- A stand-in that is told of no changes, and cannot be freed, has missed what ended meanwhile. So it
-  offers all it has each time a quarter of retention has passed, freed or not: for what is otherwise
-  there, the answer tells how, long before it is forgotten.
+- Who is told of no changes misses what ends: a stand-in that is not freed, or one that takes itself
+  for a holder since it alone does not reach an earlier one. So whoever has something offers all of
+  it each time a quarter of retention has passed, freed or not: of what is otherwise at the acting
+  owner the answer tells how, long before it is forgotten.
 - Nothing is released while fewer than ``copies`` members hold, while anything is being compared, or
   while anybody is missing a change of it or waits for a receipt.
 - A release is written ahead of whatever this node writes to that member later (``links``): so a
@@ -37,7 +38,7 @@ from ring.settling import Settling
 from ring.table import SHARDS
 
 _UNTOLD_SHARE: Final = 0.25
-"""After how much of retention a stand-in asks; the rest is for what fails, and for clocks."""
+"""After how much of retention all is offered; the rest is for what fails, and for clocks."""
 
 
 @define
@@ -77,40 +78,50 @@ class Releasing:
         """By home; an offer of each is on its way, unless its connection was lost."""
         self._not_before: dict[str, float] = {}
         self._told_at: dict[str, float] = {}
-        """Of each home that is offered: when it began to be, or all of it had been."""
+        """Of each home of which this node has something and for which it does not act: since when
+        it may be told of no changes, or when all of it was last offered."""
 
     # --- The stand-in ---
 
     def offer(self, now: float) -> None:
-        """Begin to offer what this node has and need not have."""
+        """Begin to offer what this node has and need not have, or may not be told of."""
         core = self._core
-        spare = [
+        kept = [
             home
             for home in core.ring.homes
-            if core.table.count(home) and not core.view.is_holder(home)
+            if core.table.count(home) and home not in core.view.claims
         ]
-        self._told_at = {home: self._told_at.get(home, now) for home in spare}
-        if not spare or core.view.is_draining:
+        self._told_at = {home: self._told_at.get(home, now) for home in kept}
+        if core.view.is_draining:
             return
-        all_quiet = self._settling.all_quiet
-        for home in spare:
-            due = now - self._told_at[home] >= core.settings.retention_s * _UNTOLD_SHARE
-            may_offer = all_quiet and self._not_before.get(home, 0.0) <= now
-            if not (due or may_offer) or not self._is_spare(home, core.view.acting_owner(home)):
-                continue
-            outbound = self._links.outbound[core.view.acting_owner(home)]
-            begun = self._passes.get(home)
-            if begun is None or begun.link != outbound.link:
-                self._passes[home] = _Pass(outbound.link, to_the_end=due)
-                self._offer_more(home, outbound, now)
+        for home in kept:
+            acting = core.view.acting_owner(home)
+            is_due = now - self._told_at[home] >= core.settings.retention_s * _UNTOLD_SHARE
+            if is_due and self._may_tell(home, acting):
+                self._begin(home, acting, now, to_the_end=True)
+            elif (
+                self._not_before.get(home, 0.0) <= now
+                and self._is_spare(home, acting)
+                and self._settling.all_quiet
+            ):
+                self._begin(home, acting, now, to_the_end=False)
+
+    def _begin(self, home: str, acting: str, now: float, *, to_the_end: bool) -> None:
+        begun = self._passes.get(home)
+        # While its connection lives an offer is answered, by one that acts no more as well.
+        if begun is None or self._links.get(begun.link) is None:
+            outbound = self._links.outbound[acting]
+            self._passes[home] = _Pass(outbound.link, to_the_end=to_the_end)
+            self._offer_more(home, outbound, now)
 
     def on_offered(self, outbound: Outbound, message: Offered, now: float) -> None:
         """Offer the next part; or pause, if the acting owner releases from nothing just now."""
         begun = self._passes.get(message.home)
         if begun is None or begun.link != outbound.link:
             raise RemoteProtocolError("answers an offer that was not made")
+        may = self._may_tell if begun.to_the_end else self._is_spare
         goes_on = message.released or begun.to_the_end
-        if goes_on and self._is_spare(message.home, outbound.peer):
+        if goes_on and may(message.home, outbound.peer):
             self._offer_more(message.home, outbound, now)
         else:
             self._end(message.home, now)
@@ -134,6 +145,15 @@ class Releasing:
     def _is_spare(self, home: str, acting: str) -> bool:
         """Return whether others hold ``home``, and ``acting`` is who may say so."""
         view = self._core.view
+        return (
+            self._may_tell(home, acting)
+            and view.name not in view.holders(home)
+            and not view.is_holder(home)
+        )
+
+    def _may_tell(self, home: str, acting: str) -> bool:
+        """Return whether ``acting`` acts for ``home``, and this node does not."""
+        view = self._core.view
         peer = view.peers.get(acting)
         return (
             self._core.ready
@@ -141,8 +161,6 @@ class Releasing:
             and peer is not None
             and home in peer.claims
             and view.acting_owner(home) == acting
-            and view.name not in view.holders(home)
-            and not view.is_holder(home)
         )
 
     def _offer_more(self, home: str, outbound: Outbound, now: float) -> None:

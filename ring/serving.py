@@ -337,9 +337,8 @@ class Serving:
         creates = isinstance(request, Save) and request.create
         if held is None and not creates:
             # Who may have it is not denied what it has when it was lost just now.
-            is_lost = request.insist and self._core.view.is_undetermined(
-                self._core.view.answering(home)
-            )
+            view = self._core.view
+            is_lost = request.insist and any(map(view.is_undetermined, view.answering(home)))
             if self._settling.may_deny(home, now) and not is_lost:
                 self._deny(errand, now)
             else:

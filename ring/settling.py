@@ -172,7 +172,7 @@ class Settling:
         self.doubts.end()
         self._has_news = True
 
-    def on_down(self) -> None:
+    def on_down(self, now: float) -> None:
         """Compare again what this node does not act for, since the one who acted may be gone.
 
         What that one had acknowledged, with the word of another holder, may not have come here
@@ -180,6 +180,9 @@ class Settling:
         """
         for home in self._core.ring.homes:
             if home not in self._core.view.claims:
+                if home not in self._covered:
+                    # Whoever acts by now may not know either; who insists is answered by this node.
+                    self._unknown_until[home] = now + self._core.settings.join_timeout_s
                 for name in self._core.view.peers:
                     self._comparing.forget(home, name)
 
@@ -317,8 +320,8 @@ class Settling:
             ]
             if not unheard or self._comparing.is_listening(home):
                 continue
-            # Who comes and goes comes last: with it, the others would begin again each time.
-            unheard.sort(key=lambda name: view.peers[name].restless_since is not None)
+            # Who was lost last comes last: with one that comes and goes no other had its turn.
+            unheard.sort(key=lambda name: view.peers[name].lost_at)
             # Nobody acts for it until this node does: then its members are heard at once.
             awaited = core.ready and home not in view.claims and view.is_first_in_line(home)
             for name in unheard:
