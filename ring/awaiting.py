@@ -44,7 +44,7 @@ class Awaiting:
         return [peer for peer in undetermined if not self.is_restless(peer, now)]
 
     def is_restless(self, peer: Peer, now: float) -> bool:
-        """Return whether ``peer`` is away and has come and gone unheard for as long as it is awaited.
+        """Return whether ``peer`` is away, and has come and gone for as long as it is waited for.
 
         Who is there is heard to the end, however much it has to tell; if it goes again before that,
         it has been waited for.
