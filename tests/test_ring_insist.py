@@ -6,7 +6,7 @@ waits in vain for its deadline: the other end acts, and the one between refuses,
 
 import pytest
 from replicas import Rig
-from samples import IDS, NOW
+from samples import IDS, NOW, session
 
 from ring.liveness import Liveness
 from ring.messages import (
@@ -218,3 +218,26 @@ def test_what_was_found_elsewhere_is_kept_until_it_is_answered() -> None:
     assert [cart_of(each) for each in found] == [b"\x01"]
     rig.pass_time(5)
     assert rig.replicas["b"].record(ID) is None
+
+
+@pytest.mark.parametrize("comes_and_goes", [False, True])
+def test_what_nobody_can_know_yet_is_not_denied_in_anothers_place(*, comes_and_goes: bool) -> None:
+    """Both holders are away; c acts and says so, but g, which was asked instead, denied it."""
+    rig = Rig("hkcga", 2, Settings(request_timeout_s=8))
+    lost = session("h", 1)
+    rig.create("h", lost, cart=b"\x01")
+    rig.pass_time(2)
+    if comes_and_goes:
+        for _ in range(2):
+            rig.reset("a", "c")
+            rig.pass_time(1)
+    else:
+        cut_off(rig, "a", "c")
+    rig.kill("h", "k")
+    rig.pass_time(1)
+    assert "h" in rig.replicas["c"].claims
+    asked = rig.find("a", lost)
+    while asked.waits:
+        rig.pass_time(0.25)
+    assert isinstance(asked.reply, Failed)
+    assert asked.reply.failure is Failure.UNAVAILABLE

@@ -122,6 +122,17 @@ def test_the_acting_owner_is_the_first_up_claimant_else_the_first_up_member(view
 
 
 @given(views())
+def test_who_may_answer_is_the_acting_owner_and_whoever_was_just_lost_before_it(view: View) -> None:
+    for home in view.ring.homes:
+        acting, answering = view.acting_owner(home), view.answering(home)
+        line = view.line(home)
+        is_claimed = home in view.claims_of(acting)
+        before = line[: line.index(acting)] if is_claimed else line
+        lost = [name for name in before if liveness_of(view, name) is Liveness.UNDETERMINED]
+        assert sorted(answering) == sorted({acting, *lost})
+
+
+@given(views())
 def test_changes_go_to_the_other_holders_and_to_whoever_acts(view: View) -> None:
     for home in view.ring.names:
         claimants = [name for name in view.up if home in view.claims_of(name)]
