@@ -6,7 +6,7 @@ as well, and asks for what it has otherwise; the stand-in drops what it was rele
 Rules:
 - Who is told of no changes misses what ends: a stand-in that is not freed, or one that takes itself
   for a holder since it alone does not reach an earlier one. So whoever has something offers all of
-  it each time a quarter of retention has passed, freed or not: of what is otherwise at the acting
+  it each time half of retention has passed, freed or not: of what is otherwise at the acting
   owner the answer tells how, long before it is forgotten.
 - Nothing is released while fewer than ``copies`` members hold, while anything is being compared, or
   while anybody is missing a change of it or waits for a receipt.
@@ -37,7 +37,7 @@ from ring.serving import Serving
 from ring.settling import Settling
 from ring.table import SHARDS
 
-_UNTOLD_SHARE: Final = 0.25
+_UNTOLD_SHARE: Final = 0.5
 """After how much of retention all is offered; the rest is for what fails, and for clocks."""
 
 

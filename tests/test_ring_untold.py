@@ -85,7 +85,7 @@ def test_an_offer_is_answered_by_one_that_has_left_the_home_to_another(
     monkeypatch.setattr(Releasing, "_may_release", lambda *_: False)
     rig = a_ring_with_a_stand_in()
     rig.hold_back("a", "c", Offered)
-    rig.pass_time(RETENTION_S / 4 + 1)
+    rig.pass_time(RETENTION_S / 2 + 1)
     rig.perform("a", rig.replicas["a"].drain(rig.now))
     rig.run()
     rig.pass_time(3)
@@ -102,7 +102,7 @@ def test_all_is_offered_though_an_earlier_member_comes_and_goes(
     monkeypatch.setattr(Releasing, "_may_release", lambda *_: False)
     rig = a_ring_with_a_stand_in()
     rig.hold_back("a", "c", Offered)
-    for _ in range(40):
+    for _ in range(60):
         rig.stalled |= {("b", "c"), ("c", "b")}
         rig.reset("b", "c")
         rig.let_one_go()
@@ -124,6 +124,6 @@ def test_who_has_stood_in_hears_of_every_end_though_it_is_not_freed(
     rig = a_ring_with_a_stand_in()
     rig.end("a", ID)
     rig.end("a", OTHER)
-    rig.pass_time(RETENTION_S / 2, step_s=1)
+    rig.pass_time(RETENTION_S * 0.7, step_s=1)
     assert held(rig, "c", ID).ended
     assert held(rig, "c", OTHER).ended
