@@ -13,7 +13,7 @@ Rules:
 - At the home of a session it has to hold while that node is neither lost nor passed over: it has
   every copy that counts, and answers itself.
 - Two nodes that cannot reach each other may both act: what one of them stamps, the other need not
-  show before they have met again.
+  show before they have met again, whoever asks it.
 - What was lost once is lost. What could not be reached is back with the next window.
 - The same holds once a node was told that it may drop its copy.
 - Only claims count: receipts, releases, and the nodes' word that they are settled.
@@ -147,7 +147,9 @@ class Budget:
             itself = node not in self.restarted
         if node == home and itself:
             return True
-        if claim.by != node and {claim.by, node} <= self._apart:
+        # Who has nothing of it may ask the home, which acts as well.
+        acting = {node} if node in claim.named else {node, home}
+        if claim.by in self._apart and (acting - {claim.by}) & self._apart:
             return False
         away = lost | self._apart
         return len(away & claim.named if first else away) < self._needed(claim)

@@ -151,6 +151,9 @@ def test_of_two_that_cannot_reach_each_other_none_has_to_show_what_the_other_sta
     claim = claimed(budget, "c", "a")
     assert not budget.must_hold(claim, "b", "b")
     assert budget.must_hold(claim, "a", "b")
+    assert not budget.must_hold(claim, "d", "b")  # It asks b.
+    assert budget.must_hold(claim, "d", "d")
+    assert budget.must_hold(claim, "d", "c")
 
 
 def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
