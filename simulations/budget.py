@@ -107,20 +107,29 @@ class Budget:
         self.losses += 1
         self._lost[node] = (self.losses, disk_kept and self._lost.get(node, (0, True))[1])
         self.restarted.add(node)
-        for claim in list(self._claims):
-            if len(self._gone(claim)) >= self._needed(claim):
-                claim.lost = True
-                del self._claims[claim]
+        self._note_gone()
 
     def on_left(self, node: str) -> None:
         """A node has handed everything over, and has stopped: the claims do not name who has it."""
         self.restarted.add(node)
         for claim in self._claims:
             claim.anywhere = True
+        # Whoever was lost before that may be the one who had been given everything.
+        self._note_gone()
+
+    def _note_gone(self) -> None:
+        for claim in list(self._claims):
+            if len(self._gone(claim)) >= self._needed(claim):
+                claim.lost = True
+                del self._claims[claim]
 
     def on_apart(self, nodes: Iterable[str]) -> None:
         """These nodes cannot be reached by somebody, or do not answer."""
         self._apart.update(nodes)
+
+    def is_apart(self, node: str) -> bool:
+        """Return whether somebody could not reach a node in this window."""
+        return node in self._apart
 
     def on_settled(self, live: Collection[str]) -> None:
         """All ``live`` nodes have said that they are settled: each session has its copies again."""

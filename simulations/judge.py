@@ -215,8 +215,10 @@ class Judge:
         """Return whether a change of a session was acknowledged that has to be there."""
         home = home_of(session_id)
         known = self.sessions.get(session_id.decode(), Known())
-        return self._is_born(known, home, home) and any(
-            self.budget.must_hold(change.claim, home, home)
+        # A home that nobody reaches speaks for nobody: what counts is who else was named.
+        asked = "" if self.budget.is_apart(home) else home
+        return self._is_born(known, asked, home) and any(
+            self.budget.must_hold(change.claim, asked, home)
             for changes in known.family.changes.values()
             for change in changes
             if not known.leads_to(change.under)

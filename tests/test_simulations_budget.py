@@ -1,6 +1,9 @@
 """What faults may have taken: a claim holds as long as fewer nodes are away than it names."""
 
+from ring import SessionId
 from simulations.budget import Budget, Claim
+from simulations.judge import Judge
+from simulations.known import Change, Known
 
 
 def claimed(budget: Budget, *named: str, on_disk: tuple[str, ...] = ()) -> Claim:
@@ -162,3 +165,35 @@ def test_a_claim_that_nobody_asks_for_is_forgotten() -> None:
     budget.forget(claim)
     budget.on_lost("a", disk_kept=False)
     assert not claim.lost
+
+
+def test_who_leaves_after_its_heir_was_lost_has_left_nothing() -> None:
+    """It had handed everything over to a, which died before it was gone itself."""
+    budget = Budget(1)
+    claim = claimed(budget, "c")
+    budget.on_lost("a", disk_kept=False)
+    assert budget.must_hold(claim, "b", "c")
+    budget.on_left("c")
+    assert claim.lost
+    budget.on_settled("bc")
+    assert not budget.must_hold(claim, "b", "c")
+
+
+def test_one_loss_before_somebody_leaves_is_covered_by_two_copies() -> None:
+    budget = Budget(2)
+    claim = claimed(budget, "c", "b")
+    budget.on_lost("a", disk_kept=False)
+    budget.on_left("c")
+    assert not claim.lost
+    assert budget.must_hold(claim, "b", "c")
+
+
+def test_a_home_that_nobody_reaches_says_nothing_of_what_is_required() -> None:
+    """Whole copies were with it and with another one that nobody reaches."""
+    judge, session_id = Judge(Budget(2)), SessionId(b"d.x")
+    known = judge.sessions["d.x"] = Known()
+    claim = claimed(judge.budget, "d", "a")
+    known.family.changes[1] = [Change(1, claim, known, 0.0, 0.0)]
+    assert judge.is_required(session_id)
+    judge.budget.on_apart("ad")
+    assert not judge.is_required(session_id)
