@@ -116,6 +116,21 @@ class Disk:
         self._batch, self._dirty = {}, {}
         self.owner = _nobody
 
+    def lose(self) -> None:
+        """Have it empty."""
+        self.content, self.contacts, self.ring = {}, {}, None
+
+    def restore_oldest(self) -> bool:
+        """Have on it what was there some time ago; return whether anything is remembered."""
+        if self.copies:
+            content, contacts = self.copies[0]
+            self.content, self.contacts = dict(content), dict(contacts)
+        return bool(self.copies)
+
+    def take_from(self, other: "Disk") -> None:
+        """Have on it what is on another node's disk, but for the ring."""
+        self.content, self.contacts = dict(other.content), dict(other.contacts)
+
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""
         self.copies.append((dict(self.content), dict(self.contacts)))

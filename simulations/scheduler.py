@@ -84,6 +84,10 @@ class Scheduler:
             action()
         self.now = time
 
+    def pop(self) -> Callable[[], None]:
+        """Return the next action, which will not be called by itself any more."""
+        return heapq.heappop(self._heap)[2]
+
     def run_while(self, condition: Callable[[], bool], limit_s: float, step_s: float) -> bool:
         """Let time pass in steps while ``condition`` holds; False: it still does at the limit."""
         end = self.now + limit_s

@@ -236,15 +236,12 @@ class Striking:
         here = self._world.disks[name]
         match disk:
             case Disk.LOST:
-                here.content, here.contacts, here.ring = {}, {}, None
+                here.lose()
                 self.moments[Moment.EMPTY_DISK] += 1
-            case Disk.OLD if here.copies:
-                content, contacts = here.copies[0]
-                here.content, here.contacts = dict(content), dict(contacts)
+            case Disk.OLD if here.restore_oldest():
                 self.moments[Moment.OLD_DISK] += 1
             case Disk.WRONG if others := self._others((name,)):
-                there = self._world.disks[others[0]]
-                here.content, here.contacts = dict(there.content), dict(there.contacts)
+                here.take_from(self._world.disks[others[0]])
                 self.moments[Moment.WRONG_DISK] += 1
             case _:
                 pass

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_disk import Fault, Killed, SimulatedDisk
+from simulations.whole.files import Fault, Killed, SimulatedDisk
 from stores import IDS, loaded, open_store
 
 from node.stores import FileStore, Stored

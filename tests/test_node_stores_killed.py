@@ -18,7 +18,7 @@ from random import Random
 from typing import NoReturn
 
 import pytest
-from simulated_disk import Killed, SimulatedDisk
+from simulations.whole.files import Killed, SimulatedDisk
 from stores import IDS as ALL_IDS
 from stores import loaded, open_store, open_store_at
 

@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from simulated_disk import Fault, SimulatedDisk
+from simulations.whole.files import Fault, SimulatedDisk
 from stores import IDS, loaded, open_store
 
 from node.stores.session_file import decode, file_name

@@ -108,6 +108,11 @@ class SimulatedDisk:
         """Have a file there, durably."""
         self._names[name] = self._durable_names[name] = _File(content, content)
 
+    def durable(self, name: str) -> bytes | None:
+        """Return what is certain of a file, should the power fail now; None: nothing."""
+        file = self._durable_names.get(name)
+        return file.durable if file is not None else None
+
     @property
     def open_descriptors(self) -> int:
         """How many descriptors the process has open."""

@@ -1,0 +1,127 @@
+"""One node's disk at level 2: files, through all its lives, with the face of a disk of level 1.
+
+Rules:
+- A crash is a loss of power: what was synced is there, of the rest whatever the disk likes. A
+  process that dies while it writes makes some of its calls, and no more.
+- A dead process reaches the disk no more, whatever its ``finally`` still tries.
+"""
+
+import errno
+from collections.abc import Callable
+from random import Random
+
+from attrs import define, field
+
+from node.stores.session_file import UnreadableFileError, decode, file_name
+from ring import Record, Ring, SessionId
+from simulations.whole.files import Killed, SimulatedDisk
+
+_WRITES = frozenset({"create", "write", "fsync", "rename", "link", "fsync_directory"})
+
+
+@define(eq=False)
+class NodeDisk:
+    """The files of one node.
+
+    Args:
+        random: what becomes of what was not synced, and where a dying process stops.
+        delay_s: least and most seconds that a call of the store takes.
+    """
+
+    random: Random
+    delay_s: tuple[float, float]
+    files: SimulatedDisk = field(factory=SimulatedDisk)
+    failing: int = 0
+    """Faults because of which it takes nothing now."""
+    slowness: float = 1.0
+    ring: Ring | None = None
+    copies: list[dict[str, bytes]] = field(factory=list)
+    """What was on it at earlier times, the oldest first."""
+    under_way: Callable[[], object] | None = None
+    """What the process that runs has the disk do now."""
+    has_all: bool = True
+    """Whether nothing waits to be written, as the process that runs sees it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is doing nothing."""
+        return self.under_way is None
+
+    def call_s(self) -> float:
+        """Return how long the next call of the store takes."""
+        return self.random.uniform(*self.delay_s) * self.slowness
+
+    def record(self, session_id: SessionId) -> Record | None:
+        """Return what is on it of a session, should the power fail now."""
+        name = file_name(session_id)
+        content = self.files.durable(name)
+        if content is None:
+            return None
+        try:
+            return Record.from_portable(decode(name, content).portable, 0.0)
+        except UnreadableFileError:
+            return None
+
+    def crash(self) -> None:
+        """The process has died, and the power with it."""
+        if self.under_way is not None:
+            self.files.killed_at = len(self.files.calls) + self.random.randrange(1, 12)
+            try:
+                self.under_way()
+            except (Killed, OSError):
+                pass
+            self.under_way = None
+        self.files.lose_power(self.random)
+        self.has_all = True
+
+    def keep_copy(self, copies_max: int) -> None:
+        """Remember what is on it now, for a later fault to bring back."""
+        self.copies.append(self.files.files())
+        del self.copies[:-copies_max]
+
+    def lose(self) -> None:
+        """Have it empty."""
+        self.files, self.ring = SimulatedDisk(), None
+
+    def restore_oldest(self) -> bool:
+        """Have on it what was there some time ago; return whether anything is remembered."""
+        if self.copies:
+            self._fill(self.copies[0])
+        return bool(self.copies)
+
+    def take_from(self, other: "NodeDisk") -> None:
+        """Have on it what is on another node's disk."""
+        self._fill(other.files.files())
+
+    def _fill(self, files: dict[str, bytes]) -> None:
+        self.files = SimulatedDisk()
+        for name, content in files.items():
+            self.files.put(name, content)
+
+
+class FencedDisk:
+    """A ``node.stores.disk.Disk`` that only a living process reaches."""
+
+    def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
+        self._disk = disk
+        self._is_alive = is_alive
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        call: Callable[..., object] = getattr(self._disk.files, name)
+        if not self._is_alive():
+            return _nothing if name == "detach" else _gone
+        if self._disk.failing and name in _WRITES:
+            return _full
+        return call
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _gone(*_: object) -> None:
+    raise OSError(errno.EIO, "this process is dead")
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left in the world")

@@ -1,0 +1,161 @@
+"""Virtual time for trio: its event loop is a guest of the scheduler, and both share one clock.
+
+Rules:
+- What happens next is the earlier of the scheduler's next action and trio's next deadline. Between
+  any two, trio runs until no task can go on; so no task sees time pass while it computes.
+- Trio schedules its tasks at random; here the seed of the plan decides, and nothing else does.
+- Threads have no place in virtual time: what trio would give to one is called at once, after the
+  delay that the simulation says.
+- The private names of trio that this needs are in this module alone, and a test finds out if a
+  release of trio has others.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Any, Final, TypeVar
+
+import trio
+import trio.testing
+from outcome import Outcome
+from trio._core import _run
+
+from simulations.scheduler import Scheduler
+
+T = TypeVar("T")
+
+TICKS_MAX: Final = 100_000
+"""So many rounds of trio at one moment are a loop that never waits."""
+
+
+class StuckError(Exception):
+    """Tasks go on and on at one moment of time: nothing would ever happen again."""
+
+
+class _SharedClock(trio.abc.Clock):
+    """The scheduler's time, as trio reads it; and what trio says of its own deadlines."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.next_deadline = inf
+        self.is_idle = False
+        """No task can go on now: trio has asked how long it may sleep."""
+
+    def start_clock(self) -> None:
+        """See ``trio.abc.Clock``."""
+
+    def current_time(self) -> float:
+        """See ``trio.abc.Clock``."""
+        return self._scheduler.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """See ``trio.abc.Clock``; called when nothing can run. Time passes elsewhere."""
+        self.next_deadline, self.is_idle = deadline, True
+        return 0.0
+
+
+class GuestScheduler(Scheduler):
+    """Virtual time that is shared with trio.
+
+    Args:
+        seed: decides in which order trio runs tasks that could all run.
+        listener: as in ``Scheduler``.
+    """
+
+    def __init__(self, seed: int, listener: Callable[[str], None] | None = None) -> None:
+        super().__init__(listener)
+        self._seed = seed
+        self._clock = _SharedClock(self)
+        self._rounds: deque[Callable[[], object]] = deque()
+        self._outcome: Outcome[Any] | None = None
+
+    def host(self, main: Callable[[], Awaitable[None]]) -> None:
+        """Begin to run ``main`` in trio; it runs as the time of this scheduler passes."""
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = True
+        _run._r.seed(self._seed)
+        trio.lowlevel.start_guest_run(
+            main,
+            run_sync_soon_threadsafe=self._rounds.append,
+            done_callback=self._note_done,
+            clock=self._clock,
+            host_uses_signal_set_wakeup_fd=True,
+            restrict_keyboard_interrupt_to_checkpoints=True,
+        )
+        self.let_tasks_run()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether ``main`` has returned or raised."""
+        return self._outcome is not None
+
+    def end(self) -> None:
+        """Run trio to its end, once ``main`` has nothing to wait for any more.
+
+        Raises:
+            StuckError: it still waits.
+            BaseException: what ``main`` has raised.
+        """
+        for _ in range(TICKS_MAX):
+            if self._outcome is not None:
+                self._outcome.unwrap()
+                return
+            self._rounds.popleft()()
+        raise StuckError("tasks wait although everything is over")
+
+    def let_tasks_run(self) -> None:
+        """Have every task go on that can, until none can."""
+        clock, rounds = self._clock, self._rounds
+        for _ in range(TICKS_MAX):
+            clock.is_idle = False
+            if not rounds:
+                return  # It has ended.
+            rounds.popleft()()
+            if clock.is_idle and len(rounds) <= 1:
+                return
+        raise StuckError(f"tasks never wait at {self.now:.6f} s")
+
+    def run_until(self, time: float) -> None:
+        """Let everything happen that is due by ``time``, in the heap and in trio."""
+        heap, clock = self._heap, self._clock
+        while not self.has_ended:
+            due = heap[0][0] if heap else inf
+            if min(due, clock.next_deadline) > time:
+                break
+            if due <= clock.next_deadline:
+                self.now = max(self.now, due)
+                self.pop()()
+            else:
+                self.now = max(self.now, clock.next_deadline)
+            self.let_tasks_run()
+        super().run_until(time)
+
+    def _note_done(self, outcome: Outcome[Any]) -> None:
+        self._outcome = outcome
+
+
+@contextmanager
+def threads_replaced(
+    call: Callable[[Callable[[], object]], Awaitable[object]],
+) -> Iterator[None]:
+    """Have trio give nothing to threads in the block: ``call`` is given what they would do."""
+
+    async def run_sync(
+        sync_fn: Callable[..., T],
+        *args: object,
+        thread_name: str | None = None,
+        abandon_on_cancel: bool = False,
+        cancellable: bool = False,
+        limiter: trio.CapacityLimiter | None = None,
+    ) -> object:
+        if limiter is None:
+            return await call(lambda: sync_fn(*args))
+        async with limiter:
+            return await call(lambda: sync_fn(*args))
+
+    before = trio.to_thread.run_sync
+    trio.to_thread.run_sync = run_sync  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        trio.to_thread.run_sync = before

@@ -1,0 +1,201 @@
+"""One life of a node at level 2: the real node as a task, its connections, and its end.
+
+Rules:
+- A kill first fences the process off: its connections break, its disk and its network are gone.
+  Then its tasks are cancelled; what their ``finally`` does reaches nobody.
+- What the node tells people, and what its replica is told and wants, is watched and not changed.
+"""
+
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from functools import partial
+from math import inf
+from typing import Final, Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from node.config import NodeConfig, NodeSection, SecurityConfig
+from node.driver import Driver
+from node.node import Node, open_node
+from node.stores.file import FileStore
+from node.transport import Listener, Stream
+from ring import Clock, Replica, Ring
+from ring.effects import Effect, Notice
+from ring.identity import LinkId
+from ring.messages import Message, Reply, Request
+from ring.settings import Settings
+from simulations.plan import Plan
+from simulations.whole.disk import FencedDisk, NodeDisk
+from simulations.whole.network import ByteConnection, ByteEnd
+
+CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
+
+SECRET: Final = b"the secret of the world"
+
+
+class Surroundings(Protocol):
+    """What a life asks of the world."""
+
+    async def dial(self, life: "Life", address: str) -> Stream:
+        """Connect."""
+
+    async def listen(self, life: "Life", address: str) -> tuple[Listener, ...]:
+        """Listen."""
+
+    def watch(self, life: "Life", effects: Iterable[Effect]) -> None:
+        """See what the replica of a life wants."""
+
+    def overhear(self, life: "Life", messages: Iterable[Message]) -> None:
+        """See what the replica of a life is told."""
+
+
+@frozen
+class SimulatedConfig(NodeConfig):
+    """A configuration whose numbers are those of the plan."""
+
+    numbers: Settings = field(factory=Settings)
+
+    @property
+    def settings(self) -> Settings:
+        """See ``NodeConfig``."""
+        return self.numbers
+
+
+def config_of(plan: Plan, ring: Ring, name: str, handshake_s: float) -> SimulatedConfig:
+    """Return the configuration of a node in a plan."""
+    settings = plan.settings
+    section = NodeSection(
+        heartbeat=settings.heartbeat_interval_s,
+        suspect=settings.suspect_after_s,
+        handshake=handshake_s,
+        reconnect_max=0.4,
+        drain=20.0,
+        request_timeout=settings.request_timeout_s,
+    )
+    return SimulatedConfig(
+        name=name,
+        ring=ring,
+        security=SecurityConfig((SECRET,)),
+        node=section,
+        numbers=settings,
+    )
+
+
+@define(eq=False)
+class Life:
+    """One process, from its start to its end."""
+
+    name: str
+    world: Surroundings
+    disk: NodeDisk
+    started_at: float
+    replica: Replica
+    """Until the node has read its disk: one that was never started."""
+    alive: bool = True
+    frozen: bool = False
+    frozen_at: float = inf
+    connections: dict[int, tuple[ByteConnection, ByteEnd]] = field(factory=dict)
+    linked: dict[str, int] = field(factory=dict)
+    """By member: the latest connection that this process dialled."""
+    replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
+    node: Node | None = None
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    _work: tuple[
+        trio.MemorySendChannel[Callable[[], object]], trio.MemoryReceiveChannel[Callable[[], object]]
+    ] = field(factory=lambda: trio.open_memory_channel(inf))
+
+    def clock(self, true_time: float) -> float:
+        """Return this node's monotonic clock, which at this level is the true one."""
+        return true_time
+
+    def fence(self) -> None:
+        """Have the process dead for everybody else, and its tasks on their way out."""
+        self.alive = False
+        if self.node is not None and self.node._nursery is not None:  # noqa: SLF001
+            self.node._nursery.cancel_scope.cancel()  # noqa: SLF001
+        self.scope.cancel()
+
+    def let(self, work: Callable[[Node], object]) -> None:
+        """Have the application in the process do something with its node, as soon as it has one."""
+        self._work[0].send_nowait(partial(self._do, work))
+
+    def ask(self, make: Callable[[int], Request], done: Callable[[Reply | None], None]) -> None:
+        """Have the application in the process ask its node."""
+        self._work[0].send_nowait(partial(self._ask, make, done))
+
+    async def run(self, config: SimulatedConfig, random: object, wall_ms: Callable[[], int]) -> None:
+        """Be the process, until it is killed."""
+        CURRENT.set(self)
+        store = FileStore(FencedDisk(self.disk, lambda: self.alive), lambda notice: None)
+        with self.scope:
+            async with open_node(
+                config,
+                store=store,
+                transport=_Transport(self),
+                random=random,  # type: ignore[arg-type]
+                simulated=True,
+                wall_ms=wall_ms,
+            ) as node:
+                self.node = node
+                async with trio.open_nursery() as nursery:
+                    async for work in self._work[1]:
+                        nursery.start_soon(work)
+
+    async def _do(self, work: Callable[[Node], object]) -> None:
+        assert self.node is not None
+        outcome = work(self.node)
+        if outcome is not None:
+            await outcome  # type: ignore[misc]
+
+    async def _ask(
+        self, make: Callable[[int], Request], done: Callable[[Reply | None], None]
+    ) -> None:
+        assert self.node is not None
+        number = self.node.next_number()
+        done(await self.node.perform(make(number)))
+
+
+@frozen
+class _Transport:
+    """The network as one process sees it."""
+
+    life: Life
+
+    async def dial(self, address: str) -> Stream:
+        """See ``node.transport.Transport``."""
+        return await self.life.world.dial(self.life, address)
+
+    async def listen(self, address: str) -> tuple[Listener, ...]:
+        """See ``node.transport.Transport``."""
+        return await self.life.world.listen(self.life, address)
+
+
+class WatchedDriver(Driver):
+    """The driver of a node, which the world may watch."""
+
+    def __init__(self, replica: Replica, *arguments: object, **named: object) -> None:
+        super().__init__(replica, *arguments, **named)  # type: ignore[arg-type]
+        self._life = CURRENT.get()
+        self._life.replica = replica
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """See ``Driver``."""
+        effects = list(effects)
+        if self._life.alive and effects:
+            self._life.world.watch(self._life, effects)
+        super().perform(effects)
+
+    def on_messages(self, link_id: LinkId, messages: list[Message]) -> None:
+        """See ``Driver``."""
+        if self._life.alive:
+            self._life.world.overhear(self._life, messages)
+        super().on_messages(link_id, messages)
+
+
+def unstarted(ring: Ring, name: str, plan: Plan) -> Replica:
+    """Return a replica that stands for one that does not exist yet."""
+    return Replica(ring, name, plan.settings, Clock(0, 0.0), plan.stream(f"unstarted/{name}"), True)
+
+
+__all__ = ["CURRENT", "Life", "Notice", "WatchedDriver", "config_of", "unstarted"]

@@ -1,0 +1,300 @@
+"""A ring of real nodes in virtual time: links, framing, timers, stores and all that they do.
+
+It has the face of the world of level 1, so the same plans, faults, clients and judge serve both.
+What only level 1 can do is left out: a process that stands still is one that nothing reaches and
+whose words reach nobody, and clocks differ, but do not drift.
+"""
+
+import errno
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from math import inf
+from typing import Final
+from unittest import mock
+
+import trio
+
+import node.node
+from node.transport import Listener, Stream
+from ring import Ring, SessionId
+from ring.effects import Effect, Notice, Respond, SetAside
+from ring.messages import Message, Records, Release, Reply, Request
+from simulations.plan import TRIGGERS, Plan, Trigger
+from simulations.scene import Scene
+from simulations.whole.disk import NodeDisk
+from simulations.whole.guest import GuestScheduler, threads_replaced
+from simulations.whole.life import CURRENT, Life, WatchedDriver, config_of, unstarted
+from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
+
+HANDSHAKE_S: Final = 2.0
+
+
+class NodeWorld(Scene):
+    """Nodes, their disks and their network, in virtual time."""
+
+    def __init__(self, plan: Plan, listener: Callable[[str], None] | None = None) -> None:
+        super().__init__(plan, listener)
+        self.scheduler: GuestScheduler = GuestScheduler(plan.seed, listener)
+        self.disks = {
+            name: NodeDisk(plan.stream(f"disk/{name}"), plan.disk_s) for name in self.ring.names
+        }
+        self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
+        self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
+        self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
+        self.on_notice: Callable[[str], None] = lambda event: None
+        self.processes: dict[str, Life] = {}
+        self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
+        self._pieces = plan.stream("pieces")
+        self._listeners: dict[str, tuple[Life, ByteListener]] = {}
+        self._links = 0
+        self._numbers = 0
+        self._births: tuple[
+            trio.MemorySendChannel[Callable[[], object]],
+            trio.MemoryReceiveChannel[Callable[[], object]],
+        ] = trio.open_memory_channel(inf)
+        self._exit = ExitStack()
+
+    # --- Its own life ---
+
+    def begin(self) -> None:
+        """Let time begin; call ``end`` when it is over."""
+        self._exit.enter_context(threads_replaced(self._call_disk))
+        self._exit.enter_context(mock.patch.object(node.node, "Driver", WatchedDriver))
+        self.scheduler.host(self._run)
+
+    def end(self) -> None:
+        """Kill every process, and see that nothing goes on.
+
+        Raises:
+            BaseException: a node has stopped by itself, because of a bug.
+        """
+        try:
+            for name in list(self.processes):
+                self.crash(name)
+            self._births[0].close()
+            self.scheduler.run_until(self.now + 60.0)
+            self.scheduler.end()
+        finally:
+            self._exit.close()
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            async for birth in self._births[1]:
+                nursery.start_soon(birth)
+
+    async def _call_disk(self, call: Callable[[], object]) -> object:
+        """Do what a node gives to a thread: later, and at once."""
+        life = CURRENT.get()
+        if life.alive:
+            life.disk.under_way = call
+            try:
+                await trio.sleep(life.disk.call_s())
+            finally:
+                if life.alive:
+                    life.disk.under_way = None
+        return call()
+
+    # --- What clients ask of it ---
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Have ``action`` called ``delay_s`` seconds from now."""
+        self.scheduler.after(delay_s, action)
+
+    def submit(
+        self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
+    ) -> bool:
+        """Have the application in a process ask; ``done`` gets None if that process dies."""
+        life = self.processes.get(name)
+        if life is None:
+            return False
+        self._numbers += 1
+        number = self._numbers
+        self.scheduler.events += 1
+        self.scheduler.note("submit", name, number)
+
+        def answered(reply: Reply | None) -> None:
+            if life.replies.pop(number, None) is not None and life.alive:
+                self.scheduler.note("reply", name, type(reply).__name__, number)
+                done(reply)
+
+        life.replies[number] = done
+        life.ask(make, answered)
+        return True
+
+    # --- Nodes ---
+
+    def start(self, name: str, ring: Ring | None = None) -> Life:
+        """Start a process for ``name``, from what its disk has."""
+        plan, disk = self.plan, self.disks[name]
+        ring = ring or self.ring
+        known = disk.ring if disk.ring is not None and disk.ring.version > ring.version else ring
+        life = Life(name, self, disk, self.now, unstarted(known, name, plan))
+        self.processes[name] = life
+        self.scheduler.note("start", name)
+        random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+        config = config_of(plan, known, name, HANDSHAKE_S)
+        self._births[0].send_nowait(
+            partial(self._live, life, partial(life.run, config, random, partial(self.wall_ms, name)))
+        )
+        return life
+
+    async def _live(self, life: Life, run: Callable[[], object]) -> None:
+        try:
+            await run()  # type: ignore[misc]
+        except BaseException:
+            if life.alive:
+                raise
+
+    def crash(self, name: str) -> None:
+        """Kill a process; its memory is gone, and its connections break."""
+        self.scheduler.note("crash", name)
+        life = self.processes.pop(name)
+        self.disks[name].crash()
+        life.fence()
+        self._listeners = {at: each for at, each in self._listeners.items() if each[0] is not life}
+        for connection, end in list(life.connections.values()):
+            end.noticed = end.closed = True
+            end.wake()
+            connection.break_off(noticed_by=(connection.other(end),))
+        for done in list(life.replies.values()):
+            done(None)
+        life.replies.clear()
+
+    def adopt(self, process: Life, ring: Ring) -> None:
+        """Have a node adopt a ring that somebody sets there."""
+        self.scheduler.note("set ring", process.name, str(ring.version))
+        process.let(lambda node: node.set_ring(ring))
+
+    def drain(self, name: str) -> None:
+        """Tell a node to hand everything over, since it is going to stop."""
+        self.scheduler.note("drain", name)
+        self.processes[name].let(lambda node: node.drain())
+
+    def freeze(self, name: str) -> None:
+        """Have nothing reach a process, or leave it, until ``thaw``."""
+        self.scheduler.note("freeze", name)
+        self.processes[name].frozen, self.processes[name].frozen_at = True, self.now
+        for road in self._roads_of(name):
+            road.stalls += 1
+
+    def thaw(self, name: str, process: Life) -> None:
+        """Let a process go on, if it is still there."""
+        if process.alive and process.frozen:
+            self.scheduler.note("thaw", name)
+            process.frozen, process.frozen_at = False, inf
+            for road in self._roads_of(name):
+                road.free()
+
+    def _roads_of(self, name: str) -> list[object]:
+        return [road for pair, road in self.roads.items() if name in pair]
+
+    # --- The network ---
+
+    async def dial(self, life: Life, address: str) -> Stream:
+        """See ``Surroundings``."""
+        peer = address.partition(".")[0]
+        there, back = self.roads[life.name, peer], self.roads[peer, life.name]
+        await trio.sleep(there.delay_s())
+        if not life.alive or self._is_blocked(life.name, peer):
+            await trio.sleep_forever()
+        found = self._listeners.get(address)
+        if found is None:
+            await trio.sleep(back.delay_s())
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
+        far, listener = found
+        near_end, far_end = self._end(life, peer), self._end(far, life.name)
+        connection = ByteConnection(
+            self.scheduler,
+            self._pieces,
+            near_end,
+            far_end,
+            there,
+            back,
+            on_arrival=self._note_arrival,
+            on_gone=self._forget,
+        )
+        life.connections[near_end.link] = (connection, near_end)
+        far.connections[far_end.link] = (connection, far_end)
+        listener.offer(far_end)
+        self.scheduler.note("accepted", life.name, peer)
+        try:
+            await trio.sleep(back.delay_s())
+            if self._is_blocked(life.name, peer):
+                await trio.sleep_forever()
+        except trio.Cancelled:
+            await near_end.aclose()
+            raise
+        life.linked[peer] = near_end.link
+        self.on_trigger(Trigger.LINKED, life.name)
+        return near_end
+
+    def _is_blocked(self, one: str, other: str) -> bool:
+        there, back = self.roads[one, other], self.roads[other, one]
+        return bool(there.stalls or back.stalls or self.cut.get((one, other), 0) > 0)
+
+    def _end(self, life: Life, peer: str) -> ByteEnd:
+        self._links += 1
+        return ByteEnd(self._links, life.name, peer)
+
+    async def listen(self, life: Life, address: str) -> tuple[Listener, ...]:
+        """See ``Surroundings``."""
+        await trio.lowlevel.checkpoint()
+        if address in self._listeners:
+            raise OSError(errno.EADDRINUSE, "another process listens there")
+        listener = ByteListener(address, partial(self._listeners.pop, address, None))
+        self._listeners[address] = (life, listener)
+        return (listener,)
+
+    def _note_arrival(self, sender: ByteEnd, receiver: ByteEnd, piece: bytes) -> None:
+        self.scheduler.events += 1
+        self.scheduler.note("bytes", sender.node, receiver.node, len(piece), hash_of(piece))
+
+    def _forget(self, end: ByteEnd) -> None:
+        for life in self.processes.values():
+            life.connections.pop(end.link, None)
+
+    def break_between(self, one: str, other: str, *, unnoticed_by: str = "") -> None:
+        """Break every connection between two nodes; ``unnoticed_by`` does not notice."""
+        for life in (self.processes.get(one), self.processes.get(other)):
+            for connection, _ in list(life.connections.values() if life else ()):
+                ends = (connection.dialler, connection.acceptor)
+                if {end.node for end in ends} == {one, other}:
+                    connection.break_off(
+                        noticed_by=[end for end in ends if end.node != unnoticed_by]
+                    )
+
+    # --- What is watched ---
+
+    def watch(self, life: Life, effects: Iterable[Effect]) -> None:
+        """See ``Surroundings``."""
+        for effect in effects:
+            match effect:
+                case Notice(event):
+                    self.scheduler.note("notice", life.name, event)
+                    self.notices[event] = self.notices.get(event, 0) + 1
+                    self.on_notice(event)
+                    if (trigger := TRIGGERS.get(event)) is not None:
+                        self.on_trigger(trigger, life.name)
+                case SetAside(_, records):
+                    self.on_set_aside(session_id for session_id, _ in records)
+                case _:
+                    pass
+
+    def overhear(self, life: Life, messages: Iterable[Message]) -> None:
+        """See ``Surroundings``."""
+        for message in messages:
+            if type(message) is Records:
+                self.on_trigger(Trigger.SNAPSHOT, life.name)
+            elif type(message) is Release:
+                self.on_release(message.flat[::2])
+
+
+def hash_of(piece: bytes) -> int:
+    """Return a number that is the same for the same bytes in every process."""
+    import zlib
+
+    return zlib.crc32(piece)
+
+
+__all__ = ["NodeWorld", "Respond", "contextmanager"]
