@@ -102,7 +102,8 @@ class Life:
     node: Node | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     _work: tuple[
-        trio.MemorySendChannel[Callable[[], object]], trio.MemoryReceiveChannel[Callable[[], object]]
+        trio.MemorySendChannel[Callable[[], object]],
+        trio.MemoryReceiveChannel[Callable[[], object]],
     ] = field(factory=lambda: trio.open_memory_channel(inf))
 
     def clock(self, true_time: float) -> float:
@@ -124,7 +125,9 @@ class Life:
         """Have the application in the process ask its node."""
         self._work[0].send_nowait(partial(self._ask, make, done))
 
-    async def run(self, config: SimulatedConfig, random: object, wall_ms: Callable[[], int]) -> None:
+    async def run(
+        self, config: SimulatedConfig, random: object, wall_ms: Callable[[], int]
+    ) -> None:
         """Be the process, until it is killed."""
         CURRENT.set(self)
         store = FileStore(FencedDisk(self.disk, lambda: self.alive), lambda notice: None)

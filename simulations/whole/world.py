@@ -135,7 +135,9 @@ class NodeWorld(Scene):
         random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
         config = config_of(plan, known, name, HANDSHAKE_S)
         self._births[0].send_nowait(
-            partial(self._live, life, partial(life.run, config, random, partial(self.wall_ms, name)))
+            partial(
+                self._live, life, partial(life.run, config, random, partial(self.wall_ms, name))
+            )
         )
         return life
 
