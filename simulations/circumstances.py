@@ -6,9 +6,9 @@ Rule: nothing here changes anything in the world.
 from collections import Counter
 from typing import Final
 
+from simulations.face import AnyWorld
 from simulations.moments import Moment
 from simulations.plan import Trigger
-from simulations.scene import Scene
 
 JUST_NOW_S: Final = 0.3
 
@@ -25,7 +25,7 @@ class Circumstances:
         world: where.
     """
 
-    def __init__(self, world: Scene) -> None:
+    def __init__(self, world: AnyWorld) -> None:
         self._world = world
         self.moments: Counter[str] = Counter()
         self._last: dict[Trigger, tuple[float, str]] = {}

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 
 from ring import SessionId
 from ring.clock import earliest
+from simulations.face import AnyWorld
 from simulations.process import WALL_MS
 from simulations.violation import Violation
-from simulations.world import World
 
 STORIES_MAX = 3
 FORGETTING_S = 6.0
@@ -17,7 +17,7 @@ FORGETTING_S = 6.0
 
 
 def check_convergence(
-    world: World, nodes: Collection[str], is_required: Callable[[SessionId], bool]
+    world: AnyWorld, nodes: Collection[str], is_required: Callable[[SessionId], bool]
 ) -> Iterator[Violation]:
     """Yield how the holders among ``nodes`` differ, home by home, and what others keep.
 
@@ -61,7 +61,7 @@ def check_convergence(
             yield Violation("convergence", story, session=session_id.decode())
 
 
-def _has_expired(world: World, name: str, session_id: SessionId) -> bool:
+def _has_expired(world: AnyWorld, name: str, session_id: SessionId) -> bool:
     process = world.processes[name]
     record = process.replica.record(session_id)
     assert record is not None
@@ -69,7 +69,7 @@ def _has_expired(world: World, name: str, session_id: SessionId) -> bool:
     return not record.ended and (record.expired or record.due(process.replica.epoch) <= now)
 
 
-def _view(world: World, name: str, home: str) -> dict[SessionId, tuple[int, bool]]:
+def _view(world: AnyWorld, name: str, home: str) -> dict[SessionId, tuple[int, bool]]:
     replica, prefix = world.processes[name].replica, home.encode() + b"."
     # Who has forgotten an old end, and who will at its next sweep, need not agree either.
     age_s = world.plan.settings.retention_s - FORGETTING_S

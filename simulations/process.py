@@ -56,6 +56,18 @@ class Process:
         clock_ms = WALL_MS + int((true_time + self.wall_ahead_s) * 1000)
         return Greeting(self.incarnation, clock_ms, self.replica.ring.version)
 
+    def has_frames(self) -> bool:
+        """Return whether something that it has sent is on its way."""
+        return any(end.queue for _, end in self.connections.values())
+
+    def is_linked_to(self, far: "Process") -> bool:
+        """Return whether the latest connection that it dialled to another process lives."""
+        link = self.linked.get(far.name)
+        if link not in self.connections:
+            return False
+        connection, _ = self.connections[link]
+        return connection.alive and connection.acceptor.link in far.connections
+
     def true_time(self, reading: float) -> float:
         """Return when this node's monotonic clock shows ``reading``."""
         return reading / self.rate

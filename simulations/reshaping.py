@@ -17,9 +17,9 @@ from attrs import evolve
 from ring import Liveness, Ring
 from ring.placement import Departed, Member
 from simulations.budget import Budget
+from simulations.face import AnyWorld
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Plan
-from simulations.world import World
 
 LOOK_S: Final = 0.02
 LEAVE_LIMIT_S: Final = 30.0
@@ -40,7 +40,7 @@ class Reshaping:
 
     def __init__(
         self,
-        world: World,
+        world: AnyWorld,
         plan: Plan,
         budget: Budget,
         moments: Counter[str],

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from simulations.face import AnyWorld
 from simulations.violation import Violation
-from simulations.world import World
 
 
-def check_rest(world: World) -> Iterator[Violation]:
+def check_rest(world: AnyWorld) -> Iterator[Violation]:
     """Yield what is still under way at nodes, of which nobody has asked anything for a while."""
     for name, process in world.processes.items():
         left = {what: number for what, number in process.replica.unfinished().items() if number}

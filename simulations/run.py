@@ -14,6 +14,7 @@ from attrs import frozen
 
 from simulations.budget import Budget
 from simulations.convergence import FORGETTING_S, check_convergence
+from simulations.face import AnyWorld
 from simulations.judge import Judge
 from simulations.moments import Moment
 from simulations.plan import Kind, Mode, Plan, Trigger
@@ -98,7 +99,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
 
 
 def _play_safely(
-    plan: Plan, world: World, judge: Judge, workload: Workload, striking: Striking
+    plan: Plan, world: AnyWorld, judge: Judge, workload: Workload, striking: Striking
 ) -> None:
     world.scheduler.run_until(plan.duration_s)
     striking.heal()
@@ -114,7 +115,7 @@ def _play_safely(
 
 
 def _play_lively(
-    plan: Plan, world: World, judge: Judge, workload: Workload, striking: Striking
+    plan: Plan, world: AnyWorld, judge: Judge, workload: Workload, striking: Striking
 ) -> None:
     world.scheduler.run_until(plan.permanent_from_s + PROGRESS_AFTER_S)
     workload.only = plan.core
@@ -134,7 +135,7 @@ def _play_lively(
         judge.violations += differing()
 
 
-def _settle(world: World, judge: Judge) -> None:
+def _settle(world: AnyWorld, judge: Judge) -> None:
     """Demand that the ring settles, now that nothing is wrong any more."""
     if not world.scheduler.run_while(lambda: not world.all_settled(), SETTLE_LIMIT_S, STEP_S):
         unsettled = [

@@ -4,12 +4,12 @@ Rule: nothing here changes anything.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from ring import Liveness, Member, Record, Ring, SessionId
-from simulations.disks import Disk
+from simulations.face import AnyDisk, AnyProcess
 from simulations.plan import Plan
-from simulations.process import WALL_MS, Process
+from simulations.process import WALL_MS
 from simulations.scheduler import Scheduler
 from simulations.ways import Road
 
@@ -17,27 +17,29 @@ SILENT_S: Final = 1.0
 """When clients try others than a node that does not answer."""
 
 
-class Scene:
+ProcessT = TypeVar("ProcessT", bound=AnyProcess)
+DiskT = TypeVar("DiskT", bound=AnyDisk)
+
+
+class Scene(Generic[ProcessT, DiskT]):
     """What is there, to look at.
 
     Args:
         plan: how many nodes, how fast, with which clocks.
-        listener: is told every event in words, or None.
+        scheduler: has the time.
+        make_disk: makes the disk of a node.
     """
 
-    def __init__(self, plan: Plan, listener: Callable[[str], None] | None) -> None:
+    def __init__(self, plan: Plan, scheduler: Scheduler, make_disk: Callable[[str], DiskT]) -> None:
         self.plan = plan
-        self.scheduler = scheduler = Scheduler(listener)
+        self.scheduler = scheduler
         members = tuple(Member(name, self.address_of(name)) for name in plan.names)
         self.ring = self._first_ring = Ring("world", members, copies=plan.copies)
         """As people have set it last; nodes may know an older one."""
         self.healed = False
         """Whether nothing goes wrong any more."""
-        self.processes: dict[str, Process] = {}
-        self.disks = {
-            name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s)
-            for name in self.ring.names
-        }
+        self.processes: dict[str, ProcessT] = {}
+        self.disks = {name: make_disk(name) for name in self.ring.names}
         self.roads = {
             (one, other): Road(plan.ways[f"{one} {other}"], plan.stream(f"way/{one}/{other}"))
             for one in self.ring.names
@@ -83,10 +85,6 @@ class Scene:
         process = self.processes.get(name)
         return process.replica.record(session_id) if process is not None else None
 
-    def stored(self, name: str, session_id: SessionId) -> Record | None:
-        """Return what is on a node's disk."""
-        return self.disks[name].record(session_id)
-
     def wall_ms(self, name: str) -> int:
         """Return a node's wall clock, in milliseconds since 1970."""
         return WALL_MS + int((self.now + self.wall_offsets_s[name]) * 1000)
@@ -111,13 +109,6 @@ class Scene:
                 if name not in self.processes:
                     if liveness is not Liveness.DOWN:
                         return False
-                elif liveness is not Liveness.UP or not self._is_linked(process, name):
+                elif liveness is not Liveness.UP or not process.is_linked_to(self.processes[name]):
                     return False
         return True
-
-    def _is_linked(self, process: Process, peer: str) -> bool:
-        link = process.linked.get(peer)
-        if link not in process.connections:
-            return False
-        connection, _ = process.connections[link]
-        return connection.alive and connection.acceptor.link in self.processes[peer].connections

@@ -16,11 +16,10 @@ from typing import Final, Protocol
 from ring import Liveness
 from simulations.budget import Budget
 from simulations.circumstances import Circumstances
+from simulations.face import AnyProcess, AnyWorld
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
-from simulations.process import Process
 from simulations.reshaping import Reshaping
-from simulations.world import World
 
 GATE_STEP_S: Final = 0.1
 DRAIN_STEP_S: Final = 0.02
@@ -51,7 +50,7 @@ class Striking:
         crowd: the clients, who come to where something happens.
     """
 
-    def __init__(self, world: World, plan: Plan, budget: Budget, crowd: Crowd) -> None:
+    def __init__(self, world: AnyWorld, plan: Plan, budget: Budget, crowd: Crowd) -> None:
         self._world = world
         self._plan = plan
         self._budget = budget
@@ -205,7 +204,7 @@ class Striking:
             self._world.drain(name)
             self._leave(fault, process, self._world.now + DRAIN_LIMIT_S)
 
-    def _leave(self, fault: Fault, process: Process, deadline: float) -> None:
+    def _leave(self, fault: Fault, process: AnyProcess, deadline: float) -> None:
         """End a process that drains as soon as it may, or when its time is up."""
         world, name = self._world, process.name
         if world.processes.get(name) is not process or self.stopped:
@@ -298,8 +297,7 @@ class Striking:
             process = self._world.processes.get(name)
             if process is not None:
                 self.moments[Moment.RESET_DURING_SETTLE] += not process.replica.ready
-                queues = [end.queue for _, end in process.connections.values()]
-                self.moments[Moment.RESET_WITH_FRAMES] += any(queues)
+                self.moments[Moment.RESET_WITH_FRAMES] += process.has_frames()
         self.moments[Moment.RESET_DURING_SNAPSHOT] += self.circumstances.is_just_after(
             Trigger.SNAPSHOT
         )

@@ -13,14 +13,16 @@ from functools import partial
 from math import inf
 from typing import Final, assert_never
 
-from ring import Clock, LinkId, Replica, Ring, SessionId
+from ring import Clock, LinkId, Record, Replica, Ring, SessionId
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
+from simulations.disks import Disk
 from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.process import Process
 from simulations.scene import Scene
+from simulations.scheduler import Scheduler
 from simulations.ways import Connection, End
 
 HANDSHAKE_S: Final = 2.0
@@ -32,7 +34,7 @@ ROUNDING_S: Final = 1e-6
 REDIAL_S: Final = (0.05, 0.4)
 
 
-class World(Scene):
+class World(Scene[Process, Disk]):
     """Nodes, their disks and their network, in virtual time.
 
     Args:
@@ -45,7 +47,12 @@ class World(Scene):
         plan: Plan,
         listener: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(plan, listener)
+        scheduler = Scheduler(listener)
+        super().__init__(
+            plan,
+            scheduler,
+            lambda name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s),
+        )
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         """Is told what happens at which node."""
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
@@ -61,6 +68,10 @@ class World(Scene):
         self._numbers = 0
 
     # --- What clients ask of it ---
+
+    def stored(self, name: str, session_id: SessionId) -> Record | None:
+        """Return what is on a node's disk."""
+        return self.disks[name].record(session_id)
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Have ``action`` called ``delay_s`` seconds from now."""

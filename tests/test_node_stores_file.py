@@ -8,13 +8,13 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulations.whole.files import Fault, Killed, SimulatedDisk
 from stores import IDS, loaded, open_store
 
 from node.stores import FileStore, Stored
 from node.stores.file import GROUP_FILES
 from node.stores.session_file import FILE_BYTES_MAX, encode, file_name
 from ring.identity import SessionId
+from simulations.whole.files import Fault, Killed, SimulatedDisk
 
 Batch = list[tuple[SessionId, bytes | None]]
 

@@ -18,12 +18,12 @@ from random import Random
 from typing import NoReturn
 
 import pytest
-from simulations.whole.files import Killed, SimulatedDisk
 from stores import IDS as ALL_IDS
 from stores import loaded, open_store, open_store_at
 
 from ring.effects import Notice
 from ring.identity import SessionId
+from simulations.whole.files import Killed, SimulatedDisk
 
 IDS = ALL_IDS[:3]
 

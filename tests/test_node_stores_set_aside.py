@@ -3,13 +3,13 @@
 import errno
 
 import pytest
-from simulations.whole.files import Fault, SimulatedDisk
 from stores import IDS, loaded, open_store
 
 from node.stores.session_file import decode, file_name
 from node.stores.set_aside import SET_ASIDE
 from ring.errors import StoreError
 from ring.identity import SessionId
+from simulations.whole.files import Fault, SimulatedDisk
 
 EIO = Fault(errno.EIO)
 

@@ -8,10 +8,13 @@ Rules:
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
+from typing import cast
 
 from attrs import define, field
 
+from node.stores.disk import Disk
 from node.stores.session_file import UnreadableFileError, decode, file_name
 from ring import Record, Ring, SessionId
 from simulations.whole.files import Killed, SimulatedDisk
@@ -66,10 +69,8 @@ class NodeDisk:
         """The process has died, and the power with it."""
         if self.under_way is not None:
             self.files.killed_at = len(self.files.calls) + self.random.randrange(1, 12)
-            try:
+            with suppress(Killed, OSError):
                 self.under_way()
-            except (Killed, OSError):
-                pass
             self.under_way = None
         self.files.lose_power(self.random)
         self.has_all = True
@@ -99,9 +100,7 @@ class NodeDisk:
             self.files.put(name, content)
 
 
-class FencedDisk:
-    """A ``node.stores.disk.Disk`` that only a living process reaches."""
-
+class _FencedDisk:
     def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
         self._disk = disk
         self._is_alive = is_alive
@@ -113,6 +112,11 @@ class FencedDisk:
         if self._disk.failing and name in _WRITES:
             return _full
         return call
+
+
+def fenced(disk: NodeDisk, is_alive: Callable[[], bool]) -> Disk:
+    """Return the disk as a process reaches it: while it lives, and as the disk's faults let it."""
+    return cast(Disk, _FencedDisk(disk, is_alive))
 
 
 def _nothing() -> None:

@@ -121,17 +121,21 @@ class SimulatedDisk:
     # --- Disk ---------------------------------------------------------------------------------
 
     def attach(self) -> None:
+        """See ``node.stores.disk.Disk``."""
         assert not self._is_attached
         self._is_attached = True
 
     def detach(self) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._is_attached = False
 
     def names(self) -> list[str]:
+        """See ``node.stores.disk.Disk``."""
         self._call("names")
         return [name for name in self._names if "/" not in name]
 
     def create(self, name: str) -> int:
+        """See ``node.stores.disk.Disk``."""
         self._call("create")
         if name in self._names:
             raise _error(errno.EEXIST)
@@ -140,14 +144,17 @@ class SimulatedDisk:
         return self._descriptor(file)
 
     def open_again(self, name: str) -> int:
+        """See ``node.stores.disk.Disk``."""
         self._call("open_again")
         return self._descriptor(self._file(name))
 
     def open_to_read(self, name: str) -> int:
+        """See ``node.stores.disk.Disk``."""
         self._call("open_to_read")
         return self._descriptor(self._file(name))
 
     def read(self, descriptor: int, size: int) -> bytes:
+        """See ``node.stores.disk.Disk``."""
         self._call("read")
         file, position = self._descriptors[descriptor]
         piece = file.content[position : position + size]
@@ -155,6 +162,7 @@ class SimulatedDisk:
         return piece
 
     def write(self, descriptor: int, content: memoryview) -> int:
+        """See ``node.stores.disk.Disk``."""
         if self._fails_next_write is not None:
             number, self._fails_next_write = self._fails_next_write, None
             raise _error(number)
@@ -173,21 +181,26 @@ class SimulatedDisk:
         return len(content)
 
     def truncate(self, descriptor: int, size: int) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("truncate")
         file, _ = self._descriptors[descriptor]
         file.content = file.content[:size]
         file.is_dirty = True
 
     def start_writing(self, descriptor: int) -> None:
+        """See ``node.stores.disk.Disk``."""
         assert descriptor in self._descriptors
 
     def start_reading(self, descriptor: int) -> None:
+        """See ``node.stores.disk.Disk``."""
         assert descriptor in self._descriptors
 
     def fsync(self, descriptor: int) -> None:
+        """See ``node.stores.disk.Disk``."""
         file, _ = self._descriptors[descriptor]
 
         def forget() -> None:
+        """See ``node.stores.disk.Disk``."""
             file.is_dirty = False
 
         self._call("fsync", on_fault=forget)
@@ -196,6 +209,7 @@ class SimulatedDisk:
             file.is_dirty = False
 
     def close(self, descriptor: int) -> None:
+        """See ``node.stores.disk.Disk``."""
         file = self._descriptors.pop(descriptor)
         try:
             self._call("close")
@@ -204,33 +218,39 @@ class SimulatedDisk:
             raise
 
     def rename(self, old: str, new: str) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("rename")
         self._change(_Change(removed=old, added=(new, self._file(old))))
 
     def link(self, old: str, new: str) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("link")
         if new in self._names:
             raise _error(errno.EEXIST)
         self._change(_Change(added=(new, self._file(old))))
 
     def unlink(self, name: str) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("unlink")
         self._file(name)
         self._change(_Change(removed=name))
 
     def private_size(self, name: str) -> int | None:
+        """See ``node.stores.disk.Disk``."""
         self._call("private_size")
         file = self._file(name)
         has_one_name = sum(other is file for other in self._names.values()) == 1
         return len(file.content) if has_one_name else None
 
     def make_directory(self, name: str) -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("make_directory")
         if name in self._directories:
             raise _error(errno.EEXIST)
         self._directories.add(name)
 
     def fsync_directory(self, name: str = ".") -> None:
+        """See ``node.stores.disk.Disk``."""
         self._call("fsync_directory", on_fault=self._changes.clear)
         if name == ".":
             for change in self._changes:

@@ -72,7 +72,7 @@ class GuestScheduler(Scheduler):
 
     def host(self, main: Callable[[], Awaitable[None]]) -> None:
         """Begin to run ``main`` in trio; it runs as the time of this scheduler passes."""
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = True
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
         _run._r.seed(self._seed)
         trio.lowlevel.start_guest_run(
             main,

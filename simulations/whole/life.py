@@ -6,11 +6,12 @@ Rules:
 - What the node tells people, and what its replica is told and wants, is watched and not changed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from math import inf
-from typing import Final, Protocol
+from random import Random
+from typing import Final, Protocol, TypeAlias
 
 import trio
 from attrs import define, field, frozen
@@ -26,10 +27,12 @@ from ring.identity import LinkId
 from ring.messages import Message, Reply, Request
 from ring.settings import Settings
 from simulations.plan import Plan
-from simulations.whole.disk import FencedDisk, NodeDisk
+from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.network import ByteConnection, ByteEnd
 
 CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
+
+Errand: TypeAlias = Callable[[], Awaitable[object]]
 
 SECRET: Final = b"the secret of the world"
 
@@ -82,6 +85,26 @@ def config_of(plan: Plan, ring: Ring, name: str, handshake_s: float) -> Simulate
     )
 
 
+class Errands:
+    """What tasks are asked to do from outside of trio, in order."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Errand](inf)
+
+    def add(self, errand: Errand) -> None:
+        """Have a task do something soon."""
+        self._send.send_nowait(errand)
+
+    def close(self) -> None:
+        """Say that there is nothing more to come."""
+        self._send.close()
+
+    async def each(self) -> AsyncIterator[Errand]:
+        """Yield what was asked for, as it comes."""
+        async for errand in self._receive:
+            yield errand
+
+
 @define(eq=False)
 class Life:
     """One process, from its start to its end."""
@@ -106,6 +129,17 @@ class Life:
         trio.MemoryReceiveChannel[Callable[[], object]],
     ] = field(factory=lambda: trio.open_memory_channel(inf))
 
+    def has_frames(self) -> bool:
+        """Return whether something that it has sent is on its way."""
+        return any(end.queue for _, end in self.connections.values())
+
+    def is_linked_to(self, far: "Life") -> bool:
+        """Return whether the latest connection that it dialled to another process lives."""
+        connection, _ = self.connections.get(self.linked.get(far.name, 0), (None, None))
+        if connection is None:
+            return False
+        return connection.alive and connection.acceptor.link in far.connections
+
     def clock(self, true_time: float) -> float:
         """Return this node's monotonic clock, which at this level is the true one."""
         return true_time
@@ -113,43 +147,43 @@ class Life:
     def fence(self) -> None:
         """Have the process dead for everybody else, and its tasks on their way out."""
         self.alive = False
-        if self.node is not None and self.node._nursery is not None:  # noqa: SLF001
-            self.node._nursery.cancel_scope.cancel()  # noqa: SLF001
+        if self.node is not None and self.node._nursery is not None:
+            # Else it would hand over first, as a node does whose block is left.
+            self.node._nursery.cancel_scope.cancel()
         self.scope.cancel()
 
-    def let(self, work: Callable[[Node], object]) -> None:
+    def let(self, work: Callable[[Node], Awaitable[None] | None]) -> None:
         """Have the application in the process do something with its node, as soon as it has one."""
-        self._work[0].send_nowait(partial(self._do, work))
+        self._work.add(partial(self._do, work))
 
     def ask(self, make: Callable[[int], Request], done: Callable[[Reply | None], None]) -> None:
         """Have the application in the process ask its node."""
-        self._work[0].send_nowait(partial(self._ask, make, done))
+        self._work.add(partial(self._ask, make, done))
 
     async def run(
-        self, config: SimulatedConfig, random: object, wall_ms: Callable[[], int]
+        self, config: SimulatedConfig, random: Random, wall_ms: Callable[[], int]
     ) -> None:
         """Be the process, until it is killed."""
         CURRENT.set(self)
-        store = FileStore(FencedDisk(self.disk, lambda: self.alive), lambda notice: None)
+        store = FileStore(fenced(self.disk, lambda: self.alive), _ignore)
         with self.scope:
             async with open_node(
                 config,
                 store=store,
                 transport=_Transport(self),
-                random=random,  # type: ignore[arg-type]
+                random=random,
                 simulated=True,
                 wall_ms=wall_ms,
             ) as node:
                 self.node = node
                 async with trio.open_nursery() as nursery:
-                    async for work in self._work[1]:
+                    async for work in self._work.each():
                         nursery.start_soon(work)
 
-    async def _do(self, work: Callable[[Node], object]) -> None:
+    async def _do(self, work: Callable[[Node], Awaitable[None] | None]) -> None:
         assert self.node is not None
-        outcome = work(self.node)
-        if outcome is not None:
-            await outcome  # type: ignore[misc]
+        if (waits := work(self.node)) is not None:
+            await waits
 
     async def _ask(
         self, make: Callable[[int], Request], done: Callable[[Reply | None], None]
@@ -201,4 +235,5 @@ def unstarted(ring: Ring, name: str, plan: Plan) -> Replica:
     return Replica(ring, name, plan.settings, Clock(0, 0.0), plan.stream(f"unstarted/{name}"), True)
 
 
-__all__ = ["CURRENT", "Life", "Notice", "WatchedDriver", "config_of", "unstarted"]
+def _ignore(notice: Notice) -> None:
+    """Tell nobody."""

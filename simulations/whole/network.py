@@ -6,7 +6,7 @@ Rules:
 - Only so much is on its way, or unread: who sends more waits.
 - Breaking loses what is under way to whoever notices, in the middle of a frame or not. An end that
   does not notice still gets what was sent to it, and finds out by silence.
-- What a process does after its death changes nothing: its connections are over, and it hears nothing.
+- What a process does after its death changes nothing: its connections are over.
 """
 
 import errno

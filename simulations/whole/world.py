@@ -1,67 +1,74 @@
 """A ring of real nodes in virtual time: links, framing, timers, stores and all that they do.
 
 It has the face of the world of level 1, so the same plans, faults, clients and judge serve both.
-What only level 1 can do is left out: a process that stands still is one that nothing reaches and
-whose words reach nobody, and clocks differ, but do not drift.
+
+Rules:
+- What only level 1 can do is left out: a process that stands still is one that nothing reaches and
+  whose words reach nobody, and clocks differ, but do not drift.
+- A node that stops by itself has a bug, and so has one of which a task goes on after its end.
 """
 
 import errno
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from math import inf
 from typing import Final
 from unittest import mock
+from zlib import crc32
 
 import trio
 
 import node.node
 from node.transport import Listener, Stream
-from ring import Ring, SessionId
-from ring.effects import Effect, Notice, Respond, SetAside
+from ring import Record, Ring, SessionId
+from ring.effects import Effect, Notice, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.scene import Scene
+from simulations.ways import Road
 from simulations.whole.disk import NodeDisk
 from simulations.whole.guest import GuestScheduler, threads_replaced
-from simulations.whole.life import CURRENT, Life, WatchedDriver, config_of, unstarted
+from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
 
 HANDSHAKE_S: Final = 2.0
+AFTERLIFE_S: Final = 60.0
+"""What the ``finally`` of dead processes may wait for, before they count as left behind."""
 
 
-class NodeWorld(Scene):
-    """Nodes, their disks and their network, in virtual time."""
+class NodeWorld(Scene[Life, NodeDisk]):
+    """Nodes, their disks and their network, in virtual time.
+
+    Args:
+        plan: how many, how fast, with which clocks.
+        listener: is told every event in words, or None.
+    """
 
     def __init__(self, plan: Plan, listener: Callable[[str], None] | None = None) -> None:
-        super().__init__(plan, listener)
-        self.scheduler: GuestScheduler = GuestScheduler(plan.seed, listener)
-        self.disks = {
-            name: NodeDisk(plan.stream(f"disk/{name}"), plan.disk_s) for name in self.ring.names
-        }
+        self._time = GuestScheduler(plan.seed, listener)
+        super().__init__(
+            plan, self._time, lambda name: NodeDisk(plan.stream(f"disk/{name}"), plan.disk_s)
+        )
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
         self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
         self.on_notice: Callable[[str], None] = lambda event: None
-        self.processes: dict[str, Life] = {}
         self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._pieces = plan.stream("pieces")
         self._listeners: dict[str, tuple[Life, ByteListener]] = {}
         self._links = 0
         self._numbers = 0
-        self._births: tuple[
-            trio.MemorySendChannel[Callable[[], object]],
-            trio.MemoryReceiveChannel[Callable[[], object]],
-        ] = trio.open_memory_channel(inf)
+        self._births = Errands()
         self._exit = ExitStack()
 
     # --- Its own life ---
 
     def begin(self) -> None:
-        """Let time begin; call ``end`` when it is over."""
+        """Let time begin; ``end`` has to follow."""
         self._exit.enter_context(threads_replaced(self._call_disk))
         self._exit.enter_context(mock.patch.object(node.node, "Driver", WatchedDriver))
-        self.scheduler.host(self._run)
+        self._time.host(self._run)
 
     def end(self) -> None:
         """Kill every process, and see that nothing goes on.
@@ -72,15 +79,15 @@ class NodeWorld(Scene):
         try:
             for name in list(self.processes):
                 self.crash(name)
-            self._births[0].close()
-            self.scheduler.run_until(self.now + 60.0)
-            self.scheduler.end()
+            self._births.close()
+            self._time.run_until(self.now + AFTERLIFE_S)
+            self._time.end()
         finally:
             self._exit.close()
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
-            async for birth in self._births[1]:
+            async for birth in self._births.each():
                 nursery.start_soon(birth)
 
     async def _call_disk(self, call: Callable[[], object]) -> object:
@@ -96,6 +103,10 @@ class NodeWorld(Scene):
         return call()
 
     # --- What clients ask of it ---
+
+    def stored(self, name: str, session_id: SessionId) -> Record | None:
+        """Return what is on a node's disk, should the power fail now."""
+        return self.disks[name].record(session_id)
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Have ``action`` called ``delay_s`` seconds from now."""
@@ -134,16 +145,13 @@ class NodeWorld(Scene):
         self.scheduler.note("start", name)
         random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
         config = config_of(plan, known, name, HANDSHAKE_S)
-        self._births[0].send_nowait(
-            partial(
-                self._live, life, partial(life.run, config, random, partial(self.wall_ms, name))
-            )
-        )
+        run = partial(life.run, config, random, partial(self.wall_ms, name))
+        self._births.add(partial(self._live, life, run))
         return life
 
-    async def _live(self, life: Life, run: Callable[[], object]) -> None:
+    async def _live(self, life: Life, run: Callable[[], Awaitable[None]]) -> None:
         try:
-            await run()  # type: ignore[misc]
+            await run()
         except BaseException:
             if life.alive:
                 raise
@@ -188,7 +196,7 @@ class NodeWorld(Scene):
             for road in self._roads_of(name):
                 road.free()
 
-    def _roads_of(self, name: str) -> list[object]:
+    def _roads_of(self, name: str) -> list[Road]:
         return [road for pair, road in self.roads.items() if name in pair]
 
     # --- The network ---
@@ -244,13 +252,18 @@ class NodeWorld(Scene):
         await trio.lowlevel.checkpoint()
         if address in self._listeners:
             raise OSError(errno.EADDRINUSE, "another process listens there")
-        listener = ByteListener(address, partial(self._listeners.pop, address, None))
+
+        def close() -> None:
+            if self._listeners.get(address) == (life, listener):
+                del self._listeners[address]
+
+        listener = ByteListener(address, close)
         self._listeners[address] = (life, listener)
         return (listener,)
 
     def _note_arrival(self, sender: ByteEnd, receiver: ByteEnd, piece: bytes) -> None:
         self.scheduler.events += 1
-        self.scheduler.note("bytes", sender.node, receiver.node, len(piece), hash_of(piece))
+        self.scheduler.note("bytes", sender.node, receiver.node, len(piece), crc32(piece))
 
     def _forget(self, end: ByteEnd) -> None:
         for life in self.processes.values():
@@ -262,9 +275,8 @@ class NodeWorld(Scene):
             for connection, _ in list(life.connections.values() if life else ()):
                 ends = (connection.dialler, connection.acceptor)
                 if {end.node for end in ends} == {one, other}:
-                    connection.break_off(
-                        noticed_by=[end for end in ends if end.node != unnoticed_by]
-                    )
+                    noticed_by = [end for end in ends if end.node != unnoticed_by]
+                    connection.break_off(noticed_by=noticed_by)
 
     # --- What is watched ---
 
@@ -290,13 +302,3 @@ class NodeWorld(Scene):
                 self.on_trigger(Trigger.SNAPSHOT, life.name)
             elif type(message) is Release:
                 self.on_release(message.flat[::2])
-
-
-def hash_of(piece: bytes) -> int:
-    """Return a number that is the same for the same bytes in every process."""
-    import zlib
-
-    return zlib.crc32(piece)
-
-
-__all__ = ["NodeWorld", "Respond", "contextmanager"]
