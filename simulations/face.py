@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ring import Replica, Ring, SessionId
+from simulations.ground import Ground
 from simulations.plan import Plan, Trigger
 from simulations.scheduler import Scheduler
 from simulations.ways import Road
@@ -61,7 +62,7 @@ class AnyDisk(Protocol):
         """Remember what is on it now, for a later fault to bring back."""
 
 
-class AnyWorld(Protocol):
+class AnyWorld(Ground, Protocol):
     """A ring, its network, its disks and its time."""
 
     plan: Plan
@@ -77,22 +78,12 @@ class AnyWorld(Protocol):
     on_notice: Callable[[str], None]
 
     @property
-    def now(self) -> float:
-        """True time: seconds since the beginning."""
-
-    @property
     def processes(self) -> Mapping[str, AnyProcess]:
         """The processes that live, by node."""
 
     @property
     def disks(self) -> Mapping[str, AnyDisk]:
         """Every node's disk."""
-
-    def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Have ``action`` called ``delay_s`` seconds from now."""
-
-    def running(self) -> list[str]:
-        """Return the nodes that run, answer and stay, if there are any, in ring order."""
 
     def all_settled(self) -> bool:
         """Return whether every live node says that another one may be lost, and sees the others."""

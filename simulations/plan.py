@@ -32,6 +32,15 @@ class Mode(StrEnum):
     """Faults outside a healthy core become permanent; the core goes on, and converges."""
 
 
+class Level(StrEnum):
+    """How much of a node is real."""
+
+    CORE = "core"
+    """The replica: what decides."""
+    NODE = "node"
+    """The whole node, on a network and a disk byte by byte."""
+
+
 class Kind(StrEnum):
     """What can go wrong."""
 

@@ -10,14 +10,14 @@ Rules:
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from simulations.budget import Budget
 from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.face import AnyWorld
 from simulations.judge import Judge
 from simulations.moments import Moment
-from simulations.plan import Kind, Mode, Plan, Trigger
+from simulations.plan import Kind, Level, Mode, Plan, Trigger
 from simulations.rest import check_rest
 from simulations.striking import Striking
 from simulations.violation import Violation
@@ -55,12 +55,27 @@ class Report:
     trace_hash: str
 
 
-def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Report:
+def run(
+    plan: Plan, listener: Callable[[str], None] | None = None, level: Level = Level.CORE
+) -> Report:
     """Play ``plan`` and judge what its clients saw."""
+    if level is Level.CORE:
+        return _play(plan, World(plan, listener))
+    from simulations.whole.world import NodeWorld
+
+    world = NodeWorld(plan, listener)
+    world.begin()
+    try:
+        report = _play(plan, world)
+    finally:
+        left = world.end()
+    return evolve(report, violations=(*report.violations, *left))
+
+
+def _play(plan: Plan, world: AnyWorld) -> Report:
     budget = Budget(min(plan.copies, plan.members))
     retention_s = plan.settings.retention_s - FORGETTING_S
     judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
-    world = World(plan, listener)
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload)
     world.on_trigger = striking.on_trigger

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, Final
 from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, number, whole_number
 
 if TYPE_CHECKING:
-    from simulations.plan import Mode, Plan
+    from simulations.plan import Level, Mode, Plan
     from simulations.run import Report
 
 STORIES_MAX: Final = 3
 _MODES: Final = ("safety", "liveness")
-_LEVELS: Final = ("core",)
+_LEVELS: Final = ("core", "node")
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -87,15 +87,15 @@ def _seeds(text: str) -> range:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from simulations.plan import Mode
+    from simulations.plan import Level, Mode
 
     began = time.monotonic()
-    mode = Mode(parsed.mode)
+    mode, level = Mode(parsed.mode), Level(parsed.level)
     ends_at = began + 60 * parsed.minutes if parsed.minutes else None
     seeds: Iterable[int] = parsed.seeds or (count() if ends_at else range(100))
     total = len(parsed.seeds) if parsed.seeds else None if ends_at else 100
     sums = _Sums()
-    for report in _reports(seeds, mode, parsed.jobs):
+    for report in _reports(seeds, mode, level, parsed.jobs):
         sums.add(report)
         if report.violations:
             path = _write_plan(report.plan, parsed.plans)
@@ -123,15 +123,15 @@ def _run(parsed: argparse.Namespace) -> int:
     return BROKEN_STATUS if sums.failed else 0
 
 
-def _reports(seeds: Iterable[int], mode: "Mode", jobs: int) -> Iterator["Report"]:
+def _reports(seeds: Iterable[int], mode: "Mode", level: "Level", jobs: int) -> Iterator["Report"]:
     if jobs == 1:
-        yield from map(partial(_report, mode), seeds)
+        yield from map(partial(_report, mode, level), seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(partial(_report, mode), seeds, chunksize=4)
+        yield from pool.imap(partial(_report, mode, level), seeds, chunksize=4)
 
 
-def _report(mode: "Mode", seed: int) -> "Report":
+def _report(mode: "Mode", level: "Level", seed: int) -> "Report":
     from simulations.drawing import draw_plan
     from simulations.run import run
 
@@ -139,7 +139,7 @@ def _report(mode: "Mode", seed: int) -> "Report":
     gc.freeze()
     gc.disable()
     try:
-        return run(draw_plan(seed, mode))
+        return run(draw_plan(seed, mode), level=level)
     finally:
         gc.enable()
         gc.collect()
@@ -229,7 +229,7 @@ def _failure_lines(report: "Report", path: Path) -> Iterator[str]:
 def _replay(parsed: argparse.Namespace) -> int:
     from ring.errors import ConfigError
     from simulations.drawing import draw_plan
-    from simulations.plan import Mode, plan_to_json, read_plan
+    from simulations.plan import Level, Mode, plan_to_json, read_plan
     from simulations.run import run
 
     try:
@@ -239,7 +239,7 @@ def _replay(parsed: argparse.Namespace) -> int:
         return USAGE_STATUS
     if parsed.show_plan:
         print(plan_to_json(plan), end="")
-    report = run(plan, print if parsed.trace else None)
+    report = run(plan, print if parsed.trace else None, Level(parsed.level))
     if parsed.trace_hash:
         print(report.trace_hash)
     for violation in report.violations:

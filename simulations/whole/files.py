@@ -200,7 +200,6 @@ class SimulatedDisk:
         file, _ = self._descriptors[descriptor]
 
         def forget() -> None:
-        """See ``node.stores.disk.Disk``."""
             file.is_dirty = False
 
         self._call("fsync", on_fault=forget)

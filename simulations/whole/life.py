@@ -124,10 +124,7 @@ class Life:
     replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
     node: Node | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    _work: tuple[
-        trio.MemorySendChannel[Callable[[], object]],
-        trio.MemoryReceiveChannel[Callable[[], object]],
-    ] = field(factory=lambda: trio.open_memory_channel(inf))
+    _work: Errands = field(factory=Errands)
 
     def has_frames(self) -> bool:
         """Return whether something that it has sent is on its way."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from math import inf
+from traceback import format_exception
 from typing import Final
 from unittest import mock
 from zlib import crc32
@@ -26,9 +27,10 @@ from ring.effects import Effect, Notice, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.scene import Scene
+from simulations.violation import Violation
 from simulations.ways import Road
 from simulations.whole.disk import NodeDisk
-from simulations.whole.guest import GuestScheduler, threads_replaced
+from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
 from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
 
@@ -60,6 +62,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self._links = 0
         self._numbers = 0
         self._births = Errands()
+        self._bugs = list[Violation]()
         self._exit = ExitStack()
 
     # --- Its own life ---
@@ -70,20 +73,22 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self._exit.enter_context(mock.patch.object(node.node, "Driver", WatchedDriver))
         self._time.host(self._run)
 
-    def end(self) -> None:
-        """Kill every process, and see that nothing goes on.
-
-        Raises:
-            BaseException: a node has stopped by itself, because of a bug.
-        """
+    def end(self) -> list[Violation]:
+        """Kill every process; return what the nodes have done wrong by themselves."""
         try:
             for name in list(self.processes):
                 self.crash(name)
             self._births.close()
             self._time.run_until(self.now + AFTERLIFE_S)
             self._time.end()
+        except StuckError as error:
+            self._bugs.append(Violation("bounded", f"after the end of all nodes: {error}"))
         finally:
             self._exit.close()
+        for name, disk in self.disks.items():
+            if left := disk.files.open_descriptors:
+                self._bugs.append(Violation("bounded", f"{name} has left {left} files open"))
+        return self._bugs
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -152,9 +157,16 @@ class NodeWorld(Scene[Life, NodeDisk]):
     async def _live(self, life: Life, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
-        except BaseException:
-            if life.alive:
-                raise
+        except BaseException as bug:  # noqa: BLE001 -- whatever stops a node is reported
+            if not life.alive:
+                return
+            story = "".join(format_exception(bug))
+            self._bugs.append(Violation("isolation", f"{life.name} stopped by itself: {story}"))
+            self.after(0.0, partial(self._bury, life))
+
+    def _bury(self, life: Life) -> None:
+        if self.processes.get(life.name) is life:
+            self.crash(life.name)
 
     def crash(self, name: str) -> None:
         """Kill a process; its memory is gone, and its connections break."""
