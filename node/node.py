@@ -303,6 +303,8 @@ async def open_node(
     config: NodeConfig,
     *,
     store: Store | None = None,
+    ring_file: RingFile | None = None,
+    contacts_file: ContactsFile | None = None,
     transport: Transport | None = None,
     random: Random | None = None,
     simulated: bool = False,
@@ -318,6 +320,8 @@ async def open_node(
     Args:
         config: the ring, and which of its members this is.
         store: keeps the sessions on disk; by default what ``config.store`` names.
+        ring_file: keeps the ring that was adopted last, beside a ``store`` that is given here.
+        contacts_file: keeps with whom there was contact, beside it as well.
         transport: makes connections; by default TCP, under TLS if ``config`` says so, and unix
             sockets.
         random: gives ids and jitter; by default, and always outside simulations, the operating
@@ -334,7 +338,6 @@ async def open_node(
     random = checked_random(random, simulated=simulated)
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
-    ring_file = contacts_file = None
     if store is None and config.store_directory is not None:
         store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
         ring_file = RingFile(config.store_directory)

@@ -7,13 +7,16 @@ Rules:
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import cast
 
 from attrs import define, field
 
+from node.contacts import ContactsFile
+from node.ring_file import RingFile
 from node.stores.disk import Disk
 from node.stores.session_file import UnreadableFileError, decode, file_name
 from ring import Record, Ring, SessionId
@@ -38,8 +41,10 @@ class NodeDisk:
     """Faults because of which it takes nothing now."""
     slowness: float = 1.0
     ring: Ring | None = None
-    copies: list[dict[str, bytes]] = field(factory=list)
-    """What was on it at earlier times, the oldest first."""
+    contacts: dict[str, int] = field(factory=dict)
+    """When the node was last in contact with each member, by its wall clock in milliseconds."""
+    copies: list[tuple[dict[str, bytes], dict[str, int]]] = field(factory=list)
+    """What was on it at earlier times, the oldest first: files and contacts."""
     under_way: Callable[[], object] | None = None
     """What the process that runs has the disk do now."""
     has_all: bool = True
@@ -77,27 +82,65 @@ class NodeDisk:
 
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""
-        self.copies.append(self.files.files())
+        self.copies.append((self.files.files(), dict(self.contacts)))
         del self.copies[:-copies_max]
 
     def lose(self) -> None:
         """Have it empty."""
-        self.files, self.ring = SimulatedDisk(), None
+        self.files, self.contacts, self.ring = SimulatedDisk(), {}, None
 
     def restore_oldest(self) -> bool:
         """Have on it what was there some time ago; return whether anything is remembered."""
         if self.copies:
-            self._fill(self.copies[0])
+            self._fill(*self.copies[0])
         return bool(self.copies)
 
     def take_from(self, other: "NodeDisk") -> None:
         """Have on it what is on another node's disk."""
-        self._fill(other.files.files())
+        self._fill(other.files.files(), other.contacts)
 
-    def _fill(self, files: dict[str, bytes]) -> None:
-        self.files = SimulatedDisk()
+    def _fill(self, files: dict[str, bytes], contacts: dict[str, int]) -> None:
+        self.files, self.contacts = SimulatedDisk(), dict(contacts)
         for name, content in files.items():
             self.files.put(name, content)
+
+
+class KeptRing(RingFile):
+    """The ring that a process keeps on its disk, as long as it lives."""
+
+    def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
+        super().__init__(Path("/world"))
+        self._disk = disk
+        self._is_alive = is_alive
+
+    def read(self) -> Ring | None:
+        """See ``RingFile``."""
+        return self._disk.ring
+
+    def write(self, ring: Ring) -> bool:
+        """See ``RingFile``."""
+        if not self._is_alive() or self._disk.failing:
+            return False
+        self._disk.ring = ring
+        return True
+
+
+class KeptContacts(ContactsFile):
+    """The contacts that a process keeps on its disk, as long as it lives."""
+
+    def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
+        super().__init__(Path("/world"))
+        self._disk = disk
+        self._is_alive = is_alive
+
+    def read(self) -> dict[str, int]:
+        """See ``ContactsFile``."""
+        return dict(self._disk.contacts)
+
+    def write(self, contacts_ms: Mapping[str, int]) -> None:
+        """See ``ContactsFile``."""
+        if self._is_alive() and not self._disk.failing:
+            self._disk.contacts = dict(contacts_ms)
 
 
 class _FencedDisk:

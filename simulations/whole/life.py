@@ -27,7 +27,7 @@ from ring.identity import LinkId
 from ring.messages import Message, Reply, Request
 from ring.settings import Settings
 from simulations.plan import Plan
-from simulations.whole.disk import NodeDisk, fenced
+from simulations.whole.disk import KeptContacts, KeptRing, NodeDisk, fenced
 from simulations.whole.network import ByteConnection, ByteEnd
 
 CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
@@ -73,6 +73,7 @@ def config_of(plan: Plan, ring: Ring, name: str, handshake_s: float) -> Simulate
         suspect=settings.suspect_after_s,
         handshake=handshake_s,
         reconnect_max=0.4,
+        retention=settings.retention_s,
         drain=20.0,
         request_timeout=settings.request_timeout_s,
     )
@@ -162,11 +163,14 @@ class Life:
     ) -> None:
         """Be the process, until it is killed."""
         CURRENT.set(self)
-        store = FileStore(fenced(self.disk, lambda: self.alive), _ignore)
+        is_alive = partial(getattr, self, "alive")
+        store = FileStore(fenced(self.disk, is_alive), _ignore)
         with self.scope:
             async with open_node(
                 config,
                 store=store,
+                ring_file=KeptRing(self.disk, is_alive),
+                contacts_file=KeptContacts(self.disk, is_alive),
                 transport=_Transport(self),
                 random=random,
                 simulated=True,

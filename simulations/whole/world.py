@@ -142,14 +142,15 @@ class NodeWorld(Scene[Life, NodeDisk]):
 
     def start(self, name: str, ring: Ring | None = None) -> Life:
         """Start a process for ``name``, from what its disk has."""
-        plan, disk = self.plan, self.disks[name]
-        ring = ring or self.ring
-        known = disk.ring if disk.ring is not None and disk.ring.version > ring.version else ring
-        life = Life(name, self, disk, self.now, unstarted(known, name, plan))
+        plan = self.plan
+        if ring is None:
+            is_old = self.ring.version > 1 and self._lives[name].random() < 0.5
+            ring = self._first_ring if is_old and not self.healed else self.ring
+        life = Life(name, self, self.disks[name], self.now, unstarted(ring, name, plan))
         self.processes[name] = life
         self.scheduler.note("start", name)
         random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
-        config = config_of(plan, known, name, HANDSHAKE_S)
+        config = config_of(plan, ring, name, HANDSHAKE_S)
         run = partial(life.run, config, random, partial(self.wall_ms, name))
         self._births.add(partial(self._live, life, run))
         return life
