@@ -6,7 +6,7 @@ At level 1 the replicas alone are real (``world``), at level 2 the whole nodes a
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from ring import Replica, Ring, SessionId
+from ring import Record, Replica, Ring, SessionId
 from simulations.ground import Ground
 from simulations.plan import Plan, Trigger
 from simulations.scheduler import Scheduler
@@ -48,6 +48,9 @@ class AnyDisk(Protocol):
     @property
     def has_all(self) -> bool:
         """Whether nothing waits to be written."""
+
+    def record(self, session_id: SessionId) -> Record | None:
+        """Return what is on it of a session."""
 
     def lose(self) -> None:
         """Have it empty."""

@@ -1,6 +1,6 @@
 """A simulated ring as it is now: its nodes, their disks and clocks, and the ways between them.
 
-Rule: nothing here changes anything.
+Rule: nothing here changes anything by itself.
 """
 
 from collections.abc import Callable
@@ -84,6 +84,14 @@ class Scene(Generic[ProcessT, DiskT]):
         """Return what a node that runs has in memory."""
         process = self.processes.get(name)
         return process.replica.record(session_id) if process is not None else None
+
+    def stored(self, name: str, session_id: SessionId) -> Record | None:
+        """Return what is on a node's disk."""
+        return self.disks[name].record(session_id)
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Have ``action`` called ``delay_s`` seconds from now."""
+        self.scheduler.after(delay_s, action)
 
     def wall_ms(self, name: str) -> int:
         """Return a node's wall clock, in milliseconds since 1970."""

@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Final, assert_never
 
-from ring import Clock, LinkId, Record, Replica, Ring, SessionId
+from ring import Clock, LinkId, Replica, Ring, SessionId
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
@@ -68,14 +68,6 @@ class World(Scene[Process, Disk]):
         self._numbers = 0
 
     # --- What clients ask of it ---
-
-    def stored(self, name: str, session_id: SessionId) -> Record | None:
-        """Return what is on a node's disk."""
-        return self.disks[name].record(session_id)
-
-    def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Have ``action`` called ``delay_s`` seconds from now."""
-        self.scheduler.after(delay_s, action)
 
     def submit(
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]

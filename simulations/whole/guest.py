@@ -25,7 +25,7 @@ from simulations.scheduler import Scheduler
 
 T = TypeVar("T")
 
-TICKS_MAX: Final = 100_000
+TICKS_MAX: Final = 20_000
 """So many rounds of trio at one moment are a loop that never waits."""
 
 

@@ -22,7 +22,7 @@ import trio
 
 import node.node
 from node.transport import Listener, Stream
-from ring import Record, Ring, SessionId
+from ring import Ring, SessionId
 from ring.effects import Effect, Notice, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import TRIGGERS, Plan, Trigger
@@ -108,14 +108,6 @@ class NodeWorld(Scene[Life, NodeDisk]):
         return call()
 
     # --- What clients ask of it ---
-
-    def stored(self, name: str, session_id: SessionId) -> Record | None:
-        """Return what is on a node's disk, should the power fail now."""
-        return self.disks[name].record(session_id)
-
-    def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Have ``action`` called ``delay_s`` seconds from now."""
-        self.scheduler.after(delay_s, action)
 
     def submit(
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]

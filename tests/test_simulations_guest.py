@@ -1,0 +1,126 @@
+"""trio in virtual time: one clock with the scheduler, one order for one seed, no threads."""
+
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+from trio._core import _run
+
+from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
+
+
+def play(main: Callable[[GuestScheduler], Awaitable[None]], until: float, seed: int = 1) -> None:
+    """Run ``main`` in trio until so many seconds have passed, and to its end."""
+    scheduler = GuestScheduler(seed)
+    scheduler.host(lambda: main(scheduler))
+    scheduler.run_until(until)
+    scheduler.end()
+
+
+def test_the_private_names_of_trio_are_what_they_were() -> None:
+    """A release that has others would run tasks in an order that no seed decides."""
+    assert _run._ALLOW_DETERMINISTIC_SCHEDULING in (False, True)
+    assert "_ALLOW_DETERMINISTIC_SCHEDULING" in inspect.getsource(_run.unrolled_run)
+    assert "_r.random" in inspect.getsource(_run.unrolled_run)
+    _run._r.seed(7)
+    once = [_run._r.random() for _ in range(3)]
+    _run._r.seed(7)
+    assert [_run._r.random() for _ in range(3)] == once
+
+
+def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_time() -> None:
+    seen = list[tuple[float, str]]()
+
+    async def main(scheduler: GuestScheduler) -> None:
+        news = trio.Event()
+        scheduler.after(1.5, lambda: seen.append((scheduler.now, "action")))
+        scheduler.after(2.5, news.set)
+        await trio.sleep(1)
+        seen.append((trio.current_time(), "slept"))
+        await news.wait()
+        seen.append((trio.current_time(), "told"))
+        with trio.move_on_after(0.25):
+            await trio.sleep_forever()
+        seen.append((trio.current_time(), "moved on"))
+
+    play(main, 10)
+    assert seen == [(1, "slept"), (1.5, "action"), (2.5, "told"), (2.75, "moved on")]
+
+
+def test_the_seed_decides_in_which_order_tasks_run() -> None:
+    def order(seed: int) -> str:
+        ran = list[str]()
+
+        async def task(name: str) -> None:
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+                ran.append(name)
+
+        async def main(scheduler: GuestScheduler) -> None:
+            async with trio.open_nursery() as nursery:
+                for name in "abcdef":
+                    nursery.start_soon(task, name)
+
+        play(main, 1, seed)
+        return "".join(ran)
+
+    orders = [order(seed) for seed in range(8)]
+    assert orders == [order(seed) for seed in range(8)]
+    assert len(set(orders)) > 4
+
+
+def test_a_task_that_never_waits_is_found_out() -> None:
+    async def main(scheduler: GuestScheduler) -> None:
+        with trio.fail_after(5):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    scheduler = GuestScheduler(1)
+    with pytest.raises(StuckError, match="never wait"):
+        scheduler.host(lambda: main(scheduler))
+    # It has to be gone before another one can begin.
+    scheduler.now = 5.0
+    with pytest.raises(trio.TooSlowError):
+        scheduler.end()
+
+
+def test_a_task_that_waits_for_ever_is_found_out() -> None:
+    gone = trio.CancelScope()
+
+    async def main(scheduler: GuestScheduler) -> None:
+        with gone:
+            await trio.sleep_forever()
+
+    scheduler = GuestScheduler(1)
+    scheduler.host(lambda: main(scheduler))
+    scheduler.run_until(100)
+    with pytest.raises(StuckError, match="everything is over"):
+        scheduler.end()
+    gone.cancel()
+    scheduler.end()
+
+
+def test_what_trio_would_give_to_a_thread_is_called_here_and_takes_virtual_time() -> None:
+    called = list[tuple[float, str, bool]]()
+
+    def work(name: str) -> str:
+        called.append((trio.current_time(), name, threading.current_thread().name == "MainThread"))
+        return name.upper()
+
+    async def call(do: Callable[[], object]) -> object:
+        await trio.sleep(0.5)
+        return do()
+
+    async def main(scheduler: GuestScheduler) -> None:
+        one = trio.CapacityLimiter(1)
+        async with trio.open_nursery() as nursery:
+            for name in "ab":
+                nursery.start_soon(partial(trio.to_thread.run_sync, work, name, limiter=one))
+        assert await trio.to_thread.run_sync(work, "c") == "C"
+
+    with threads_replaced(call):
+        play(main, 10)
+    assert [(at, here) for at, _, here in called] == [(0.5, True), (1.0, True), (1.5, True)]

@@ -1,0 +1,202 @@
+"""Level 2: whole nodes keep their promises in virtual time, and every run can be repeated."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
+import pytest
+from attrs import evolve
+
+from node.persisting import Persisting
+from node.stores.base import Stored
+from node.stores.disk import Disk
+from node.stores.file import FileStore
+from node.stores.session_file import encode, file_name
+from ring import Record, SessionId
+from ring.identity import new_session_id
+from simulations.drawing import draw_plan
+from simulations.plan import Fault, Kind, Level, Mode, Plan, Trigger
+from simulations.run import Report, run
+from simulations.whole.disk import NodeDisk, fenced
+
+ROOT = Path(__file__).parents[1]
+
+
+def short(seed: int, duration_s: float = 15.0) -> Plan:
+    return evolve(draw_plan(seed), duration_s=duration_s)
+
+
+def played(plan: Plan) -> Report:
+    return run(plan, level=Level.NODE)
+
+
+@pytest.mark.parametrize("seed", [2, 4, 5, 8])
+def test_whole_nodes_keep_every_promise(seed: int) -> None:
+    report = played(draw_plan(seed))
+    assert [str(violation) for violation in report.violations] == []
+    assert report.counts.get("save-ok", 0) > 30
+    assert sum(report.faults.values()) > 5
+
+
+def test_a_healthy_core_of_whole_nodes_goes_on_when_faults_elsewhere_stay() -> None:
+    report = played(draw_plan(1, Mode.LIVENESS))
+    assert [str(violation) for violation in report.violations] == []
+
+
+TRACE = """
+from attrs import evolve
+from simulations.drawing import draw_plan
+from simulations.plan import Level
+from simulations.run import run
+
+for seed in (2, 4, 5, 7):
+    print(run(evolve(draw_plan(seed), duration_s=6.0), level=Level.NODE).trace_hash)
+"""
+
+
+def test_the_same_plan_has_the_same_bytes_in_every_process() -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRACE],
+            env={"PYTHONHASHSEED": hash_seed},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for hash_seed in ("0", "1")
+    ]
+    traces = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    (trace,) = traces
+    assert len(set(trace.split())) == 4
+
+
+# --- Its judge has teeth ---
+
+
+def test_a_node_that_stops_by_itself_is_a_broken_promise() -> None:
+    with patch("node.dialling.Dialling._dial_once", side_effect=ZeroDivisionError("a bug")):
+        report = played(short(2, 5.0))
+    stories = [each.story for each in report.violations if each.promise == "isolation"]
+    assert len(stories) >= 3
+    assert all("stopped by itself" in story and "a bug" in story for story in stories)
+
+
+@contextmanager
+def acknowledging_before_the_disk_has_it() -> Iterator[None]:
+    """Have the store say that it has what it was only told to write."""
+    write_batch = Persisting._write_batch
+
+    async def hasty(self: Persisting) -> None:
+        ids = list(self._dirty)
+        versions = {each: found[0] for each in ids if (found := self._owner.persistent(each))}
+        self._owner.on_persisted(versions)
+        await write_batch(self)
+
+    with patch.object(Persisting, "_write_batch", hasty):
+        yield
+
+
+def test_an_acknowledgement_before_the_disk_has_it_is_found() -> None:
+    with acknowledging_before_the_disk_has_it():
+        found = {
+            violation.promise
+            for seed in range(2, 12)
+            for violation in played(short(seed)).violations
+        }
+    assert "honest" in found
+
+
+# --- Disks ---
+
+
+def stored(disk: NodeDisk, number: int) -> tuple[SessionId, Record]:
+    """Write a record through a store, as a node does."""
+    session_id, record = new_session_id("a", Random(number)), Record()
+    store = FileStore(fenced(disk, lambda: True), lambda notice: None)
+    store.open()
+    assert not store.write([(session_id, record.portable(0.0))], 1)
+    store.close()
+    return session_id, record
+
+
+def test_what_a_store_has_answered_is_there_whenever_the_power_fails() -> None:
+    for seed in range(20):
+        disk = NodeDisk(Random(seed), (0.0, 0.0))
+        session_id, _ = stored(disk, seed)
+        disk.crash()
+        assert disk.record(session_id) is not None
+
+
+def test_a_process_that_dies_while_it_writes_leaves_a_whole_file_or_none() -> None:
+    came = set[bool]()
+    for seed in range(40):
+        disk = NodeDisk(Random(seed), (0.0, 0.0))
+        store = FileStore(fenced(disk, lambda: True), lambda notice: None)
+        store.open()
+        session_id = new_session_id("a", Random(seed))
+        disk.under_way = lambda store=store, each=session_id: store.write(
+            [(each, Record().portable(0.0))], 1
+        )
+        disk.crash()
+        content = disk.files.files().get(file_name(session_id))
+        expected = encode(Stored(session_id, Record().portable(0.0), 1))
+        assert content in (None, expected)
+        came.add(content is not None)
+    assert came == {False, True}
+
+
+def test_a_dead_process_reaches_its_disk_no_more() -> None:
+    disk, alive = NodeDisk(Random(1), (0.0, 0.0)), [True]
+    reached: Disk = fenced(disk, lambda: alive[0])
+    reached.attach()
+    alive.clear()
+    alive.append(False)
+    with pytest.raises(OSError, match="dead"):
+        reached.create("x")
+    reached.detach()
+    assert disk.files.files() == {}
+
+
+def test_a_full_disk_takes_nothing_and_can_be_read() -> None:
+    disk = NodeDisk(Random(1), (0.0, 0.0))
+    session_id, _ = stored(disk, 1)
+    disk.failing = 1
+    reached = fenced(disk, lambda: True)
+    with pytest.raises(OSError, match="no space"):
+        reached.create("x")
+    assert reached.names() == [file_name(session_id)]
+
+
+def test_disks_are_lost_and_changed_for_older_ones_and_for_others() -> None:
+    disk, other = NodeDisk(Random(1), (0.0, 0.0)), NodeDisk(Random(2), (0.0, 0.0))
+    first, _ = stored(disk, 1)
+    disk.contacts = {"b": 5}
+    assert not disk.restore_oldest()
+    disk.keep_copy(2)
+    second, _ = stored(disk, 2)
+    other.take_from(disk)
+    assert other.record(second) is not None
+    assert other.contacts == {"b": 5}
+    assert disk.restore_oldest()
+    assert disk.record(first) is not None
+    assert disk.record(second) is None
+    disk.lose()
+    assert disk.record(first) is None
+    assert disk.contacts == {}
+
+
+# --- Faults of level 2 ---
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET, Kind.HALF_OPEN, Kind.STALL, Kind.CUT, Kind.FREEZE])
+def test_every_fault_of_the_network_strikes_whole_nodes(kind: Kind) -> None:
+    plan = short(2, 8.0)
+    fault = Fault(kind, 2.0, ("a", "b"), 1.0, Trigger.RECEIPT, 0.01, gated=False)
+    report = played(evolve(plan, faults=(fault,)))
+    assert report.faults == {kind: 1}
+    assert [str(violation) for violation in report.violations] == []
