@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from attrs import define, field
 
 from ring import Record, Ring, SessionId
+from simulations.plan import Plan
 from simulations.scheduler import Scheduler
 
 RETRY_S: Final = 0.25
@@ -52,6 +53,11 @@ class Disk:
     _batch: dict[SessionId, tuple[int, bytes | None]] = field(factory=dict)
     _wall_ms: int = 0
     _life: int = 0
+
+    @classmethod
+    def of(cls, plan: Plan, scheduler: Scheduler, name: str) -> "Disk":
+        """Return the disk of a node."""
+        return cls(scheduler, plan.stream(f"disk/{name}"), plan.disk_s)
 
     @property
     def is_idle(self) -> bool:

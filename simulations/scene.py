@@ -30,7 +30,9 @@ class Scene(Generic[ProcessT, DiskT]):
         make_disk: makes the disk of a node.
     """
 
-    def __init__(self, plan: Plan, scheduler: Scheduler, make_disk: Callable[[str], DiskT]) -> None:
+    def __init__(
+        self, plan: Plan, scheduler: Scheduler, make_disk: Callable[[Plan, Scheduler, str], DiskT]
+    ) -> None:
         self.plan = plan
         self.scheduler = scheduler
         members = tuple(Member(name, self.address_of(name)) for name in plan.names)
@@ -39,7 +41,7 @@ class Scene(Generic[ProcessT, DiskT]):
         self.healed = False
         """Whether nothing goes wrong any more."""
         self.processes: dict[str, ProcessT] = {}
-        self.disks = {name: make_disk(name) for name in self.ring.names}
+        self.disks = {name: make_disk(plan, scheduler, name) for name in self.ring.names}
         self.roads = {
             (one, other): Road(plan.ways[f"{one} {other}"], plan.stream(f"way/{one}/{other}"))
             for one in self.ring.names

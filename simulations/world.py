@@ -47,12 +47,7 @@ class World(Scene[Process, Disk]):
         plan: Plan,
         listener: Callable[[str], None] | None = None,
     ) -> None:
-        scheduler = Scheduler(listener)
-        super().__init__(
-            plan,
-            scheduler,
-            lambda name: Disk(scheduler, plan.stream(f"disk/{name}"), plan.disk_s),
-        )
+        super().__init__(plan, Scheduler(listener), Disk.of)
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         """Is told what happens at which node."""
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None

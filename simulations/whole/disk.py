@@ -20,6 +20,8 @@ from node.ring_file import RingFile
 from node.stores.disk import Disk
 from node.stores.session_file import UnreadableFileError, decode, file_name
 from ring import Record, Ring, SessionId
+from simulations.plan import Plan
+from simulations.scheduler import Scheduler
 from simulations.whole.files import Killed, SimulatedDisk
 
 _WRITES = frozenset({"create", "write", "fsync", "rename", "link", "fsync_directory"})
@@ -49,6 +51,11 @@ class NodeDisk:
     """What the process that runs has the disk do now."""
     has_all: bool = True
     """Whether nothing waits to be written, as the process that runs sees it."""
+
+    @classmethod
+    def of(cls, plan: Plan, scheduler: Scheduler, name: str) -> "NodeDisk":
+        """Return the disk of a node; its time is that of the tasks which use it."""
+        return cls(plan.stream(f"disk/{name}"), plan.disk_s)
 
     @property
     def is_idle(self) -> bool:

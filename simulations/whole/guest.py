@@ -18,7 +18,6 @@ from typing import Any, Final, TypeVar
 
 import trio
 import trio.testing
-from outcome import Outcome
 from trio._core import _run
 
 from simulations.scheduler import Scheduler
@@ -68,7 +67,7 @@ class GuestScheduler(Scheduler):
         self._seed = seed
         self._clock = _SharedClock(self)
         self._rounds: deque[Callable[[], object]] = deque()
-        self._outcome: Outcome[Any] | None = None
+        self._outcome: Any = None
 
     def host(self, main: Callable[[], Awaitable[None]]) -> None:
         """Begin to run ``main`` in trio; it runs as the time of this scheduler passes."""
@@ -130,7 +129,7 @@ class GuestScheduler(Scheduler):
             self.let_tasks_run()
         super().run_until(time)
 
-    def _note_done(self, outcome: Outcome[Any]) -> None:
+    def _note_done(self, outcome: Any) -> None:
         self._outcome = outcome
 
 

@@ -49,9 +49,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
 
     def __init__(self, plan: Plan, listener: Callable[[str], None] | None = None) -> None:
         self._time = GuestScheduler(plan.seed, listener)
-        super().__init__(
-            plan, self._time, lambda name: NodeDisk(plan.stream(f"disk/{name}"), plan.disk_s)
-        )
+        super().__init__(plan, self._time, NodeDisk.of)
         self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
         self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
         self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
