@@ -91,6 +91,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
     began = time.monotonic()
     mode, level = Mode(parsed.mode), Level(parsed.level)
+    if _is_out_of_reach(level):
+        return USAGE_STATUS
     ends_at = began + 60 * parsed.minutes if parsed.minutes else None
     seeds: Iterable[int] = parsed.seeds or (count() if ends_at else range(100))
     total = len(parsed.seeds) if parsed.seeds else None if ends_at else 100
@@ -100,7 +102,7 @@ def _run(parsed: argparse.Namespace) -> int:
         if report.violations:
             path = _write_plan(report.plan, parsed.plans)
             if not parsed.json:
-                for line in _failure_lines(report, path):
+                for line in _failure_lines(report, path, level):
                     print(line, flush=True)
         if sys.stderr.isatty():
             speed = sums.simulated_s / max(0.001, time.monotonic() - began)
@@ -205,6 +207,16 @@ class _Sums:
                 yield f"    {name:<{width}}{times:>10,}"
 
 
+def _is_out_of_reach(level: str) -> bool:
+    """Return whether this level cannot be played here, and say so."""
+    from simulations import scene
+
+    if level == "core" or scene.__file__.endswith(".py"):
+        return False
+    print("whole nodes are not simulated by compiled code; leave out 'compiled'", file=sys.stderr)
+    return True
+
+
 def _write_plan(plan: "Plan", directory: Path) -> Path:
     from simulations.plan import plan_to_json
 
@@ -214,13 +226,14 @@ def _write_plan(plan: "Plan", directory: Path) -> Path:
     return path
 
 
-def _failure_lines(report: "Report", path: Path) -> Iterator[str]:
+def _failure_lines(report: "Report", path: Path, level: str = "core") -> Iterator[str]:
     yield f"seed {report.plan.seed}: BROKEN"
     for violation in report.violations[:STORIES_MAX]:
         yield f"  {violation}"
     if (left_out := len(report.violations) - STORIES_MAX) > 0:
         yield f"  and {left_out} more"
-    yield f"  python -m simulations replay {path}"
+    at = f" --level {level}" if level != "core" else ""
+    yield f"  python -m simulations replay {path}{at}"
 
 
 # --- replay, shrink ---
@@ -236,6 +249,8 @@ def _replay(parsed: argparse.Namespace) -> int:
         plan = read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
     except ConfigError as error:
         print(f"replay: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    if _is_out_of_reach(parsed.level):
         return USAGE_STATUS
     if parsed.show_plan:
         print(plan_to_json(plan), end="")

@@ -18,6 +18,7 @@ from node.stores.file import FileStore
 from node.stores.session_file import encode, file_name
 from ring import Record, SessionId
 from ring.identity import new_session_id
+from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Fault, Kind, Level, Mode, Plan, Trigger
 from simulations.run import Report, run
@@ -49,6 +50,7 @@ def test_a_healthy_core_of_whole_nodes_goes_on_when_faults_elsewhere_stay() -> N
 
 TRACE = """
 from attrs import evolve
+from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Level
 from simulations.run import run
@@ -200,3 +202,34 @@ def test_every_fault_of_the_network_strikes_whole_nodes(kind: Kind) -> None:
     report = played(evolve(plan, faults=(fault,)))
     assert report.faults == {kind: 1}
     assert [str(violation) for violation in report.violations] == []
+
+
+# --- Commands ---
+
+
+def test_whole_nodes_are_run_and_replayed_from_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", "--seeds", "3:4", "--level", "node"]) == 0
+    assert capsys.readouterr().out.startswith("1 seeds, 0 failed")
+    assert main(["replay", "--seed", "3", "--level", "node"]) == 0
+    assert capsys.readouterr().out.startswith("kept every promise")
+
+
+def test_a_failure_says_at_which_level_it_is_replayed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with patch("node.dialling.Dialling._dial_once", side_effect=ZeroDivisionError("a bug")):
+        arguments = ["--seeds", "2:3", "--level", "node", "--plans", str(tmp_path)]
+        assert main(["run", *arguments]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  python -m simulations replay {tmp_path}/safety-2.json --level node" in lines
+
+
+@pytest.mark.parametrize("command", [["run", "--seeds", "3:4"], ["replay", "--seed", "3"]])
+def test_compiled_code_says_that_it_plays_no_whole_nodes(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with patch("simulations.scene.__file__", "scene.cpython-311.so"):
+        assert main([*command, "--level", "node"]) == 2
+    assert "leave out 'compiled'" in capsys.readouterr().err
