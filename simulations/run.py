@@ -74,23 +74,10 @@ def run(
 
 def _play(plan: Plan, world: AnyWorld) -> Report:
     budget = Budget(min(plan.copies, plan.members))
-    retention_s = plan.settings.retention_s - FORGETTING_S
-    judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
+    judge = judge_of(plan, budget)
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload)
-    world.on_trigger = striking.on_trigger
-    judge.have_all_met = False
-    world.on_release = lambda session_ids: judge.on_released(session_ids, world.now)
-    world.on_set_aside = lambda session_ids: judge.on_set_aside(session_ids, world.now)
-
-    def on_notice(event: str) -> None:
-        striking.circumstances.on_notice(event)
-        if event == "comparison_given_up":
-            judge.may_be_untold = True
-        elif event == "home_yielded":
-            judge.on_forgotten(world.now - retention_s)
-
-    world.on_notice = on_notice
+    listen(plan, world, judge, striking)
     for name in world.ring.names:
         world.start(name)
     striking.watch_settling()
@@ -113,6 +100,31 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
     )
 
 
+def judge_of(plan: Plan, budget: Budget) -> Judge:
+    """Return who judges what clients see in a plan."""
+    retention_s = plan.settings.retention_s - FORGETTING_S
+    judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
+    judge.have_all_met = False
+    return judge
+
+
+def listen(plan: Plan, world: AnyWorld, judge: Judge, striking: Striking) -> None:
+    """Have the faults, and the judge, hear of what happens in the world."""
+    retention_s = plan.settings.retention_s - FORGETTING_S
+    world.on_trigger = striking.on_trigger
+    world.on_release = lambda session_ids: judge.on_released(session_ids, world.now)
+    world.on_set_aside = lambda session_ids: judge.on_set_aside(session_ids, world.now)
+
+    def on_notice(event: str) -> None:
+        striking.circumstances.on_notice(event)
+        if event == "comparison_given_up":
+            judge.may_be_untold = True
+        elif event == "home_yielded":
+            judge.on_forgotten(world.now - retention_s)
+
+    world.on_notice = on_notice
+
+
 def _play_safely(
     plan: Plan, world: AnyWorld, judge: Judge, workload: Workload, striking: Striking
 ) -> None:
@@ -120,7 +132,7 @@ def _play_safely(
     striking.heal()
     workload.stopped = True
     world.scheduler.run_until(world.now + QUIET_S)
-    _settle(world, judge)
+    settle(world, judge)
     judge.have_all_met = True
     workload.read_everything(homes=world.ring.homes)
     world.scheduler.run_until(world.now + QUIET_S)
@@ -150,7 +162,7 @@ def _play_lively(
         judge.violations += differing()
 
 
-def _settle(world: AnyWorld, judge: Judge) -> None:
+def settle(world: AnyWorld, judge: Judge) -> None:
     """Demand that the ring settles, now that nothing is wrong any more."""
     if not world.scheduler.run_while(lambda: not world.all_settled(), SETTLE_LIMIT_S, STEP_S):
         unsettled = [

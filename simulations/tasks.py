@@ -1,0 +1,79 @@
+"""Tasks of clients in a simulated ring: coroutines that wait for nothing but the world.
+
+Rule: no event loop runs them, so they go on at any level in the same way; and what they await has
+to come from here.
+"""
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Later(Generic[T]):
+    """A value that the world will bring.
+
+    Args:
+        begin: is given what to call with the value.
+    """
+
+    def __init__(self, begin: Callable[[Callable[[T], None]], None]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator["Later[T]", T, T]:
+        return (yield self)
+
+    def when_there(self, go_on: Callable[[T], None]) -> None:
+        """Have ``go_on`` called with the value."""
+        self._begin(go_on)
+
+
+class Task:
+    """A coroutine that runs as the world brings what it waits for.
+
+    Args:
+        coroutine: what it does.
+        done: is called with what the coroutine has raised, or None.
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, object], done: Callable[[Exception | None], None]
+    ) -> None:
+        self._coroutine = coroutine
+        self._done = done
+        self._is_over = False
+
+    def start(self) -> None:
+        """Run it until it waits for something."""
+        self._go_on(None)
+
+    def stop(self) -> None:
+        """End it where it waits, if it has not ended."""
+        if not self._is_over:
+            self._is_over = True
+            self._coroutine.close()
+
+    def _go_on(self, value: object) -> None:
+        if self._is_over:
+            return
+        try:
+            waits_for = self._coroutine.send(value)
+        except StopIteration:
+            self._end(None)
+        except Exception as error:  # noqa: BLE001 -- whoever started it decides what it means
+            self._end(error)
+        else:
+            if isinstance(waits_for, Later):
+                waits_for.when_there(self._go_on)
+                return
+            self._coroutine.close()
+            self._end(
+                TypeError(
+                    f"a workload awaited {waits_for!r}; in simulation it may await only what its "
+                    "client offers, such as client.sleep()"
+                )
+            )
+
+    def _end(self, error: Exception | None) -> None:
+        self._is_over = True
+        self._done(error)

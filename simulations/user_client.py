@@ -1,0 +1,245 @@
+"""A client as the tests of applications use it: ``client.sessions``, in a simulated ring.
+
+Rules:
+- It is what nodes and clients of real rings offer, over the same code; only the requests go into
+  the simulation.
+- Each of its saves carries one attribute more, with a version that rises. By that every answer is
+  judged like those of the built-in clients; applications never see it.
+- After a change whose outcome is unknown a session's further saves carry none: the lost one may
+  still arrive, and be the one that counts.
+"""
+
+from collections.abc import Callable, Iterator
+from math import inf
+from random import Random
+from typing import Final
+
+import msgpack
+from attrs import evolve
+
+from node.receipts import Wish
+from node.sections import SessionsConfig
+from node.session import Session, Terms
+from node.sessions import SessionRepository, Sessions
+from ring import Record, SessionId
+from ring.entry import MAX_IDLE
+from ring.identity import home_of, new_session_id
+from ring.messages import (
+    Absent,
+    Durability,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Reply,
+    Request,
+    Rotate,
+    Save,
+    Saved,
+)
+from simulations.ground import Ground
+from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
+from simulations.judge import Judge
+from simulations.process import WALL_MS
+from simulations.tasks import Later
+from simulations.versions import changes_of, version_in
+
+OPERATION_LIMIT_S: Final = 10.0
+_DOWN_PAUSE_S: Final = 0.01
+_PLAIN: Final = 4
+"""Numbers that are divisible by this write one plain attribute (``versions``)."""
+
+
+class Client:
+    """One client of a simulated ring.
+
+    Args:
+        number: names it, from 0.
+        ground: where it is.
+        judge: is told what it asks for and is told.
+        versions: numbers for its saves, which it shares with all others.
+        random: for ids.
+    """
+
+    sessions: Sessions
+
+    def __init__(
+        self, number: int, ground: Ground, judge: Judge, versions: Iterator[int], random: Random
+    ) -> None:
+        self.number = number
+        """Which client it is, from 0."""
+        self._ground = ground
+        self._judge = judge
+        self._versions = versions
+        self._random = random
+        self._requests = 0
+        self._blind: set[SessionId] = set()
+        """Sessions with a change of this client of which it does not know what became."""
+        self.sessions = SessionRepository(self, SessionsConfig())
+        self.on_receipt: Callable[[str], None] = _nobody
+        """Is told the node that has just given an undegraded receipt."""
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds since the beginning."""
+        return self._ground.now
+
+    def opened(self, session_id: SessionId, record: Record) -> Session:
+        """Return a session as a member has it, to look at."""
+        config, wish = SessionsConfig(), Wish(Durability.BACKUP, "accept")
+        terms = Terms(wish, wish, config.session_bytes_max, config.attribute_bytes_max)
+        return Session(self, session_id, self._hidden(record.portable(self.now)), terms)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so many simulated seconds pass."""
+
+        def begin(go_on: Callable[[None], None]) -> None:
+            self._ground.after(seconds, lambda: go_on(None))
+
+        await Later[None](begin)
+
+    # --- Backend ---
+
+    def next_number(self) -> int:
+        """See ``Backend``."""
+        self._requests += 1
+        return self._requests
+
+    def new_session_id(self, home: str | None = None) -> SessionId:
+        """See ``Backend``."""
+        homes = self._ground.running()
+        return new_session_id(home or self._random.choice(homes or ["a"]), self._random)
+
+    def wall_ms(self) -> int:
+        """See ``Backend``."""
+        return WALL_MS + int(self.now * 1000)
+
+    def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
+        """See ``Backend``; a client has no memory of its own."""
+        return None
+
+    async def perform(self, request: Request) -> Found | Absent | Saved | Failed:
+        """See ``Backend``."""
+        operation, request = self._noted(request)
+
+        def begin(go_on: Callable[[Reply | None], None]) -> None:
+            self._submit(request, once(go_on))
+
+        reply = await Later[Reply | None](begin)
+        if operation is not None:
+            self._judge_reply(operation, reply)
+        if isinstance(reply, Found):
+            return evolve(reply, number=request.number, portable=self._hidden(reply.portable))
+        if reply is None:
+            return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
+        if isinstance(reply, Saved) and reply.holders and not reply.degraded:
+            self.on_receipt(reply.holders[0])
+        assert isinstance(reply, Absent | Saved | Failed), "no node sends a redirect to a client"
+        return reply
+
+    def _submit(self, request: Request, go_on: Callable[[Reply | None], None]) -> None:
+        node = self._route(request.session_id)
+        if self._ground.submit(node, lambda number: evolve(request, number=number), go_on):
+            self._ground.after(OPERATION_LIMIT_S, lambda: go_on(None))
+        else:
+            unavailable = Failed(request.number, Failure.UNAVAILABLE, "no node answers")
+            self._ground.after(_DOWN_PAUSE_S, lambda: go_on(unavailable))
+
+    def _route(self, session_id: SessionId) -> str:
+        preferred = self._ground.preference_list(home_of(session_id))
+        running = self._ground.running()
+        return next((name for name in preferred if name in running), preferred[0])
+
+    # --- What the judge sees ---
+
+    @property
+    def _mark(self) -> int:
+        return _PLAIN * self.number
+
+    def _noted(self, request: Request) -> tuple[Operation | None, Request]:
+        """Return what the judge is to know of a request, and the request with its mark."""
+        session_id = request.session_id
+        if session_id in self._blind and not isinstance(request, Find):
+            return None, request
+        kind = {Find: Kind.FIND, End: Kind.END, Rotate: Kind.ROTATE}.get(type(request), Kind.SAVE)
+        version = next(self._versions)
+        if isinstance(request, Save | Rotate):
+            request = evolve(request, changes=(*request.changes, *changes_of(self._mark, version)))
+        if isinstance(request, Save):
+            kind = Kind.CREATE if request.create else Kind.SAVE
+            if (max_idle_s := _max_idle_s(request)) is not None:
+                self._judge.on_created(session_id.decode(), max_idle_s)
+        operation = Operation(
+            self._mark, kind, session_id.decode(), self._route(session_id), self.now, version
+        )
+        if isinstance(request, Rotate):
+            operation.new_session, operation.attempt = request.new_id.decode(), 1
+        self._judge.on_invoked(operation)
+        return operation, request
+
+    def _judge_reply(self, operation: Operation, reply: Reply | None) -> None:
+        operation.returned = self.now
+        match reply:
+            case Found(_, portable):
+                operation.outcome, operation.found = Outcome.OK, True
+                operation.read = self._versions_in(Record.from_portable(portable, self.now))
+            case Absent():
+                operation.outcome = Outcome.OK
+            case Saved(_, holders, on_disk, degraded):
+                operation.outcome, operation.degraded = Outcome.OK, degraded
+                operation.holders, operation.on_disk = holders, on_disk
+            case Failed(_, Failure.GONE, _):
+                operation.outcome, operation.reason = Outcome.FAILED, "gone"
+            case Failed(_, Failure.UNAVAILABLE, reason):
+                operation.outcome, operation.reason = Outcome.FAILED, reason
+            case Failed(_, Failure.NOT_REPLICATED, _):
+                operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
+            case _:
+                operation.outcome = Outcome.UNKNOWN
+        if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
+            self._blind.add(SessionId(operation.session.encode()))
+        self._judge.on_returned(operation)
+
+    def _versions_in(self, record: Record) -> dict[int, int]:
+        found = {mark: version_in(record, mark) for mark in _marks_in(record)}
+        return {mark: version for mark, version in found.items() if version is not None}
+
+    def _hidden(self, portable: bytes) -> bytes:
+        """Return a record without the marks of the clients."""
+        record = Record.from_portable(portable, self.now)
+        for mark in _marks_in(record):
+            for key, _ in changes_of(mark, 0):
+                del record.entries[key]
+        return record.portable(self.now)
+
+
+def _marks_in(record: Record) -> list[int]:
+    prefix = b"client-"
+    return [int(key[len(prefix) :]) for key in record.entries if key.startswith(prefix)]
+
+
+def _max_idle_s(request: Save) -> float | None:
+    """Return what a save says of how long its session may be idle; None: nothing."""
+    changes = dict(request.changes)
+    if MAX_IDLE not in changes:
+        return inf if request.create else None
+    packed = changes[MAX_IDLE]
+    return float(msgpack.unpackb(packed)) if packed else inf
+
+
+def _nobody(node: str) -> None:
+    """Nobody wants to know."""
+
+
+def once(go_on: Callable[[Reply | None], None]) -> Callable[[Reply | None], None]:
+    """Return a function that goes on at its first call, and not again."""
+    called = False
+
+    def first(reply: Reply | None) -> None:
+        nonlocal called
+        if not called:
+            called = True
+            go_on(reply)
+
+    return first

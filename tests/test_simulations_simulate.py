@@ -1,0 +1,239 @@
+"""Simulated rings as the tests of applications use them: workloads, plans, verdicts."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import trio
+from ablations import ABLATIONS
+from attrs import evolve
+from hypothesis import HealthCheck, find, given, settings
+from hypothesis.errors import NoSuchExample
+
+from ring.errors import SessionRingError, SessionUnavailableError
+from simulations.plan import Fault, Kind, Level, Plan, read_plan
+from simulations.simulate import Client, PromiseBroken, simulate
+from simulations.strategies import plans
+
+EVERY_LEVEL = pytest.mark.parametrize("level", list(Level))
+
+
+@cache
+def simplest(clients: int) -> Plan:
+    """Return the plan to which all others shrink."""
+    plan = find(plans(clients=clients), lambda plan: True)
+    assert plan.faults == ()
+    return plan
+
+
+def a_plan(*faults: Fault, clients: int = 2) -> Plan:
+    """Return the simplest plan there is, with these faults."""
+    return evolve(simplest(clients), faults=faults)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let plans that break a promise be written where nobody keeps them."""
+    monkeypatch.chdir(tmp_path)
+
+
+# --- A shopping cart ---
+
+Put = Callable[[Client, str], Awaitable[None]]
+
+
+async def put_into_a_list(client: Client, session_id: str) -> None:
+    """Keep all items in one attribute: of two that are put in at once, one is lost."""
+    session = await client.sessions.find(session_id)
+    assert session is not None
+    session["cart"] = [*session.get("cart", []), client.number]
+    await client.sleep(0.1)
+    await session.save()
+
+
+async def put_apart(client: Client, session_id: str) -> None:
+    """Keep each item in an attribute of its own."""
+    session = await client.sessions.find(session_id)
+    assert session is not None
+    session[f"cart:{client.number}"] = 1
+    await session.save()
+
+
+def cart_after(plan: Plan, put: Put, level: Level = Level.CORE) -> set[int] | None:
+    """Return what is in the cart when each client has put itself in; None: not all could."""
+    ids = list[str]()
+
+    async def workload(client: Client) -> None:
+        if client.number == 0:
+            session = client.sessions.create()
+            await session.save()
+            ids.append(session.id)
+        while not ids:
+            await client.sleep(0.05)
+        await put(client, ids[0])
+
+    report = simulate(plan, workload, level=level)
+    if report.refused or report.unfinished:
+        return None
+    session = report.session(ids[0])
+    assert session is not None
+    apart = {int(name.removeprefix("cart:")) for name in session if name.startswith("cart:")}
+    return apart | set(session.get("cart", []))
+
+
+@EVERY_LEVEL
+def test_a_cart_in_one_attribute_loses_items_even_if_nothing_goes_wrong(level: Level) -> None:
+    assert cart_after(a_plan(), put_into_a_list, level) in ({0}, {1})
+    assert cart_after(a_plan(), put_apart, level) == {0, 1}
+
+
+def test_hypothesis_finds_the_simplest_ring_in_which_a_cart_loses_items() -> None:
+    def loses(plan: Plan) -> bool:
+        return cart_after(plan, put_into_a_list) not in (None, {0, 1})
+
+    few = settings(max_examples=30, database=None)
+    assert find(plans(), loses, settings=few).faults == ()
+    with pytest.raises(NoSuchExample):
+        find(plans(), lambda plan: cart_after(plan, put_apart) not in (None, {0, 1}), settings=few)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(plans(faults=6, clients=3))
+def test_the_ring_keeps_its_promises_to_workloads_whatever_strikes(plan: Plan) -> None:
+    async def workload(client: Client) -> None:
+        while True:
+            session = client.sessions.create()
+            try:
+                for number in range(3):
+                    session["number"] = number
+                    await session.save()
+                    await client.sleep(0.2)
+                if client.number:
+                    await client.sessions.end(session.id)
+            except SessionRingError:
+                await client.sleep(0.1)
+
+    assert simulate(plan, workload).unfinished == 3
+
+
+# --- Clients ---
+
+
+@EVERY_LEVEL
+def test_sessions_are_what_they_are_in_an_application(level: Level) -> None:
+    seen = list[object]()
+
+    async def workload(client: Client) -> None:
+        session = client.sessions.create(max_idle=60)
+        session["name"] = "Ada"
+        receipt = await session.save()
+        assert len(receipt.holders) == 2
+        again = await client.sessions.find(session.id)
+        assert again is not None
+        seen.append(dict(again))
+        await again.rotate_id()
+        seen.append((await client.sessions.find(again.id)) is not None)
+        await client.sessions.end(again.id)
+        seen.append(await client.sessions.find(again.id))
+        seen.append(await client.sessions.find("nobody's"))
+        seen.append(client.now > 0)
+
+    report = simulate(a_plan(clients=1), workload, level=level)
+    assert seen == [{"name": "Ada"}, True, None, None, True]
+    assert report.refused == ()
+    assert report.unfinished == 0
+
+
+def test_what_a_workload_raises_is_raised_and_errors_of_the_ring_end_it() -> None:
+    async def wrong(client: Client) -> None:
+        assert client.number == 7, "not seven"
+
+    with pytest.raises(AssertionError, match="not seven"):
+        simulate(a_plan(), wrong)
+
+    async def refused(client: Client) -> None:
+        raise SessionUnavailableError("not today")
+
+    report = simulate(a_plan(), refused)
+    assert report.refused == tuple(
+        f"client {number}: SessionUnavailableError: not today" for number in (0, 1)
+    )
+
+
+def test_a_workload_that_awaits_something_else_is_told_what_it_may() -> None:
+    async def elsewhere(client: Client) -> None:
+        await trio.lowlevel.checkpoint()
+
+    with pytest.raises(TypeError, match=r"client\.sleep"):
+        simulate(a_plan(), elsewhere)
+
+
+def test_a_workload_that_is_not_done_in_time_is_ended_and_counted() -> None:
+    ended = list[int]()
+
+    async def endless(client: Client) -> None:
+        try:
+            while True:
+                await client.sleep(1)
+        finally:
+            ended.append(client.number)
+
+    report = simulate(a_plan(), endless)
+    assert report.unfinished == 2
+    assert sorted(ended) == [0, 1]
+
+
+def test_faults_strike_while_workloads_run() -> None:
+    crash = Fault(Kind.CRASH, 1.0, ("a",), 1.0)
+
+    async def workload(client: Client) -> None:
+        await client.sleep(5)
+
+    assert simulate(a_plan(crash), workload).faults == {"crash": 1}
+
+
+# --- Verdicts ---
+
+
+def test_a_broken_promise_is_told_with_its_story_and_a_plan_that_breaks_it_again() -> None:
+    async def workload(client: Client) -> None:
+        for _ in range(10):
+            session = client.sessions.create()
+            await session.save()
+            await client.sleep(0.1)
+
+    with ABLATIONS["acknowledge before merging"]():
+        crash = Fault(Kind.CRASH, 0.4, ("a",), 1.0)
+        plan = next(
+            plan
+            for seed in range(60)
+            if is_broken(plan := evolve(a_plan(crash), seed=seed), workload)
+        )
+        with pytest.raises(PromiseBroken) as broken:
+            simulate(plan, workload)
+        again = read_plan(broken.value.path)
+        assert again == plan
+        with pytest.raises(PromiseBroken, match=broken.value.promise):
+            simulate(again, workload)
+    assert str(broken.value).startswith(f"{broken.value.promise}: {broken.value.story}")
+
+
+def is_broken(plan: Plan, workload: Callable[[Client], Awaitable[None]]) -> bool:
+    try:
+        simulate(plan, workload)  # type: ignore[arg-type]
+    except PromiseBroken:
+        return True
+    return False
+
+
+def test_a_node_that_stops_by_itself_breaks_a_promise() -> None:
+    async def workload(client: Client) -> None:
+        await client.sleep(1)
+
+    bug = partial(patch, "node.dialling.Dialling._dial_once", side_effect=ZeroDivisionError)
+    with bug(), pytest.raises(PromiseBroken, match="stopped by itself"):
+        simulate(a_plan(), workload, level=Level.NODE)
