@@ -109,8 +109,10 @@ class Scene(Generic[ProcessT, DiskT]):
 
         What a node says counts only while its own connections to all the others live: before it
         has noticed a loss it speaks of the past. And a crash of one side of a cut is a second
-        fault before the first is over.
+        fault before the first is over. Where nobody lives, nobody says anything.
         """
+        if not self.processes:
+            return False
         for process in self.processes.values():
             is_behind = process.replica.ring.version != self.ring.version
             if process.frozen or is_behind or not process.replica.settled:
