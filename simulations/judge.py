@@ -90,7 +90,12 @@ class Judge:
 
     def on_created(self, session: str, max_idle_s: float) -> None:
         """A client makes up a session with this max idle (inf: none)."""
-        self.sessions.setdefault(session, Known()).family.max_idle_s = max_idle_s
+        family = self.sessions.setdefault(session, Known()).family
+        family.max_idle_s = family.idle_least_s = max_idle_s
+
+    def on_unknown(self, operation: Operation) -> None:
+        """A client goes on without knowing what became of a write: it may count in the end."""
+        self.sessions[operation.session].family.concurrent.add(operation.client)
 
     def on_invoked(self, operation: Operation) -> None:
         """Note what the operation may rely on, having begun now."""
@@ -307,8 +312,10 @@ class Judge:
             if change.under is known or (follows and not known.leads_to(change.under))
             if self._must_hold(change.claim, operation)
         ]
-        idle = known.family.max_idle_s * (1 - self._clock_error)
+        idle = known.family.idle_least_s * (1 - self._clock_error)
         since = operation.told_at
+        if since >= known.family.expires_at - 0.01:
+            return {}
         for used_at in sorted((change.invoked for _, change in held), reverse=True):
             if since - used_at > idle:
                 break  # It may have expired then; an old disk may have brought a part of it back.

@@ -36,8 +36,21 @@ class Family:
     concurrent: set[int] = field(factory=set)
     """Clients that wrote where an earlier write of theirs may not have been known: either wins."""
     max_idle_s: float = inf
+    """The longest that was asked for, in vain or not."""
+    idle_least_s: float = inf
+    """The shortest."""
+    created_at: float = inf
+    expires_at: float = inf
+    """When the shortest lifetime that was asked for is over."""
     end_attempted_at: float = inf
     """When a client first tried to end it, under any of its ids."""
+
+    def may_live(self, max_idle_s: float | None, lifetime_s: float) -> None:
+        """Note what a change says of its life; whether it will count is not known yet."""
+        if max_idle_s is not None:
+            self.max_idle_s = max(self.max_idle_s, max_idle_s)
+            self.idle_least_s = min(self.idle_least_s, max_idle_s)
+        self.expires_at = min(self.expires_at, self.created_at + lifetime_s)
 
 
 @define(eq=False)

@@ -97,12 +97,15 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
     """
     if Level(level) is Level.CORE:
         return _play(plan, workload, World(plan))
+    from simulations.whole.guest import StuckError
     from simulations.whole.world import NodeWorld
 
     world = NodeWorld(plan)
     world.begin()
     try:
         return _play(plan, workload, world)
+    except StuckError as error:
+        raise _broken(plan, "bounded", str(error)) from error
     finally:
         left = world.end()
         if left:
@@ -115,10 +118,10 @@ def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
     striking = Striking(world, plan, budget, _Crowd())
     listen(plan, world, judge, striking)
     versions = count(1)
-    errors, refused = list[Exception](), list[str]()
+    errors, refused = list[BaseException](), list[str]()
     left = set(range(plan.workload.clients))
 
-    def done(number: int, error: Exception | None) -> None:
+    def done(number: int, error: BaseException | None) -> None:
         left.discard(number)
         if isinstance(error, SessionRingError):
             refused.append(f"client {number}: {type(error).__name__}: {error}")
@@ -142,11 +145,20 @@ def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
     )
     for task in tasks:
         task.stop()
+    if errors and judge.violations:
+        # What the ring has done wrong comes first: the workload may have failed because of it.
+        first = judge.violations[0]
+        raise _broken(plan, first.promise, first.story) from errors[0]
     if errors:
         raise errors[0]
     striking.heal()
     world.scheduler.run_until(world.now + QUIET_S)
     settle(world, judge)
+    judge.have_all_met = True
+    for session_id in sorted(judge.sessions):
+        # What was acknowledged has to be there, whether the workload has looked again or not.
+        Task(clients[0].sessions.find(session_id, touch=False), _look_away).start()
+    world.scheduler.run_until(world.now + QUIET_S)
     world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     judge.violations += check_rest(world)
@@ -167,6 +179,10 @@ def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
         records,
         clients[0].opened,
     )
+
+
+def _look_away(error: BaseException | None) -> None:
+    """The judge has seen what was answered."""
 
 
 def _broken(plan: Plan, promise: str, story: str) -> PromiseBroken:

@@ -3,6 +3,7 @@
 ``@given(plans())``, then ``simulate(plan, workload)``.
 """
 
+from math import inf
 from typing import Final
 
 from hypothesis import strategies as st
@@ -39,6 +40,13 @@ def plans(
         faults: how many things go wrong at most.
         duration_s: how long workloads may take, in simulated seconds; faults strike meanwhile.
     """
+    for what, number, least, most in (
+        ("nodes", nodes, 1, len(NAMES)),
+        ("copies", copies, 1, 4),
+        ("clients", clients, 1, inf),
+    ):
+        if not least <= number <= most:
+            raise ValueError(f"{what} is {number}; give {least} to {most}")
     names = NAMES[:nodes]
     slow = draw(st.sampled_from((Way(0.001, 0.004), Way(0.005, 0.18), Way(0.02, 0.24))))
     ways = {f"{one} {other}": slow for one in names for other in names if one != other}

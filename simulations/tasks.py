@@ -5,7 +5,10 @@ to come from here.
 """
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+
+_CLOSINGS_MAX: Final = 1000
 
 T = TypeVar("T")
 
@@ -37,7 +40,7 @@ class Task:
     """
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, object], done: Callable[[Exception | None], None]
+        self, coroutine: Coroutine[Any, Any, object], done: Callable[[BaseException | None], None]
     ) -> None:
         self._coroutine = coroutine
         self._done = done
@@ -51,7 +54,14 @@ class Task:
         """End it where it waits, if it has not ended."""
         if not self._is_over:
             self._is_over = True
-            self._coroutine.close()
+            self._close()
+
+    def _close(self) -> None:
+        """End the coroutine; whatever its ``finally`` awaits ends it again, and brings nothing."""
+        for _ in range(_CLOSINGS_MAX):
+            with suppress(RuntimeError):  # It has awaited something once more.
+                self._coroutine.close()
+                return
 
     def _go_on(self, value: object) -> None:
         if self._is_over:
@@ -60,13 +70,15 @@ class Task:
             waits_for = self._coroutine.send(value)
         except StopIteration:
             self._end(None)
-        except Exception as error:  # noqa: BLE001 -- whoever started it decides what it means
+        except BaseException as error:  # noqa: BLE001 -- whoever started it decides what it means
+            # Also ``pytest.fail``, and what Hypothesis stops with: it is no doing of the node in
+            # whose task this may run.
             self._end(error)
         else:
             if isinstance(waits_for, Later):
                 waits_for.when_there(self._go_on)
                 return
-            self._coroutine.close()
+            self._close()
             self._end(
                 TypeError(
                     f"a workload awaited {waits_for!r}; in simulation it may await only what its "
@@ -74,6 +86,6 @@ class Task:
                 )
             )
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
         self._is_over = True
         self._done(error)

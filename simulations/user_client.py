@@ -3,10 +3,11 @@
 Rules:
 - It is what nodes and clients of real rings offer, over the same code; only the requests go into
   the simulation.
-- Each of its saves carries one attribute more, with a version that rises. By that every answer is
-  judged like those of the built-in clients; applications never see it.
-- After a change whose outcome is unknown a session's further saves carry none: the lost one may
-  still arrive, and be the one that counts.
+- Each of its saves carries one entry more, with a version that rises. By that every answer is
+  judged like those of the built-in clients; applications never see it, and no attribute of theirs
+  can have its name, which is no UTF-8.
+- After a change whose outcome is unknown no later version is demanded of a session: the lost one
+  may still arrive, and be the one that counts.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from node.sections import SessionsConfig
 from node.session import Session, Terms
 from node.sessions import SessionRepository, Sessions
 from ring import Record, SessionId
-from ring.entry import MAX_IDLE
+from ring.entry import LIFETIME, MAX_IDLE
 from ring.identity import home_of, new_session_id
 from ring.messages import (
     Absent,
@@ -43,12 +44,13 @@ from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.process import WALL_MS
 from simulations.tasks import Later
-from simulations.versions import changes_of, version_in
 
 OPERATION_LIMIT_S: Final = 10.0
 _DOWN_PAUSE_S: Final = 0.01
-_PLAIN: Final = 4
-"""Numbers that are divisible by this write one plain attribute (``versions``)."""
+_SLEEP_MIN_S: Final = 0.001
+"""Whoever waits for nothing, again and again, waits for time to pass."""
+_MARK: Final = b"\xff"
+"""How the keys of the clients' marks begin."""
 
 
 class Client:
@@ -74,8 +76,6 @@ class Client:
         self._versions = versions
         self._random = random
         self._requests = 0
-        self._blind: set[SessionId] = set()
-        """Sessions with a change of this client of which it does not know what became."""
         self.sessions = SessionRepository(self, SessionsConfig())
         self.on_receipt: Callable[[str], None] = _nobody
         """Is told the node that has just given an undegraded receipt."""
@@ -92,10 +92,10 @@ class Client:
         return Session(self, session_id, self._hidden(record.portable(self.now)), terms)
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many simulated seconds pass."""
+        """Let so many simulated seconds pass, a thousandth at least."""
 
         def begin(go_on: Callable[[None], None]) -> None:
-            self._ground.after(seconds, lambda: go_on(None))
+            self._ground.after(max(_SLEEP_MIN_S, seconds), lambda: go_on(None))
 
         await Later[None](begin)
 
@@ -127,8 +127,7 @@ class Client:
             self._submit(request, once(go_on))
 
         reply = await Later[Reply | None](begin)
-        if operation is not None:
-            self._judge_reply(operation, reply)
+        self._judge_reply(operation, reply)
         if isinstance(reply, Found):
             return evolve(reply, number=request.number, portable=self._hidden(reply.portable))
         if reply is None:
@@ -153,30 +152,33 @@ class Client:
 
     # --- What the judge sees ---
 
-    @property
-    def _mark(self) -> int:
-        return _PLAIN * self.number
-
-    def _noted(self, request: Request) -> tuple[Operation | None, Request]:
+    def _noted(self, request: Request) -> tuple[Operation, Request]:
         """Return what the judge is to know of a request, and the request with its mark."""
         session_id = request.session_id
-        if session_id in self._blind and not isinstance(request, Find):
-            return None, request
         kind = {Find: Kind.FIND, End: Kind.END, Rotate: Kind.ROTATE}.get(type(request), Kind.SAVE)
         version = next(self._versions)
         if isinstance(request, Save | Rotate):
-            request = evolve(request, changes=(*request.changes, *changes_of(self._mark, version)))
-        if isinstance(request, Save):
-            kind = Kind.CREATE if request.create else Kind.SAVE
-            if (max_idle_s := _max_idle_s(request)) is not None:
-                self._judge.on_created(session_id.decode(), max_idle_s)
+            self._note_life(request)
+            mark = (_MARK + b"%d" % self.number, msgpack.packb(version))
+            request = evolve(request, changes=(*request.changes, mark))
+        if isinstance(request, Save) and request.create:
+            kind = Kind.CREATE
         operation = Operation(
-            self._mark, kind, session_id.decode(), self._route(session_id), self.now, version
+            self.number, kind, session_id.decode(), self._route(session_id), self.now, version
         )
         if isinstance(request, Rotate):
             operation.new_session, operation.attempt = request.new_id.decode(), 1
         self._judge.on_invoked(operation)
         return operation, request
+
+    def _note_life(self, request: Save | Rotate) -> None:
+        """Tell the judge how long a session may live, should these changes count."""
+        changes, session = dict(request.changes), request.session_id.decode()
+        max_idle_s = _seconds(changes[MAX_IDLE]) if MAX_IDLE in changes else None
+        if session not in self._judge.sessions:
+            self._judge.on_created(session, inf if max_idle_s is None else max_idle_s)
+            self._judge.sessions[session].family.created_at = self.now
+        self._judge.sessions[session].family.may_live(max_idle_s, _seconds(changes.get(LIFETIME)))
 
     def _judge_reply(self, operation: Operation, reply: Reply | None) -> None:
         operation.returned = self.now
@@ -198,34 +200,30 @@ class Client:
             case _:
                 operation.outcome = Outcome.UNKNOWN
         if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
-            self._blind.add(SessionId(operation.session.encode()))
+            self._judge.on_unknown(operation)
         self._judge.on_returned(operation)
 
-    def _versions_in(self, record: Record) -> dict[int, int]:
-        found = {mark: version_in(record, mark) for mark in _marks_in(record)}
-        return {mark: version for mark, version in found.items() if version is not None}
+    @staticmethod
+    def _versions_in(record: Record) -> dict[int, int]:
+        values = {key: record.value(key) for key in _marks_in(record)}
+        return {int(key[1:]): msgpack.unpackb(value) for key, value in values.items() if value}
 
     def _hidden(self, portable: bytes) -> bytes:
         """Return a record without the marks of the clients."""
         record = Record.from_portable(portable, self.now)
-        for mark in _marks_in(record):
-            for key, _ in changes_of(mark, 0):
-                del record.entries[key]
+        for key in _marks_in(record):
+            del record.entries[key]
         return record.portable(self.now)
 
 
-def _marks_in(record: Record) -> list[int]:
-    prefix = b"client-"
-    return [int(key[len(prefix) :]) for key in record.entries if key.startswith(prefix)]
+def _marks_in(record: Record) -> list[bytes]:
+    return [key for key in record.entries if key.startswith(_MARK)]
 
 
-def _max_idle_s(request: Save) -> float | None:
-    """Return what a save says of how long its session may be idle; None: nothing."""
-    changes = dict(request.changes)
-    if MAX_IDLE not in changes:
-        return inf if request.create else None
-    packed = changes[MAX_IDLE]
-    return float(msgpack.unpackb(packed)) if packed else inf
+def _seconds(packed: bytes | None) -> float:
+    """Return what ``max_idle`` or ``lifetime`` says; inf: never."""
+    seconds = msgpack.unpackb(packed) if packed else 0.0
+    return float(seconds) if seconds > 0 else inf
 
 
 def _nobody(node: str) -> None:

@@ -92,6 +92,8 @@ class ByteEnd:
             if self.noticed:
                 raise BrokenPipeError(errno.EPIPE, "the far end is gone")
             if self.under_way >= UNREAD_MAX:
+                if self.at_end:
+                    raise BrokenPipeError(errno.EPIPE, "the far end has closed")
                 self._room = trio.Event()
                 await self._room.wait()
                 continue
@@ -163,10 +165,10 @@ class ByteConnection:
 
     def carry(self, sender: ByteEnd, piece: bytes) -> None:
         """Take a piece; it arrives in time, if the connection lives."""
-        if not self.alive:
-            return  # The far end is gone, and this one will find out.
-        sender.queue.append(piece)
         sender.under_way += len(piece)
+        if not self.alive:
+            return  # The far end is gone, and this one will find out; nobody makes room.
+        sender.queue.append(piece)
         self._later(sender, partial(self._arrive, sender))
 
     def _way_from(self, end: ByteEnd) -> Road:

@@ -67,14 +67,17 @@ class NodeWorld(Scene[Life, NodeDisk]):
 
     def begin(self) -> None:
         """Let time begin; ``end`` has to follow."""
-        self._exit.enter_context(threads_replaced(self._call_disk))
-        self._exit.enter_context(mock.patch.object(node.node, "Driver", WatchedDriver))
-        self._time.host(self._run)
+        with ExitStack() as undo:
+            undo.enter_context(threads_replaced(self._call_disk))
+            undo.enter_context(mock.patch.object(node.node, "Driver", WatchedDriver))
+            self._time.host(self._run)  # Not while trio runs here already.
+            self._exit = undo.pop_all()
 
     def end(self) -> list[Violation]:
         """Kill every process; return what the nodes have done wrong by themselves."""
         try:
             for name in list(self.processes):
+                self._check_files(name)
                 self.crash(name)
             self._births.close()
             self._time.run_until(self.now + AFTERLIFE_S)
@@ -83,10 +86,13 @@ class NodeWorld(Scene[Life, NodeDisk]):
             self._bugs.append(Violation("bounded", f"after the end of all nodes: {error}"))
         finally:
             self._exit.close()
-        for name, disk in self.disks.items():
-            if left := disk.files.open_descriptors:
-                self._bugs.append(Violation("bounded", f"{name} has left {left} files open"))
         return self._bugs
+
+    def _check_files(self, name: str) -> None:
+        """Find files that a process has left open; its death closes them."""
+        disk = self.disks[name]
+        if disk.is_idle and (left := disk.files.open_descriptors):
+            self._bugs.append(Violation("bounded", f"{name} has left {left} files open"))
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -99,7 +105,8 @@ class NodeWorld(Scene[Life, NodeDisk]):
         if life.alive:
             life.disk.under_way = call
             try:
-                await trio.sleep(life.disk.call_s())
+                with trio.CancelScope(shield=True):  # Like a thread, it cannot be stopped.
+                    await trio.sleep(life.disk.call_s())
             finally:
                 if life.alive:
                     life.disk.under_way = None
