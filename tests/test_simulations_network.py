@@ -150,3 +150,32 @@ def test_what_is_closed_here_is_of_no_use_here() -> None:
             await wire.near.send_all(b"x")
 
     wire.play(main)
+
+
+def test_who_sends_into_the_void_waits_when_nobody_takes_it() -> None:
+    """Else nothing would ever find out, by its sends, that the far end is gone."""
+    wire = Wire()
+
+    async def main() -> None:
+        wire.connection.break_off(noticed_by=(wire.near,))
+        with trio.move_on_after(30) as waits:
+            await wire.far.send_all(bytes(4 * UNREAD_MAX))
+        assert waits.cancelled_caught
+
+    wire.play(main)
+
+
+def test_who_waits_for_room_is_told_that_the_far_end_has_closed() -> None:
+    wire = Wire()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.sleep(5)
+            await wire.far.aclose()
+
+    async def send() -> None:
+        with pytest.raises(OSError, match="far end"):
+            await wire.near.send_all(bytes(4 * UNREAD_MAX))
+
+    wire.play(main)

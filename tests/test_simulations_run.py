@@ -16,6 +16,7 @@ from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
 from simulations.run import run
+from simulations.world import World
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +41,12 @@ def test_the_code_as_it_is_keeps_every_promise(seed: int) -> None:
 def test_a_healthy_core_goes_on_when_faults_elsewhere_stay(seed: int) -> None:
     report = run(draw_plan(seed, Mode.LIVENESS))
     assert [str(violation) for violation in report.violations] == []
+
+
+def test_a_ring_of_which_nobody_lives_has_not_settled() -> None:
+    """Who judges would ask for nothing that had been acknowledged before all of them died."""
+    world = World(draw_plan(2))
+    assert not world.all_settled()
 
 
 # --- Plans ---

@@ -15,6 +15,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis.errors import NoSuchExample
 
+import node.node
 from ring.errors import SessionRingError, SessionUnavailableError
 from simulations.plan import Fault, Kind, Level, Plan, read_plan
 from simulations.simulate import Client, PromiseBroken, simulate
@@ -197,6 +198,85 @@ def test_faults_strike_while_workloads_run() -> None:
         await client.sleep(5)
 
     assert simulate(a_plan(crash), workload).faults == {"crash": 1}
+
+
+@pytest.mark.parametrize("name", ["client-0", "client-7", "client-x", "client-"])
+def test_applications_name_their_attributes_as_they_like(name: str) -> None:
+    """What marks the saves of clients was an attribute like theirs."""
+    seen = list[object]()
+
+    async def workload(client: Client) -> None:
+        session = client.sessions.create()
+        session[name] = 5
+        await session.save()
+        again = await client.sessions.find(session.id)
+        assert again is not None
+        seen.append(dict(again))
+
+    simulate(a_plan(clients=1), workload)
+    assert seen == [{name: 5}]
+
+
+def test_sessions_live_as_long_as_the_application_says() -> None:
+    """The judge knew of a max idle that was given at the creation, and of no other limit."""
+    seen = list[bool]()
+
+    async def workload(client: Client) -> None:
+        for_ever = client.sessions.create(max_idle=0)
+        short = client.sessions.create(lifetime=3)
+        longer = client.sessions.create(max_idle=3)
+        for session in (for_ever, short, longer):
+            await session.save()
+        longer.max_idle = 30
+        await longer.rotate_id()
+        await client.sleep(6)
+        for session in (for_ever, short, longer):
+            seen.append(await client.sessions.find(session.id) is not None)
+
+    simulate(a_plan(clients=1), workload)
+    assert seen == [True, False, True]
+
+
+def test_time_only_goes_on() -> None:
+    async def workload(client: Client) -> None:
+        before = client.now
+        await client.sleep(-5)
+        assert client.now > before
+
+    assert simulate(a_plan(clients=1), workload).unfinished == 0
+
+
+@EVERY_LEVEL
+def test_what_stops_a_test_stops_the_simulation(level: Level) -> None:
+    """Inside a node it was taken for a node that stops by itself."""
+
+    async def workload(client: Client) -> None:
+        await client.sleep(0.1)
+        pytest.fail("enough")
+
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        simulate(a_plan(), workload, level=level)
+
+
+def test_inside_of_trio_no_whole_node_is_played_and_nothing_is_left_changed() -> None:
+    async def workload(client: Client) -> None:
+        await client.sleep(0.1)
+
+    async def main() -> None:
+        simulate(a_plan(), workload, level=Level.NODE)
+
+    before = trio.to_thread.run_sync, vars(node.node)["Driver"]
+    with pytest.raises(RuntimeError):
+        trio.run(main)
+    assert (trio.to_thread.run_sync, vars(node.node)["Driver"]) == before
+    assert simulate(a_plan(), workload, level=Level.NODE).unfinished == 0
+
+
+@pytest.mark.parametrize("wrong", [{"nodes": 8}, {"nodes": 0}, {"copies": 5}, {"clients": 0}])
+def test_rings_that_cannot_be_are_refused_by_name(wrong: dict[str, int]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        find(plans(**wrong), lambda plan: True)
 
 
 # --- Verdicts ---

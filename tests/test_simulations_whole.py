@@ -113,6 +113,13 @@ def test_an_acknowledgement_before_the_disk_has_it_is_found() -> None:
     assert "honest" in found
 
 
+def test_files_that_a_node_leaves_open_are_a_broken_promise() -> None:
+    """They were counted when the power had failed already, which closes everything."""
+    with patch("simulations.whole.files.SimulatedDisk.close", lambda self, descriptor: None):
+        report = played(short(2, 5.0))
+    assert any("files open" in each.story for each in report.violations)
+
+
 # --- Disks ---
 
 
