@@ -313,6 +313,11 @@ class Links:
             inbound.control.append(message)
             self.wake(inbound)
 
+    def answered(self) -> set[SessionId]:
+        """Return the sessions of which answers wait to leave; they are read when they do."""
+        waiting = (each for inbound in self.inbound.values() for each in inbound.control)
+        return {each.session_id for each in waiting if isinstance(each, Look)}
+
     def show_status(self, connection: Outbound | Inbound, status: Status) -> None:
         """Send ``status`` in place of an older one that has not left yet."""
         connection.status = status

@@ -15,8 +15,8 @@ Rules:
   holds after that, it holds. A release that has not left is dropped when the member becomes a
   holder, or is sent a change.
 - The stand-in obeys only the acting owner in its own view, only while it is no holder itself, only
-  for the very state that was released, and not while a save of its own waits, or a change of its
-  own is on its way, or others are asked for it. Whatever it keeps, it offers again later.
+  for the very state that was released, and not while a save of its own waits, a change or an answer
+  of its own is on its way, or others are asked for it. Whatever it keeps, it offers again later.
 """
 
 from collections import deque
@@ -128,7 +128,8 @@ class Releasing:
 
     def on_release(self, peer: str, message: Release) -> None:
         """Drop what ``peer`` has released this node from, if it still may."""
-        table, carried = self._core.table, self._carried(self._links.outbound.keys())
+        table, needed = self._core.table, self._carried(self._links.outbound.keys())
+        needed |= self._links.answered()
         for session_id, digest in _rows(message.flat):
             home = home_of(session_id)
             if home not in self._core.ring:
@@ -136,7 +137,7 @@ class Releasing:
             if (
                 table.digest(session_id) == digest
                 and self._is_spare(home, peer)
-                and session_id not in carried
+                and session_id not in needed
                 and not self._receipts.is_waiting(session_id)
                 and not self._serving.is_asking(session_id)
             ):

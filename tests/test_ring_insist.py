@@ -241,3 +241,22 @@ def test_what_nobody_can_know_yet_is_not_denied_in_anothers_place(*, comes_and_g
         rig.pass_time(0.25)
     assert isinstance(asked.reply, Failed)
     assert asked.reply.failure is Failure.UNAVAILABLE
+
+
+def test_what_is_answered_is_kept_until_the_answer_has_left() -> None:
+    """It is read when it leaves: b was freed of it before that, and denied what it had found."""
+    rig = Rig("abc", 1, Settings(suspect_after_s=60), stores=False)
+    rig.create("a", ID, cart=b"\x01")
+    rig.refused.add(("b", "c"))
+    rig.reset("b", "c")
+    rig.hold_back("b", "c")
+    rig.deliver(rig.link("c", "b"), "c", Find(77, ID, False, True, insist=True))
+    rig.run()
+    record = rig.replicas["b"].record(ID)
+    assert record is not None
+    rig.deliver(rig.link("a", "b"), "a", Release([ID, record.digest]))
+    rig.let_go()
+    found = [each.message for each in rig.sent if isinstance(each.message, Found | Absent)]
+    assert [cart_of(each) for each in found] == [b"\x01"]
+    rig.pass_time(5)
+    assert rig.replicas["b"].record(ID) is None
