@@ -97,14 +97,14 @@ def test_hypothesis_finds_the_simplest_ring_in_which_a_cart_loses_items() -> Non
     def loses(plan: Plan) -> bool:
         return cart_after(plan, put_into_a_list) not in (None, {0, 1})
 
-    few = settings(max_examples=30, database=None)
+    few = settings(max_examples=10, database=None)
     assert find(plans(), loses, settings=few).faults == ()
     with pytest.raises(NoSuchExample):
         find(plans(), lambda plan: cart_after(plan, put_apart) not in (None, {0, 1}), settings=few)
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(plans(faults=6, clients=3))
 def test_the_ring_keeps_its_promises_to_workloads_whatever_strikes(plan: Plan) -> None:
@@ -337,7 +337,7 @@ def test_the_example_fails_as_the_page_says_and_passes_when_mended(tmp_path: Pat
     )
     for number, (text, status) in enumerate([(example, 1), (mended, 0)]):
         path = tmp_path / f"test_cart_{number}.py"
-        path.write_text(text.replace("@settings(", "@settings(max_examples=20, "), "utf-8")
+        path.write_text(text.replace("@settings(", "@settings(max_examples=5, "), "utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name],
             cwd=tmp_path,

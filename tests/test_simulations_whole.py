@@ -55,8 +55,8 @@ from simulations.drawing import draw_plan
 from simulations.plan import Level
 from simulations.run import run
 
-for seed in (2, 4, 5, 7):
-    print(run(evolve(draw_plan(seed), duration_s=6.0), level=Level.NODE).trace_hash)
+for seed in (2, 4, 5):
+    print(run(evolve(draw_plan(seed), duration_s=4.0), level=Level.NODE).trace_hash)
 """
 
 
@@ -74,7 +74,7 @@ def test_the_same_plan_has_the_same_bytes_in_every_process() -> None:
     traces = {process.communicate()[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     (trace,) = traces
-    assert len(set(trace.split())) == 4
+    assert len(set(trace.split())) == 3
 
 
 # --- Its judge has teeth ---
@@ -105,12 +105,11 @@ def acknowledging_before_the_disk_has_it() -> Iterator[None]:
 
 def test_an_acknowledgement_before_the_disk_has_it_is_found() -> None:
     with acknowledging_before_the_disk_has_it():
-        found = {
-            violation.promise
+        assert any(
+            violation.promise == "honest"
             for seed in range(2, 12)
             for violation in played(short(seed)).violations
-        }
-    assert "honest" in found
+        )
 
 
 def test_files_that_a_node_leaves_open_are_a_broken_promise() -> None:
