@@ -62,11 +62,7 @@ class Joining:
         up = core.view.peers_in(Liveness.UP)
         # Who has left for good does not come back, and need not.
         peers = [p for p in core.view.peers.values() if p in up or p.name not in core.ring.leaving]
-        if not all(
-            self._awaiting.is_restless(peer, now)
-            or (self._is_synced(peer.name) and self._has_synced(peer, now))
-            for peer in up
-        ):
+        if not all(self._is_synced(peer.name) and self._has_synced(peer, now) for peer in up):
             return False
         someone_was_ready = len(up) == len(peers) or any(peer.ready for peer in up)
         return someone_was_ready or self._may_go_alone(up, peers, now)

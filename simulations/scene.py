@@ -1,14 +1,15 @@
-"""A simulated ring as it is now: its nodes, their disks and clocks, and the ways between them.
+"""What the worlds of all levels have: nodes, their disks and clocks, and the ways between them.
 
-Rule: nothing here changes anything by itself.
+Rule: nothing here makes anything happen; what happens is told here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from random import Random
 from typing import Final, Generic, TypeVar
 
 from ring import Liveness, Member, Record, Ring, SessionId
 from simulations.face import AnyDisk, AnyProcess
-from simulations.plan import Plan
+from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.process import WALL_MS
 from simulations.scheduler import Scheduler
 from simulations.ways import Road
@@ -52,6 +53,15 @@ class Scene(Generic[ProcessT, DiskT]):
         """Pairs, in both orders, that cannot connect now, and by how many faults."""
         self.wall_offsets_s = {name: plan.clocks[name].offset_s for name in self.ring.names}
         self.notices: dict[str, int] = {}
+        self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
+        """Is told what happens at which node."""
+        self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
+        """Is told of which sessions a node may drop its copies."""
+        self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
+        """Is told which sessions a node has yielded."""
+        self.on_notice: Callable[[str], None] = lambda event: None
+        """Is told what nodes tell people."""
+        self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
 
     @property
     def now(self) -> float:
@@ -124,3 +134,27 @@ class Scene(Generic[ProcessT, DiskT]):
                 elif liveness is not Liveness.UP or not process.is_linked_to(self.processes[name]):
                     return False
         return True
+
+    def is_blocked(self, one: str, other: str) -> bool:
+        """Return whether nothing that ``one`` begins with ``other`` can come to an end now."""
+        there, back = self.roads[one, other], self.roads[other, one]
+        return bool(there.stalls or back.stalls or self.cut.get((one, other), 0) > 0)
+
+    # --- What lives begin with, and tell ---
+
+    def ring_at_hand(self, name: str) -> Ring:
+        """Return what a node's file says of the ring: the latest, or now and then the first one."""
+        is_old = self.ring.version > 1 and self._lives[name].random() < 0.5
+        return self._first_ring if is_old and not self.healed else self.ring
+
+    def randomness_of_life(self, name: str) -> Random:
+        """Return the source of randomness of a node's next life."""
+        return self.plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+
+    def notice(self, name: str, event: str) -> None:
+        """A node tells people something."""
+        self.scheduler.note("notice", name, event)
+        self.notices[event] = self.notices.get(event, 0) + 1
+        self.on_notice(event)
+        if (trigger := TRIGGERS.get(event)) is not None:
+            self.on_trigger(trigger, name)

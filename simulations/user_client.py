@@ -24,7 +24,7 @@ from node.session import Session, Terms
 from node.sessions import SessionRepository, Sessions
 from ring import Record, SessionId
 from ring.entry import LIFETIME, MAX_IDLE
-from ring.identity import home_of, new_session_id
+from ring.identity import new_session_id
 from ring.messages import (
     Absent,
     Durability,
@@ -39,14 +39,13 @@ from ring.messages import (
     Save,
     Saved,
 )
+from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
 from simulations.ground import Ground
-from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
+from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.process import WALL_MS
 from simulations.tasks import Later
 
-OPERATION_LIMIT_S: Final = 10.0
-_DOWN_PAUSE_S: Final = 0.01
 _SLEEP_MIN_S: Final = 0.001
 """Whoever waits for nothing, again and again, waits for time to pass."""
 _MARK: Final = b"\xff"
@@ -124,7 +123,7 @@ class Client:
         operation, request = self._noted(request)
 
         def begin(go_on: Callable[[Reply | None], None]) -> None:
-            self._submit(request, once(go_on))
+            self._submit(operation.node, request, once(go_on))
 
         reply = await Later[Reply | None](begin)
         self._judge_reply(operation, reply)
@@ -137,18 +136,12 @@ class Client:
         assert isinstance(reply, Absent | Saved | Failed), "no node sends a redirect to a client"
         return reply
 
-    def _submit(self, request: Request, go_on: Callable[[Reply | None], None]) -> None:
-        node = self._route(request.session_id)
+    def _submit(self, node: str, request: Request, go_on: Callable[[Reply | None], None]) -> None:
         if self._ground.submit(node, lambda number: evolve(request, number=number), go_on):
             self._ground.after(OPERATION_LIMIT_S, lambda: go_on(None))
         else:
             unavailable = Failed(request.number, Failure.UNAVAILABLE, "no node answers")
-            self._ground.after(_DOWN_PAUSE_S, lambda: go_on(unavailable))
-
-    def _route(self, session_id: SessionId) -> str:
-        preferred = self._ground.preference_list(home_of(session_id))
-        running = self._ground.running()
-        return next((name for name in preferred if name in running), preferred[0])
+            self._ground.after(DOWN_PAUSE_S, lambda: go_on(unavailable))
 
     # --- What the judge sees ---
 
@@ -163,9 +156,8 @@ class Client:
             request = evolve(request, changes=(*request.changes, mark))
         if isinstance(request, Save) and request.create:
             kind = Kind.CREATE
-        operation = Operation(
-            self.number, kind, session_id.decode(), self._route(session_id), self.now, version
-        )
+        node = route(self._ground, session_id)
+        operation = Operation(self.number, kind, session_id.decode(), node, self.now, version)
         if isinstance(request, Rotate):
             operation.new_session, operation.attempt = request.new_id.decode(), 1
         self._judge.on_invoked(operation)
@@ -181,24 +173,9 @@ class Client:
         self._judge.sessions[session].family.may_live(max_idle_s, _seconds(changes.get(LIFETIME)))
 
     def _judge_reply(self, operation: Operation, reply: Reply | None) -> None:
-        operation.returned = self.now
-        match reply:
-            case Found(_, portable):
-                operation.outcome, operation.found = Outcome.OK, True
-                operation.read = self._versions_in(Record.from_portable(portable, self.now))
-            case Absent():
-                operation.outcome = Outcome.OK
-            case Saved(_, holders, on_disk, degraded):
-                operation.outcome, operation.degraded = Outcome.OK, degraded
-                operation.holders, operation.on_disk = holders, on_disk
-            case Failed(_, Failure.GONE, _):
-                operation.outcome, operation.reason = Outcome.FAILED, "gone"
-            case Failed(_, Failure.UNAVAILABLE, reason):
-                operation.outcome, operation.reason = Outcome.FAILED, reason
-            case Failed(_, Failure.NOT_REPLICATED, _):
-                operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
-            case _:
-                operation.outcome = Outcome.UNKNOWN
+        record = note_outcome(operation, reply, self.now)
+        if record is not None:
+            operation.read = self._versions_in(record)
         if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
             self._judge.on_unknown(operation)
         self._judge.on_returned(operation)

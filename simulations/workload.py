@@ -17,14 +17,11 @@ from typing import Final
 
 import msgpack
 
-from ring import Durability, Record, SessionId
+from ring import Durability, SessionId
 from ring.entry import MAX_IDLE
 from ring.identity import home_of, new_session_id
 from ring.messages import (
-    Absent,
     End,
-    Failed,
-    Failure,
     Find,
     Found,
     Reply,
@@ -33,14 +30,14 @@ from ring.messages import (
     Save,
     Saved,
 )
+from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
 from simulations.ground import Ground
-from simulations.history import NOT_REPLICATED, Kind, Operation, Outcome
+from simulations.history import Kind, Operation, Outcome
 from simulations.honesty import Honesty
 from simulations.judge import Judge
 from simulations.plan import Plan
 from simulations.versions import changes_of, versions_in
 
-OPERATION_LIMIT_S: Final = 10.0
 ROTATION_ATTEMPTS_MAX: Final = 3
 SCATTERED_SESSIONS: Final = 3
 """So few sessions are used while both sides of a cut are busy."""
@@ -48,8 +45,6 @@ ENDED_IS_FORGOTTEN: Final = 0.8
 """How often nobody uses an id any more that has ended; else some do, and find it gone."""
 HOT_FOR_S: Final = 1.0
 """How long everybody looks at a session of which there was news."""
-
-_DOWN_PAUSE_S: Final = 0.01
 
 
 class Workload:
@@ -190,9 +185,7 @@ class Workload:
         )
 
     def _route(self, session_id: SessionId) -> str:
-        preferred = self._ground.preference_list(home_of(session_id))
-        running = [name for name in self._ground.running() if name in (self.only or preferred)]
-        return next((name for name in preferred if name in running), preferred[0])
+        return route(self._ground, session_id, self.only)
 
     def _operate(
         self,
@@ -239,7 +232,7 @@ class Workload:
         if self._ground.submit(node, make, finish):
             self._ground.after(OPERATION_LIMIT_S, partial(finish, None))
         else:
-            self._ground.after(_DOWN_PAUSE_S, partial(finish, None))
+            self._ground.after(DOWN_PAUSE_S, partial(finish, None))
 
     def _finish(
         self,
@@ -251,8 +244,11 @@ class Workload:
         """Take the answer; None: the process died or said nothing."""
         if operation.returned is not None:
             return
-        operation.returned = self._ground.now
-        self._read_reply(operation, reply)
+        record = note_outcome(operation, reply, self._ground.now)
+        if record is not None:
+            operation.read = versions_in(record, range(len(self._randoms)))
+        if isinstance(reply, Found):
+            self.doubted += reply.maybe_stale
         if operation.outcome is Outcome.UNKNOWN and operation.kind is not Kind.FIND:
             self._retired.add((operation.client, self._first_id(session_id)))
         key = f"{operation.kind}-{'degraded' if operation.degraded else operation.outcome}"
@@ -284,27 +280,6 @@ class Workload:
 
     def _first_id(self, session_id: SessionId) -> SessionId:
         return self._ids_of(session_id)[0]
-
-    def _read_reply(self, operation: Operation, reply: Reply | None) -> None:
-        match reply:
-            case Found(_, portable, maybe_stale):
-                self.doubted += maybe_stale
-                operation.outcome, operation.found = Outcome.OK, True
-                record = Record.from_portable(portable, self._ground.now)
-                operation.read = versions_in(record, range(len(self._randoms)))
-            case Absent():
-                operation.outcome, operation.found = Outcome.OK, False
-            case Saved(_, holders, on_disk, degraded):
-                operation.outcome, operation.degraded = Outcome.OK, degraded
-                operation.holders, operation.on_disk = holders, on_disk
-            case Failed(_, Failure.GONE, _):
-                operation.outcome, operation.reason = Outcome.FAILED, "gone"
-            case Failed(_, Failure.UNAVAILABLE, reason):
-                operation.outcome, operation.reason = Outcome.FAILED, reason
-            case Failed(_, Failure.NOT_REPLICATED, _):
-                operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
-            case Failed() | None:
-                operation.outcome = Outcome.UNKNOWN
 
 
 def _nothing() -> None:

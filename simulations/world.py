@@ -19,7 +19,7 @@ from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from simulations.disks import Disk
-from simulations.plan import TRIGGERS, Plan, Trigger
+from simulations.plan import Plan, Trigger
 from simulations.process import Process
 from simulations.scene import Scene
 from simulations.scheduler import Scheduler
@@ -48,15 +48,6 @@ class World(Scene[Process, Disk]):
         listener: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(plan, Scheduler(listener), Disk.of)
-        self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
-        """Is told what happens at which node."""
-        self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
-        """Is told of which sessions a node may drop its copies."""
-        self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
-        """Is told which sessions a node has yielded."""
-        self.on_notice: Callable[[str], None] = lambda event: None
-        """Is told what nodes tell people."""
-        self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
         self._incarnations = 0
@@ -94,14 +85,12 @@ class World(Scene[Process, Disk]):
         Its file has ``ring``; if that is not said, the latest, or now and then the first one.
         """
         plan = self.plan
-        if ring is None:
-            is_old = self.ring.version > 1 and self._lives[name].random() < 0.5
-            ring = self._first_ring if is_old and not self.healed else self.ring
+        ring = ring or self.ring_at_hand(name)
         kept = self.disks[name].ring
         known = kept if kept is not None and kept.version > ring.version else ring
         process = Process(name, None, self.now, plan.clocks[name])  # type: ignore[arg-type]
         now, wall_ms = process.clock(self.now), self.wall_ms(name)
-        random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+        random = self.randomness_of_life(name)
         process.replica = Replica(
             known, name, plan.settings, Clock(wall_ms, now), random, has_store=True
         )
@@ -215,7 +204,7 @@ class World(Scene[Process, Disk]):
         if not process.alive:
             return
         there, back = self.roads[process.name, peer], self.roads[peer, process.name]
-        if there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0:
+        if self.is_blocked(process.name, peer):
             self.scheduler.after(HANDSHAKE_S, partial(self._refused, process, peer, self.now))
         elif peer not in self.processes:
             delay_s = there.delay_s() + back.delay_s()
@@ -236,7 +225,7 @@ class World(Scene[Process, Disk]):
             self._enter(process, partial(self._accept, process, peer, began))
             return
         there, back = self.roads[process.name, peer], self.roads[peer, process.name]
-        blocked = there.stalls or back.stalls or self.cut.get((process.name, peer), 0) > 0
+        blocked = self.is_blocked(process.name, peer)
         late = self.now >= began + HANDSHAKE_S
         if far is None or far.frozen or late or blocked:
             left_s = max(0.0, began + HANDSHAKE_S - self.now) if far is not None else 0.0
@@ -338,19 +327,12 @@ class World(Scene[Process, Disk]):
                         connection, end = process.connections[link]
                         connection.close(end)
                 case Notice(event):
-                    self._notice(process, event)
+                    self.notice(process.name, event)
                 case Adopt(ring):
                     self.disks[process.name].ring = ring
                 case _:
                     assert_never(effect)
         self._schedule_tick(process)
-
-    def _notice(self, process: Process, event: str) -> None:
-        self.scheduler.note("notice", process.name, event)
-        self.notices[event] = self.notices.get(event, 0) + 1
-        self.on_notice(event)
-        if (trigger := TRIGGERS.get(event)) is not None:
-            self.on_trigger(trigger, process.name)
 
     def _schedule_tick(self, process: Process) -> None:
         """Wake the replica when it is due; a moment that it once named comes, needed or not."""

@@ -22,10 +22,10 @@ import trio
 
 import node.node
 from node.transport import Listener, Stream
-from ring import Ring, SessionId
+from ring import Ring
 from ring.effects import Effect, Notice, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
-from simulations.plan import TRIGGERS, Plan, Trigger
+from simulations.plan import Plan, Trigger
 from simulations.scene import Scene
 from simulations.violation import Violation
 from simulations.ways import Road
@@ -33,8 +33,8 @@ from simulations.whole.disk import NodeDisk
 from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
 from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
+from simulations.world import HANDSHAKE_S
 
-HANDSHAKE_S: Final = 2.0
 AFTERLIFE_S: Final = 60.0
 """What the ``finally`` of dead processes may wait for, before they count as left behind."""
 
@@ -50,11 +50,6 @@ class NodeWorld(Scene[Life, NodeDisk]):
     def __init__(self, plan: Plan, listener: Callable[[str], None] | None = None) -> None:
         self._time = GuestScheduler(plan.seed, listener)
         super().__init__(plan, self._time, NodeDisk.of)
-        self.on_trigger: Callable[[Trigger, str], None] = lambda trigger, node: None
-        self.on_release: Callable[[Iterable[object]], None] = lambda session_ids: None
-        self.on_set_aside: Callable[[Iterable[SessionId]], None] = lambda session_ids: None
-        self.on_notice: Callable[[str], None] = lambda event: None
-        self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
         self._pieces = plan.stream("pieces")
         self._listeners: dict[str, tuple[Life, ByteListener]] = {}
         self._links = 0
@@ -140,13 +135,11 @@ class NodeWorld(Scene[Life, NodeDisk]):
     def start(self, name: str, ring: Ring | None = None) -> Life:
         """Start a process for ``name``, from what its disk has."""
         plan = self.plan
-        if ring is None:
-            is_old = self.ring.version > 1 and self._lives[name].random() < 0.5
-            ring = self._first_ring if is_old and not self.healed else self.ring
+        ring = ring or self.ring_at_hand(name)
         life = Life(name, self, self.disks[name], self.now, unstarted(ring, name, plan))
         self.processes[name] = life
         self.scheduler.note("start", name)
-        random = plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+        random = self.randomness_of_life(name)
         config = config_of(plan, ring, name, HANDSHAKE_S)
         run = partial(life.run, config, random, partial(self.wall_ms, name))
         self._births.add(partial(self._live, life, run))
@@ -216,7 +209,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         peer = address.partition(".")[0]
         there, back = self.roads[life.name, peer], self.roads[peer, life.name]
         await trio.sleep(there.delay_s())
-        if not life.alive or self._is_blocked(life.name, peer):
+        if not life.alive or self.is_blocked(life.name, peer):
             await trio.sleep_forever()
         found = self._listeners.get(address)
         if found is None:
@@ -240,7 +233,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.scheduler.note("accepted", life.name, peer)
         try:
             await trio.sleep(back.delay_s())
-            if self._is_blocked(life.name, peer):
+            if self.is_blocked(life.name, peer):
                 await trio.sleep_forever()
         except trio.Cancelled:
             await near_end.aclose()
@@ -248,10 +241,6 @@ class NodeWorld(Scene[Life, NodeDisk]):
         life.linked[peer] = near_end.link
         self.on_trigger(Trigger.LINKED, life.name)
         return near_end
-
-    def _is_blocked(self, one: str, other: str) -> bool:
-        there, back = self.roads[one, other], self.roads[other, one]
-        return bool(there.stalls or back.stalls or self.cut.get((one, other), 0) > 0)
 
     def _end(self, life: Life, peer: str) -> ByteEnd:
         self._links += 1
@@ -295,11 +284,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         for effect in effects:
             match effect:
                 case Notice(event):
-                    self.scheduler.note("notice", life.name, event)
-                    self.notices[event] = self.notices.get(event, 0) + 1
-                    self.on_notice(event)
-                    if (trigger := TRIGGERS.get(event)) is not None:
-                        self.on_trigger(trigger, life.name)
+                    self.notice(life.name, event)
                 case SetAside(_, records):
                     self.on_set_aside(session_id for session_id, _ in records)
                 case _:
