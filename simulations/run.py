@@ -7,7 +7,7 @@ Rules:
   its holders have to agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import evolve, frozen
@@ -21,6 +21,7 @@ from simulations.plan import Kind, Level, Mode, Plan, Trigger
 from simulations.rest import check_rest
 from simulations.striking import Striking
 from simulations.violation import Violation
+from simulations.witness import Witness
 from simulations.workload import Workload
 from simulations.world import World
 
@@ -55,15 +56,13 @@ class Report:
     trace_hash: str
 
 
-def run(
-    plan: Plan, listener: Callable[[str], None] | None = None, level: Level = Level.CORE
-) -> Report:
-    """Play ``plan`` and judge what its clients saw."""
+def run(plan: Plan, witnesses: Sequence[Witness] = (), level: Level = Level.CORE) -> Report:
+    """Play ``plan`` and judge what its clients saw; ``witnesses`` see it as well."""
     if level is Level.CORE:
-        return _play(plan, World(plan, listener))
+        return _play(plan, World(plan, witnesses))
     from simulations.whole.world import NodeWorld
 
-    world = NodeWorld(plan, listener)
+    world = NodeWorld(plan, witnesses)
     world.begin()
     try:
         report = _play(plan, world)
@@ -78,6 +77,9 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
     workload = Workload(world, judge, plan, lambda node: world.on_trigger(Trigger.RECEIPT, node))
     striking = Striking(world, plan, budget, workload)
     listen(plan, world, judge, striking)
+    workload.witnesses = world.scheduler.witnesses
+    for witness in workload.witnesses:
+        witness.on_begun(world, judge)
     for name in world.ring.names:
         world.start(name)
     striking.watch_settling()

@@ -66,6 +66,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replay.add_argument("--trace", action="store_true", help="print every event")
     replay.add_argument("--trace-hash", action="store_true", help="print the hash of all events")
     replay.add_argument("--show-plan", action="store_true", help="print the plan")
+    replay.add_argument(
+        "--html", type=Path, metavar="FILE", help="draw it: one page, for any browser"
+    )
     replay.set_defaults(run=_replay)
 
     shrink = commands.add_parser("shrink", help="make a failing plan smaller")
@@ -242,8 +245,11 @@ def _failure_lines(report: "Report", path: Path, level: str = "core") -> Iterato
 def _replay(parsed: argparse.Namespace) -> int:
     from ring.errors import ConfigError
     from simulations.drawing import draw_plan
+    from simulations.picture.page import write_page
+    from simulations.picture.recorder import Recorder
     from simulations.plan import Level, Mode, plan_to_json, read_plan
     from simulations.run import run
+    from simulations.witness import Teller
 
     try:
         plan = read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
@@ -254,7 +260,13 @@ def _replay(parsed: argparse.Namespace) -> int:
         return USAGE_STATUS
     if parsed.show_plan:
         print(plan_to_json(plan), end="")
-    report = run(plan, print if parsed.trace else None, Level(parsed.level))
+    if parsed.html and not parsed.html.absolute().parent.is_dir():
+        print(f"replay: {parsed.html.parent}: there is no such directory", file=sys.stderr)
+        return USAGE_STATUS
+    level = Level(parsed.level)
+    recorder = Recorder(plan, level)
+    tellers = [Teller(print)] if parsed.trace else []
+    report = run(plan, [*tellers, recorder] if parsed.html else tellers, level)
     if parsed.trace_hash:
         print(report.trace_hash)
     for violation in report.violations:
@@ -264,6 +276,12 @@ def _replay(parsed: argparse.Namespace) -> int:
             f"kept every promise: {report.operations:,} operations, {report.events:,} events, "
             f"{sum(report.faults.values()):,} faults in {report.simulated_s:,.0f} simulated s"
         )
+    if parsed.html:
+        try:
+            write_page(recorder.recording(report.violations, report.simulated_s), parsed.html)
+        except OSError as error:
+            print(f"replay: {parsed.html}: {error.strerror}", file=sys.stderr)
+            return USAGE_STATUS
     return BROKEN_STATUS if report.violations else 0
 
 

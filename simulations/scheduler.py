@@ -8,11 +8,12 @@ Rules:
 
 import heapq
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
 from ring.messages import Changes, Message, Status
+from simulations.witness import Witness
 
 _FLUSH_ROWS: Final = 512
 
@@ -21,11 +22,12 @@ class Scheduler:
     """Virtual time, in seconds since the beginning.
 
     Args:
-        listener: is told every event in words, or None. Telling costs much more than hashing.
+        witnesses: see what happens.
     """
 
-    def __init__(self, listener: Callable[[str], None] | None = None) -> None:
+    def __init__(self, witnesses: Sequence[Witness] = ()) -> None:
         self.now = 0.0
+        self.witnesses = tuple(witnesses)
         self.events = 0
         """Deliveries and client operations; ticks do not count."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -34,7 +36,6 @@ class Scheduler:
         self._rows: list[tuple[object, ...]] = []
         self._times = array("d")
         """When each row was noted: as bytes, since spelling a float takes long."""
-        self._listener = listener
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Have ``action`` called ``delay_s`` seconds from now."""
@@ -45,8 +46,8 @@ class Scheduler:
         """Add an event to the trace."""
         self._times.append(self.now)
         self._rows.append((event, *who))
-        if self._listener is not None:
-            self._listener(f"{self.now:9.4f}  {event} {' '.join(map(str, who))}")
+        for witness in self.witnesses:
+            witness.on_event(self.now, event, who)
         if len(self._rows) >= _FLUSH_ROWS:
             self._flush()
 
@@ -60,8 +61,8 @@ class Scheduler:
             mark = message.clock
         self._times.append(self.now)
         self._rows.append((sender, receiver, type(message).__name__, mark))
-        if self._listener is not None:
-            self._listener(f"{self.now:9.4f}  {sender} -> {receiver}  {message}")
+        for witness in self.witnesses:
+            witness.on_delivered(self.now, sender, receiver, message)
         if len(self._rows) >= _FLUSH_ROWS:
             self._flush()
 

@@ -127,6 +127,8 @@ class Striking:
     # --- Striking ---
 
     def _strike(self, fault: Fault, nodes: tuple[str, ...]) -> None:
+        for witness in self._world.scheduler.witnesses:
+            witness.on_fault(self._world.now, fault, nodes)
         match fault.kind:
             case Kind.CRASH | Kind.CRASH_AGAIN:
                 self._crash(fault, nodes)

@@ -37,6 +37,7 @@ from simulations.honesty import Honesty
 from simulations.judge import Judge
 from simulations.plan import Plan
 from simulations.versions import changes_of, versions_in
+from simulations.witness import Witness
 
 ROTATION_ATTEMPTS_MAX: Final = 3
 SCATTERED_SESSIONS: Final = 3
@@ -67,6 +68,7 @@ class Workload:
         self.doubted = 0
         """Reads of which the node said that somebody may know more."""
         self.counts: dict[str, int] = {}
+        self.witnesses: Sequence[Witness] = ()
         self.stopped = False
         self.only: tuple[str, ...] = ()
         """If there are any: the nodes that are asked from now on, of their own sessions."""
@@ -211,6 +213,8 @@ class Workload:
             operation.new_session = new_id.decode()
             operation.attempt = again.attempt + 1 if again is not None else 1
         self._judge.on_invoked(operation)
+        for witness in self.witnesses:
+            witness.on_operation(operation)
         finish = partial(self._finish, operation, session_id, then)
         durability = Durability(random.choice(self._load.durabilities))
         refuse = kind is Kind.END or random.random() < self._load.refuse

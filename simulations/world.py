@@ -8,7 +8,7 @@ Rules:
   the application asks before what the network brings, which is the worse order.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from typing import Final, assert_never
@@ -24,6 +24,7 @@ from simulations.process import Process
 from simulations.scene import Scene
 from simulations.scheduler import Scheduler
 from simulations.ways import Connection, End
+from simulations.witness import Witness
 
 HANDSHAKE_S: Final = 2.0
 """What a dial gets to be connected and through its handshake."""
@@ -39,15 +40,11 @@ class World(Scene[Process, Disk]):
 
     Args:
         plan: how many, how fast, with which clocks.
-        listener: is told every event in words, or None.
+        witnesses: see what happens.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        listener: Callable[[str], None] | None = None,
-    ) -> None:
-        super().__init__(plan, Scheduler(listener), Disk.of)
+    def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
+        super().__init__(plan, Scheduler(witnesses), Disk.of)
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
         self._links = 0
         self._incarnations = 0
@@ -354,6 +351,9 @@ class World(Scene[Process, Disk]):
     # --- Disks ---
 
     def _persist(self, process: Process, session_id: SessionId) -> None:
+        for witness in self.scheduler.witnesses:
+            held = process.replica.record(session_id)
+            witness.on_record(self.now, process.name, session_id, held)
         disk = self.disks[process.name]
         disk.mark(session_id)
         if disk.is_idle:

@@ -16,6 +16,7 @@ from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
 from simulations.run import run
+from simulations.witness import Teller
 from simulations.world import World
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +83,7 @@ def test_removing_a_fault_shifts_nothing_that_was_before_it() -> None:
     until = evolve(plan, duration_s=late.at), evolve(smaller, duration_s=late.at)
     traces = [[], []]  # type: list[list[str]]
     for each, trace in zip(until, traces, strict=True):
-        run(each, trace.append)
+        run(each, [Teller(trace.append)])
     before = [[line for line in trace if float(line.split()[0]) < late.at] for trace in traces]
     assert before[0] == before[1]
     assert len(before[0]) > 100

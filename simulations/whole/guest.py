@@ -11,7 +11,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Any, Final, TypeVar
@@ -21,6 +21,7 @@ import trio.testing
 from trio._core import _run
 
 from simulations.scheduler import Scheduler
+from simulations.witness import Witness
 
 T = TypeVar("T")
 
@@ -59,11 +60,11 @@ class GuestScheduler(Scheduler):
 
     Args:
         seed: decides in which order trio runs tasks that could all run.
-        listener: as in ``Scheduler``.
+        witnesses: as in ``Scheduler``.
     """
 
-    def __init__(self, seed: int, listener: Callable[[str], None] | None = None) -> None:
-        super().__init__(listener)
+    def __init__(self, seed: int, witnesses: Sequence[Witness] = ()) -> None:
+        super().__init__(witnesses)
         self._seed = seed
         self._clock = _SharedClock(self)
         self._rounds: deque[Callable[[], object]] = deque()

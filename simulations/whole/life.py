@@ -49,7 +49,10 @@ class Surroundings(Protocol):
     def watch(self, life: "Life", effects: Iterable[Effect]) -> None:
         """See what the replica of a life wants."""
 
-    def overhear(self, life: "Life", messages: Iterable[Message]) -> None:
+    def on_sent(self, life: "Life", peer: str, message: Message) -> None:
+        """See what the replica of a life says."""
+
+    def overhear(self, life: "Life", peer: str, messages: Iterable[Message]) -> None:
         """See what the replica of a life is told."""
 
 
@@ -224,10 +227,23 @@ class WatchedDriver(Driver):
             self._life.world.watch(self._life, effects)
         super().perform(effects)
 
+    def take(self, link_id: LinkId) -> Message | None:
+        """See ``Driver``."""
+        message = super().take(link_id)
+        if message is not None and self._life.alive:
+            self._life.world.on_sent(self._life, self._peer(link_id), message)
+        return message
+
+    def _peer(self, link_id: LinkId) -> str:
+        """Return who is at the other end: in the world only members connect."""
+        peer = self.links[link_id]._connection.peer
+        assert peer is not None
+        return peer
+
     def on_messages(self, link_id: LinkId, messages: list[Message]) -> None:
         """See ``Driver``."""
         if self._life.alive:
-            self._life.world.overhear(self._life, messages)
+            self._life.world.overhear(self._life, self._peer(link_id), messages)
         super().on_messages(link_id, messages)
 
 

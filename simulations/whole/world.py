@@ -9,7 +9,7 @@ Rules:
 """
 
 import errno
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from math import inf
@@ -23,7 +23,7 @@ import trio
 import node.node
 from node.transport import Listener, Stream
 from ring import Ring
-from ring.effects import Effect, Notice, SetAside
+from ring.effects import Effect, Notice, Persist, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import Plan, Trigger
 from simulations.scene import Scene
@@ -33,6 +33,7 @@ from simulations.whole.disk import NodeDisk
 from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
 from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
+from simulations.witness import Witness
 from simulations.world import HANDSHAKE_S
 
 AFTERLIFE_S: Final = 60.0
@@ -44,11 +45,11 @@ class NodeWorld(Scene[Life, NodeDisk]):
 
     Args:
         plan: how many, how fast, with which clocks.
-        listener: is told every event in words, or None.
+        witnesses: see what happens.
     """
 
-    def __init__(self, plan: Plan, listener: Callable[[str], None] | None = None) -> None:
-        self._time = GuestScheduler(plan.seed, listener)
+    def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
+        self._time = GuestScheduler(plan.seed, witnesses)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._listeners: dict[str, tuple[Life, ByteListener]] = {}
@@ -287,12 +288,23 @@ class NodeWorld(Scene[Life, NodeDisk]):
                     self.notice(life.name, event)
                 case SetAside(_, records):
                     self.on_set_aside(session_id for session_id, _ in records)
+                case Persist(session_id):
+                    for witness in self.scheduler.witnesses:
+                        held = life.replica.record(session_id)
+                        witness.on_record(self.now, life.name, session_id, held)
                 case _:
                     pass
 
-    def overhear(self, life: Life, messages: Iterable[Message]) -> None:
+    def on_sent(self, life: Life, peer: str, message: Message) -> None:
+        """See ``Surroundings``."""
+        for witness in self.scheduler.witnesses:
+            witness.on_sent(self.now, life.name, peer, message)
+
+    def overhear(self, life: Life, peer: str, messages: Iterable[Message]) -> None:
         """See ``Surroundings``."""
         for message in messages:
+            for witness in self.scheduler.witnesses:
+                witness.on_delivered(self.now, peer, life.name, message)
             if type(message) is Records:
                 self.on_trigger(Trigger.SNAPSHOT, life.name)
             elif type(message) is Release:
