@@ -98,8 +98,8 @@ class Connection:
                 end.has_more = False
                 return
             queue.append(message)
-            for witness in scheduler.witnesses:
-                witness.on_sent(scheduler.now, end.node, self.other(end).node, message)
+            if scheduler.witnesses:
+                scheduler.note_sent(end.node, self.other(end).node, message)
             arrival = max(end.last_arrival, scheduler.now + road.delay_s())
             end.last_arrival = arrival
             scheduler.after(arrival - scheduler.now, partial(self._arrive, end, road))

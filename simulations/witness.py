@@ -3,7 +3,7 @@
 Rules:
 - A witness changes nothing, and asks nothing that draws from a source of randomness: a run has the
   same trace with and without it.
-- Without a witness a run pays for a loop over nothing where it would tell it of something.
+- Without a witness a run pays for a look at an empty tuple where it would tell it of something.
 """
 
 from collections.abc import Callable

@@ -108,6 +108,8 @@ def test_the_wheel_holds_the_four_packages_typed_and_nothing_else(tmp_path: Path
     assert {name.partition("/")[0] for name in outside} == set(MAY_IMPORT)
     assert {path.as_posix() for path in project_files()} <= set(names)
     assert {f"{package}/py.typed" for package in MAY_IMPORT} <= set(names)
+    parts = {path.name for path in (ROOT / "simulations" / "picture").iterdir() if path.is_file()}
+    assert {f"simulations/picture/{part}" for part in parts} <= set(names)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 

@@ -6,7 +6,7 @@ let isDue = false;
 function render() {
   if (isDue) return;
   isDue = true;
-  requestAnimationFrame(renderNow);
+  requestAnimationFrame(() => { if (isDue) renderNow(); });
 }
 
 function renderNow() {

@@ -227,7 +227,7 @@ class Recorder(Witness):
             new = judge.violations[len(self._found) :]
             self._found += [(violation, self._seen_at, now) for violation in new]
         if world.healed and self._made.healed_at is None:
-            self._made.healed_at = self._seen_at
+            self._made.healed_at = now
         for name in self._made.plan.names:
             process = world.processes.get(name)
             self._note(since, ("state", name), _state(process))

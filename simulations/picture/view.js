@@ -70,7 +70,10 @@ function lookAtTheBeginning() {
   setWindow(first, sent[Math.min(start + FIRST_MESSAGES, sent.length - 1)]);
 }
 
+let address = "";
+
 function readAddress() {
+  address = location.hash;
   lookAtTheBeginning();
   const asked = new URLSearchParams(location.hash.slice(1));
   if (asked.has("session")) {
@@ -88,15 +91,18 @@ function readAddress() {
 }
 
 function writeAddress() {
-  const address = new URLSearchParams();
-  address.set("session", view.family === NOTHING ? "" : run.sessions[view.family]);
-  address.set("kinds", [...view.groups].sort((a, b) => a - b).map((each) => groups[each]).join(","));
-  address.set("from", view.since.toFixed(4));
-  address.set("to", view.until.toFixed(4));
-  if (view.theme) address.set("theme", view.theme);
+  if (location.hash !== address) return; // Somebody has just changed it: it is to be read.
+  const kinds = [...view.groups].sort((a, b) => a - b).map((each) => groups[each]);
+  const shared = new URLSearchParams();
+  shared.set("session", view.family === NOTHING ? "" : run.sessions[view.family]);
+  shared.set("kinds", kinds.join(","));
+  shared.set("from", view.since.toFixed(4));
+  shared.set("to", view.until.toFixed(4));
+  if (view.theme) shared.set("theme", view.theme);
   // Files may refuse to have their address changed; then there is nothing to share.
   try {
-    history.replaceState(null, "", `#${address}`);
+    history.replaceState(null, "", `#${shared}`);
+    address = location.hash;
   } catch (error) {
     if (!(error instanceof DOMException)) throw error;
   }

@@ -22,6 +22,7 @@ from ring.entry import (
     EndReason,
     entry_stamp,
 )
+from ring.errors import RecordFormatError
 from ring.messages import (
     Absent,
     Acks,
@@ -166,7 +167,7 @@ def _records(flat: Sequence[bytes | int]) -> tuple[Shown, ...]:
         assert isinstance(session_id, bytes)
         assert isinstance(digest, int)
         assert isinstance(portable, bytes)
-        it = described(text_of(session_id), Record.from_portable(portable, 0.0), 0.0)
+        it = _portable(text_of(session_id), portable)
         after = f"then the sender has {digest:016x}"
         shown.append(Shown(it.session, f"{it.note}; {after}", it.entries))
     return tuple(shown)
@@ -184,7 +185,14 @@ def _digests(flat: Sequence[bytes | int]) -> tuple[Shown, ...]:
 
 def _one(portable: bytes) -> tuple[Shown, ...]:
     """Return a record whose session the message does not name."""
-    return (described("", Record.from_portable(portable, 0.0), 0.0),) if portable else ()
+    return (_portable("", portable),) if portable else ()
+
+
+def _portable(session: str, portable: bytes) -> Shown:
+    try:
+        return described(session, Record.from_portable(portable, 0.0), 0.0)
+    except RecordFormatError:
+        return Shown(session, f"no record: {_shortened(portable.hex())}")
 
 
 def _asked(changes: Iterable[tuple[bytes, bytes | None]]) -> tuple[Entry, ...]:
@@ -227,9 +235,12 @@ def _entry(key: bytes, entry: bytes) -> Entry:
 def _key(key: bytes) -> str:
     if key in _NAMES:
         return _NAMES[key]
-    if not is_part(key):
+    try:
+        name = name_of(key) if is_part(key) else key
+    except RecordFormatError:
+        name = key
+    if name == key:
         return text_of(key)
-    name = name_of(key)
     rest = key[3 + len(name) :]
     if key[0] == SHARD:
         return f"{text_of(name)} by writer {rest[-TOKEN_BYTES:].hex().lstrip('0') or '0'}"

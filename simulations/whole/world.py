@@ -297,8 +297,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
 
     def on_sent(self, life: Life, peer: str, message: Message) -> None:
         """See ``Surroundings``."""
-        for witness in self.scheduler.witnesses:
-            witness.on_sent(self.now, life.name, peer, message)
+        self.scheduler.note_sent(life.name, peer, message)
 
     def overhear(self, life: Life, peer: str, messages: Iterable[Message]) -> None:
         """See ``Surroundings``."""
