@@ -249,7 +249,7 @@ def _replay(parsed: argparse.Namespace) -> int:
     from simulations.picture.recorder import Recorder
     from simulations.plan import Level, Mode, plan_to_json, read_plan
     from simulations.run import run
-    from simulations.witness import Teller
+    from simulations.witness import Teller, Witness
 
     try:
         plan = read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
@@ -265,8 +265,10 @@ def _replay(parsed: argparse.Namespace) -> int:
         return USAGE_STATUS
     level = Level(parsed.level)
     recorder = Recorder(plan, level)
-    tellers = [Teller(print)] if parsed.trace else []
-    report = run(plan, [*tellers, recorder] if parsed.html else tellers, level)
+    witnesses: list[Witness] = [Teller(print)] if parsed.trace else []
+    if parsed.html:
+        witnesses.append(recorder)
+    report = run(plan, witnesses, level)
     if parsed.trace_hash:
         print(report.trace_hash)
     for violation in report.violations:

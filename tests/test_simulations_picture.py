@@ -122,6 +122,24 @@ def test_a_broken_promise_is_told_where_it_was_broken() -> None:
     assert broken.since < float(said[1]) < broken.at < broken.until
 
 
+def test_the_change_that_was_lost_is_shown_if_it_is_not_too_long_ago() -> None:
+    """The last one of the writer that a violation names; else the last few of anybody."""
+    recorder = Recorder(draw_plan(2), Level.CORE)
+    for number, (client, at) in enumerate([(3, 2.0), (3, 11.0), (4, 14.0), (3, 15.0), (4, 16.0)]):
+        save = Operation(client, Kind.SAVE, "a.x", "a", at, number, returned=at + 0.1)
+        save.outcome = Outcome.OK
+        recorder.on_operation(save)
+    recorder.on_operation(Operation(5, Kind.FIND, "a.x", "a", 25.0, returned=25.1))
+    violations = [Violation("durable", "", session="a.x", writer=writer) for writer in (3, 4, None)]
+    made = recorder.recording((*violations, Violation("convergence", "")), 25.1)
+    assert [(each.since, each.operation) for each in made.broken] == [
+        (14.0, 5),
+        (15.0, 5),
+        (13.0, 5),
+        (pytest.approx(21.1), None),
+    ]
+
+
 def test_every_kind_of_message_has_a_colour() -> None:
     assert {kind for kinds in GROUPS.values() for kind in kinds} == {
         kind.__name__ for kind in MESSAGES

@@ -194,7 +194,7 @@ class Recorder(Witness):
                 number
                 for number, each in reversed([*enumerate(operations)])
                 if each.returned is not None and after <= each.returned <= until
-                if violation.session in (each.session, each.new_session)
+                if violation.session and violation.session in (each.session, each.new_session)
             ),
             None,
         )
