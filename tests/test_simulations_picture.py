@@ -136,7 +136,7 @@ def test_the_change_that_was_lost_is_shown_if_it_is_not_too_long_ago() -> None:
         (14.0, 5),
         (15.0, 5),
         (13.0, 5),
-        (pytest.approx(21.1), None),
+        (pytest.approx(5.1), None),
     ]
 
 

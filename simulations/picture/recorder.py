@@ -199,7 +199,10 @@ class Recorder(Witness):
             None,
         )
         if number is None or (asked := operations[number]).returned is None:
-            return Broken(violation, until, None, max(0.0, until - BEFORE_S), until + AFTER_S)
+            # It has shown at rest, so it came about when all was healed, or before.
+            healed_at = self._made.healed_at
+            since = until - BEFORE_MAX_S if healed_at is None else healed_at - BEFORE_S
+            return Broken(violation, until, None, max(0.0, since), until + AFTER_S)
         family = self._made.family_of()
         changes = [
             each.invoked - AFTER_S
