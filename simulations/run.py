@@ -87,6 +87,8 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
         _play_safely(plan, world, judge, workload, striking)
     else:
         _play_lively(plan, world, judge, workload, striking)
+    for witness in workload.witnesses:
+        witness.on_ended(world.now)
     striking.moments[Moment.READ_IN_DOUBT] += workload.doubted
     return Report(
         plan,

@@ -280,7 +280,7 @@ def _replay(parsed: argparse.Namespace) -> int:
         )
     if parsed.html:
         try:
-            write_page(recorder.recording(report.violations, report.simulated_s), parsed.html)
+            write_page(recorder.recording(report.violations), parsed.html)
         except OSError as error:
             print(f"replay: {parsed.html}: {error.strerror}", file=sys.stderr)
             return USAGE_STATUS

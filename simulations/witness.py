@@ -25,6 +25,9 @@ class Witness:
     def on_begun(self, world: "AnyWorld", judge: "Judge") -> None:
         """A run begins; both may be looked at while it goes on."""
 
+    def on_ended(self, now: float) -> None:
+        """The run is over and judged; what is still told is how its world is taken down."""
+
     def on_event(self, now: float, event: str, who: tuple[str | int | float, ...]) -> None:
         """Something was noted in the trace, other than the delivery of a message."""
 

@@ -55,7 +55,7 @@ def short(seed: int, duration_s: float) -> Plan:
 def recorded(plan: Plan, level: Level = Level.CORE) -> tuple[Watching, Recording, Report]:
     recorder = Watching(plan, level)
     report = run(plan, [recorder], level)
-    return recorder, recorder.recording(report.violations, report.simulated_s), report
+    return recorder, recorder.recording(report.violations), report
 
 
 # --- What is recorded ---
@@ -71,6 +71,8 @@ def test_a_run_that_is_watched_goes_as_it_goes_unwatched(plan: Plan, level: Leve
     assert len(arrived) == recorder.delivered > 100
     assert all(each.sent <= each.arrived for each in arrived if each.arrived is not None)
     assert len(made.operations) == report.operations > 20
+    assert max(mark.at for mark in made.marks) < made.ends_at == report.simulated_s
+    assert max(span.until for span in made.acting) == made.ends_at
 
 
 def test_what_is_recorded_last_is_what_is_there_at_the_end() -> None:
@@ -131,7 +133,8 @@ def test_the_change_that_was_lost_is_shown_if_it_is_not_too_long_ago() -> None:
         recorder.on_operation(save)
     recorder.on_operation(Operation(5, Kind.FIND, "a.x", "a", 25.0, returned=25.1))
     violations = [Violation("durable", "", session="a.x", writer=writer) for writer in (3, 4, None)]
-    made = recorder.recording((*violations, Violation("convergence", "")), 25.1)
+    recorder.on_ended(25.1)
+    made = recorder.recording((*violations, Violation("convergence", "")))
     assert [(each.since, each.operation) for each in made.broken] == [
         (14.0, 5),
         (15.0, 5),

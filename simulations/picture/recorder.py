@@ -89,6 +89,7 @@ class Recorder(Witness):
         self._made = Recording(plan, level)
         self._world: AnyWorld | None = None
         self._judge: Judge | None = None
+        self._is_over = False
         self._seen_at = 0.0
         self._was_a_life = False
         """Whether the last event was one of those that are told beforehand."""
@@ -112,8 +113,17 @@ class Recorder(Witness):
         """See ``Witness``."""
         self._world, self._judge = world, judge
 
+    def on_ended(self, now: float) -> None:
+        """See ``Witness``."""
+        self._look(now)
+        for key in list(self._open):
+            self._close(key, now)
+        self._made.ends_at, self._is_over = now, True
+
     def on_event(self, now: float, event: str, who: tuple[str | int | float, ...]) -> None:
         """See ``Witness``."""
+        if self._is_over:
+            return
         self._look(now)
         node = str(who[0]) if who else ""
         if event == "notice":
@@ -135,6 +145,8 @@ class Recorder(Witness):
 
     def on_sent(self, now: float, sender: str, receiver: str, message: Message) -> None:
         """See ``Witness``."""
+        if self._is_over:
+            return
         self._look(now)
         says, shown = what_is_said(message)
         shown = self._completed(sender, receiver, message, shown)
@@ -144,6 +156,8 @@ class Recorder(Witness):
 
     def on_delivered(self, now: float, sender: str, receiver: str, message: Message) -> None:
         """See ``Witness``."""
+        if self._is_over:
+            return
         self._look(now)
         self._read_disk(receiver)
         waiting = self._under_way.get((sender, receiver), [])
@@ -156,6 +170,8 @@ class Recorder(Witness):
 
     def on_record(self, now: float, node: str, session_id: SessionId, held: Record | None) -> None:
         """See ``Witness``."""
+        if self._is_over:
+            return
         self._look(now)
         self._keep(now, node, session_id, held)
 
@@ -174,16 +190,12 @@ class Recorder(Witness):
 
     # --- The whole of it ---
 
-    def recording(self, violations: tuple[Violation, ...], ends_at: float) -> Recording:
+    def recording(self, violations: tuple[Violation, ...]) -> Recording:
         """Return everything, once the run is over; ``violations`` are all that were found."""
-        self._look(ends_at)
         made = self._made
-        made.ends_at = ends_at
-        for key in list(self._open):
-            self._close(key, ends_at)
         for spans in (made.states, made.troubles, made.acting):
             spans.sort(key=lambda span: span.since)
-        late = [(each, ends_at, ends_at) for each in violations[len(self._found) :]]
+        late = [(each, made.ends_at, made.ends_at) for each in violations[len(self._found) :]]
         made.broken = [self._broken(*found) for found in (*self._found, *late)]
         return made
 
