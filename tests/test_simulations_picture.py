@@ -102,11 +102,19 @@ def test_what_is_recorded_last_is_what_is_there_at_the_end() -> None:
 
 
 def test_a_state_lasts_until_the_next_one_begins() -> None:
+    """Where nothing else happens between a crash and the start after it, too."""
     _, made, _ = recorded(short(2, 20.0))
     for name in made.plan.names:
         spans = [span for span in made.states if span.where == (name,)]
         assert (spans[0].since, spans[-1].until) == (0.0, made.ends_at)
         assert [span.since for span in spans[1:]] == [span.until for span in spans[:-1]]
+        down = [(span.since, span.until) for span in spans if span.what == "down"]
+        lives = [mark for mark in made.marks if mark.node == name and mark.at > 0]
+        crashes = [mark.at for mark in lives if mark.what == "crash"]
+        assert down == list(
+            zip(crashes, [it.at for it in lives if it.what == "start"], strict=True)
+        )
+        assert down
 
 
 def test_a_broken_promise_is_told_where_it_was_broken() -> None:

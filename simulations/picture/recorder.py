@@ -1,8 +1,8 @@
 """Records a run for its picture: what was said, what the nodes had, who acted, what broke.
 
 Rules:
-- What nodes and ways are like is looked at whenever something happens. What has changed since the
-  last time has changed now; if a process was killed, frozen, thawed or started then, at that time.
+- What nodes and ways are like is looked at whenever something happens, and has changed then. That a
+  process is killed or frozen is told before it is so, and taken for so at once.
 - A message has arrived when an equal one has; the last that was sent is taken for it, since earlier
   ones may have been lost.
 """
@@ -55,8 +55,6 @@ BEFORE_MAX_S: Final = 20.0
 AFTER_S: Final = 1.0
 CHANGES_TOLD: Final = 3
 
-_LIVES: Final = frozenset({"crash", "freeze", "start", "thaw"})
-"""Events that are told before what they name has happened."""
 _AT_ONCE: Final = (
     FaultKind.RESET,
     FaultKind.HALF_OPEN,
@@ -91,8 +89,6 @@ class Recorder(Witness):
         self._judge: Judge | None = None
         self._is_over = False
         self._seen_at = 0.0
-        self._was_a_life = False
-        """Whether the last event was one of those that are told beforehand."""
         self._under_way: dict[tuple[str, str], list[tuple[Message, Arrow]]] = {}
         self._open: dict[tuple[str, ...], tuple[float, str]] = {}
         """Since when what is so, by the list that it belongs to, and where."""
@@ -133,7 +129,12 @@ class Recorder(Witness):
             self._numbered[link], self._acknowledged[link] = [], 0
         elif event not in _UNSEEN:
             self._made.marks.append(Mark(now, node, " ".join([event, *map(str, who[1:])])))
+        if event == "freeze":
+            self._note(now, ("state", node), "frozen")
         if event == "crash":
+            self._note(now, ("state", node), "down")
+            for home in self._made.plan.names:
+                self._note(now, ("acting", home, node), "")
             for session in sorted(self._has[node]):
                 self._made.kept.append(Kept(now, node, Shown(session)))
             self._has[node].clear()
@@ -141,7 +142,6 @@ class Recorder(Witness):
             self._reading.add(node)
         else:
             self._read_disk(node)
-        self._was_a_life = event in _LIVES
 
     def on_sent(self, now: float, sender: str, receiver: str, message: Message) -> None:
         """See ``Witness``."""
@@ -236,8 +236,6 @@ class Recorder(Witness):
         world, judge = self._world, self._judge
         if world is None or judge is None:
             return
-        since = self._seen_at if self._was_a_life else now
-        self._was_a_life = False
         if len(judge.violations) > len(self._found):
             new = judge.violations[len(self._found) :]
             self._found += [(violation, self._seen_at, now) for violation in new]
@@ -245,20 +243,20 @@ class Recorder(Witness):
             self._made.healed_at = now
         for name in self._made.plan.names:
             process = world.processes.get(name)
-            self._note(since, ("state", name), _state(process))
+            self._note(now, ("state", name), _state(process))
             disk = world.disks[name]
             trouble = "disk fails" if disk.failing else "disk slow" if disk.slowness > 1 else ""
-            self._note(since, ("trouble", name), trouble)
+            self._note(now, ("trouble", name), trouble)
             claims = process.replica.claims if process is not None else ()
             for home in self._made.plan.names:
-                self._note(since, ("acting", home, name), "acts" if home in claims else "")
+                self._note(now, ("acting", home, name), "acts" if home in claims else "")
         frozen = {name for name, process in world.processes.items() if process.frozen}
         for pair, road in world.roads.items():
             # Whole nodes are frozen by having nothing reach them, which is told already.
             stalls = road.stalls and frozen.isdisjoint(pair)
             is_cut = world.cut.get(pair, 0) > 0
             trouble = "cut" if is_cut else "stalled" if stalls else ""
-            self._note(since, ("trouble", *pair), trouble or "slow" * (road.slowness > 1))
+            self._note(now, ("trouble", *pair), trouble or "slow" * (road.slowness > 1))
         self._seen_at = now
 
     def _note(self, now: float, key: tuple[str, ...], what: str) -> None:
