@@ -113,7 +113,10 @@ _TOO_DEEP: Final = f"it is nested more than {NESTING_MAX} deep"
 _CONTAINER_HEADS: Final = bytes(
     (*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0))
 )
-_TIMESTAMP_HEADS: Final = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
+_TIMESTAMP_HEADS: Final = re.compile(
+    rb"(?:[\xd6\xd7]|(?:\xc7|\xc8\x00|\xc9\x00\x00\x00)[\x04\x08\x0c])\xff"
+)
+"""Each length of a timestamp can be written in several ways."""
 
 
 def _may_be_strange(packed: bytes) -> bool:
