@@ -19,6 +19,7 @@ from node.log import SessionTagger, log_event
 from node.stores.base import Store
 from node.timekeeping import Timekeeper
 from ring.errors import RecordFormatError, StampAheadError, StoreError
+from ring.identity import parse_session_id
 from ring.replica import Replica
 
 CHUNK_SESSIONS: Final = 512
@@ -58,6 +59,8 @@ async def load(
             # A wall clock that was set back makes no session younger.
             absence_s = max(0, wall_ms - stored.written_ms) / 1000
             try:
+                if parse_session_id(stored.session_id) is None:
+                    raise RecordFormatError("what it is stored under is no session id")
                 ours = replica.load(stored.session_id, stored.portable, absence_s, now)
             except RecordFormatError as error:
                 fields = {"session": tagger(stored.session_id), "reason": str(error)}

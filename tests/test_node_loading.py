@@ -94,6 +94,24 @@ async def test_what_cannot_be_understood_is_reported_and_passed_over(
     assert "0000000001" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "not_an_id", [b"", b"a", b"\xff" * 30, b"a." + bytes(22), b"a" + bytes(23)]
+)
+async def test_what_is_stored_under_no_session_id_stops_nothing(
+    not_an_id: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store takes any id; one that another program has written there, or a person, as well."""
+    timekeeper = Timekeeper()
+    packed = portable(timekeeper)
+    stored = Stored(SessionId(not_an_id), packed, 1), Stored(session(3), packed, 1)
+    loaded, replica = await load_all(timekeeper, *stored)
+    assert loaded == 1
+    assert replica.session_ids() == [session(3)]
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("record_unreadable")
+    assert "no session id" in line
+
+
 async def test_a_store_that_cannot_be_read_to_its_end_stops_the_start_and_is_given_up() -> None:
     class Unreadable(MemoryStore):
         def load(self) -> Iterator[Stored]:
