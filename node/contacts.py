@@ -13,6 +13,7 @@ Rules:
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -21,7 +22,7 @@ import trio
 
 from node.driver import Driver
 from node.log import log_event
-from node.small_file import write_small_file
+from node.small_file import DamagedFileError, read_small_file, write_small_file
 from node.timekeeping import Timekeeper
 from ring.replica import Replica
 
@@ -33,6 +34,32 @@ _DIRECTORY: Final = "contacts"
 _FILE: Final = "contacts.txt"
 _HEADING: Final = "sessionring contacts 1"
 """The last word is the version of the form."""
+_LINE: Final = re.compile("([a-z0-9-]{1,32}) (-?[0-9]{1,18})")
+"""Below zero: a clock that was set back to 1970 has written it."""
+
+
+def contacts_to_text(contacts_ms: Mapping[str, int]) -> str:
+    """Return the text that says, by member, when the last contact was, in milliseconds."""
+    lines = [f"{name} {wall_ms}" for name, wall_ms in sorted(contacts_ms.items())]
+    return "\n".join([_HEADING, *lines]) + "\n"
+
+
+def contacts_from_text(text: str) -> dict[str, int]:
+    """Return what ``text`` says.
+
+    Raises:
+        DamagedFileError: it is not what ``contacts_to_text`` writes.
+    """
+    heading, *lines = text.removesuffix("\n").split("\n")
+    if heading != _HEADING:
+        raise DamagedFileError(f"it begins with {heading[:40]!r}, not with {_HEADING!r}")
+    contacts_ms = dict[str, int]()
+    for line in lines:
+        found = _LINE.fullmatch(line)
+        if found is None or found[1] in contacts_ms:
+            raise DamagedFileError("a line is not the name of a member and a time, or comes twice")
+        contacts_ms[found[1]] = int(found[2])
+    return contacts_ms
 
 
 class ContactsFile:
@@ -48,22 +75,17 @@ class ContactsFile:
     def read(self) -> dict[str, int]:
         """Return, by member, the wall clock in milliseconds of the last contact; none: empty."""
         try:
-            heading, *lines = self.path.read_text(encoding="utf-8").splitlines()
-            if heading != _HEADING:
-                raise ValueError(f"it begins with {heading[:40]!r}, not with {_HEADING!r}")
-            fields = [line.split(" ") for line in lines]
-            return {name: int(wall_ms) for name, wall_ms in fields}
+            return contacts_from_text(read_small_file(self.path))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, DamagedFileError) as error:
             self._report("contacts_unreadable", error)
             return {}
 
     def write(self, contacts_ms: Mapping[str, int]) -> None:
         """Keep it, durably."""
-        lines = [f"{name} {wall_ms}" for name, wall_ms in sorted(contacts_ms.items())]
         try:
-            write_small_file(self.path, "\n".join([_HEADING, *lines]) + "\n")
+            write_small_file(self.path, contacts_to_text(contacts_ms))
         except OSError as error:
             self._report("contacts_unwritten", error)
 

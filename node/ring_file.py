@@ -13,7 +13,7 @@ from typing import Final
 
 from node.log import log_event
 from node.ring_text import ring_from_text, ring_to_text
-from node.small_file import write_small_file
+from node.small_file import DamagedFileError, read_small_file, write_small_file
 from ring.errors import ConfigError
 from ring.placement import Ring
 
@@ -35,10 +35,10 @@ class RingFile:
     def read(self) -> Ring | None:
         """Return the ring that is kept; None: there is none, or none that can be read."""
         try:
-            return ring_from_text(self.path.read_text(encoding="utf-8"))
+            return ring_from_text(read_small_file(self.path))
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
+        except (OSError, DamagedFileError, ConfigError) as error:
             fields = {"file": str(self.path), "reason": str(error)}
             log_event(logging.WARNING, "ring_file_unreadable", fields)
             return None

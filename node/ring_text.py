@@ -4,9 +4,8 @@ Rule: what is written here is read back as the same ring, and is what a person w
 """
 
 import json
-import tomllib
 
-from node.tables import read_ring
+from node.tables import read_ring, read_toml
 from ring.errors import ConfigError
 from ring.placement import Ring
 
@@ -40,7 +39,7 @@ def ring_from_text(text: str) -> Ring:
         ConfigError: it describes none.
     """
     try:
-        tables = tomllib.loads(text)
+        tables = read_toml(text)
     except ValueError as error:
         raise ConfigError(f"it is not TOML: {error}") from error
     return read_ring(tables.get("ring"))

@@ -60,7 +60,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         # Editors of one system begin a file with a mark that TOML does not know.
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return read_toml(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(
@@ -76,6 +76,18 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError(
             f"configuration file {os.fspath(path)!r} is not TOML: {error}; correct that line"
         ) from error
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return the tables that ``text`` writes.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("its lists are nested too deep") from error
 
 
 def environment_layer(environ: Mapping[str, str]) -> dict[str, Any]:

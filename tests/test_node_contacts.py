@@ -12,6 +12,7 @@ from local_ring import free_ports
 from node import Node, NodeConfig, StoreConfig, open_node
 from node.contacts import ContactsFile
 from node.sections import NodeSection
+from node.small_file import write_small_file
 from node.stores.set_aside import SET_ASIDE
 from ring.placement import Member, Ring
 
@@ -30,12 +31,18 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert file.read() == {}
     file.write({"b": 1_700_000_000_123, "a": 5})
     assert file.read() == {"a": 5, "b": 1_700_000_000_123}
-    file.write({"a": 6})
-    assert file.read() == {"a": 6}
+    file.write({"a": -6})
+    assert file.read() == {"a": -6}
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sessionring contacts 2\na 5\n", "sessionring contacts 1\na b c\n", "\0\n"]
+    "text",
+    [
+        *("", "sessionring contacts 2\na 5\n", "sessionring contacts 1\na b c\n", "\0\n"),
+        "sessionring contacts 1\na 5\na 6\n",
+        "sessionring contacts 1\na 5\rb 6\n",
+        f"sessionring contacts 1\na -{10**18}\n",
+    ],
 )
 def test_what_is_not_understood_is_reported_and_counts_as_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
@@ -43,7 +50,19 @@ def test_what_is_not_understood_is_reported_and_counts_as_nothing(
     """A newer form says so in its first line."""
     file = ContactsFile(tmp_path)
     file.write({"a": 5})
-    file.path.write_text(text)
+    write_small_file(file.path, text)
+    assert file.read() == {}
+    assert events(caplog) == ["contacts_unreadable"]
+
+
+def test_what_has_rotten_is_reported_and_counts_as_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bit, and a week looks like an hour: what has ended since would be brought back."""
+    file = ContactsFile(tmp_path)
+    file.write({"a": 1_700_000_000_123})
+    text = file.path.read_bytes()
+    file.path.write_bytes(text.replace(b"1700", b"1720"))
     assert file.read() == {}
     assert events(caplog) == ["contacts_unreadable"]
 

@@ -159,7 +159,11 @@ def test_a_ring_as_text_is_read_back_as_the_same_ring(ring: Ring) -> None:
     assert ring_from_text(ring_to_text(ring)) == ring
 
 
-@pytest.mark.parametrize(("text", "why"), [("[ring", "not TOML"), ("", "ring is missing")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("[ring", "not TOML"), ("", "ring is missing"), ("a = " + 9_000 * "[", "nested too deep")],
+    ids=("broken", "empty", "deep"),
+)
 def test_a_text_that_is_no_ring_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         ring_from_text(text)
@@ -194,10 +198,13 @@ def test_a_file_that_is_damaged_is_reported_and_left(
 ) -> None:
     """The other members know the ring; a node must not stay away for this."""
     file = RingFile(tmp_path)
-    file.write(PAIR)
-    file.path.write_bytes(b"\xff")
-    assert file.latest(PAIR, "a") == PAIR
-    assert "ring_file_unreadable" in caplog.text
+    file.write(evolve(PAIR, version=3))
+    content = file.path.read_bytes()
+    for damaged in (b"\xff", b"", content.replace(b"version = 3", b"version = 7")):
+        caplog.clear()
+        file.path.write_bytes(damaged)
+        assert file.latest(PAIR, "a") == PAIR
+        assert "ring_file_unreadable" in caplog.text
     file.path.unlink()
     file.path.parent.rmdir()
     file.path.parent.write_bytes(b"")
