@@ -247,8 +247,11 @@ def stale_or_strange_lock(project: str, lock: str) -> list[str]:
     A lock made on a machine with a mirror would name the mirror, and fail everywhere else.
     """
     asked = set()
-    table = tomllib.loads(project)["project"]
-    for extra, lines in {"": table["dependencies"], **table["optional-dependencies"]}.items():
+    tables = tomllib.loads(project)
+    table = tables["project"]
+    by_extra = {"": table["dependencies"], **table["optional-dependencies"]}
+    groups = tables.get("dependency-groups", {})
+    for extra, lines in (by_extra | {f"group {name}": groups[name] for name in groups}).items():
         for line in lines:
             wanted = Requirement(line)
             asked.add((wanted.name, frozenset(wanted.extras), str(wanted.specifier), extra))
@@ -261,6 +264,11 @@ def stale_or_strange_lock(project: str, lock: str) -> list[str]:
                 _, _, extra = line.get("marker", "").partition("extra == ")
                 extras = frozenset(line.get("extras", ()))
                 locked.add((line["name"], extras, line.get("specifier", ""), extra.strip("'")))
+            for group, lines in package["metadata"].get("requires-dev", {}).items():
+                for line in lines:
+                    extras = frozenset(line.get("extras", ()))
+                    specifier = line.get("specifier", "")
+                    locked.add((line["name"], extras, specifier, f"group {group}"))
             expected: dict[str, str] = {"editable": "."}
         else:
             expected = {"registry": "https://pypi.org/simple"}

@@ -36,6 +36,8 @@ if sys.argv[1] == "sync":
     if os.environ.get("STAND_IN_FAILS"):
         sys.exit("uv: no network")
     (packages,) = pathlib.Path(".venv/lib").glob("python*/site-packages")
+    if "fuzz" in sys.argv:
+        (packages / "atheris.py").write_text("")
     (packages / "simulations.py").write_text('''
 import json, os, sys
 print(json.dumps({
@@ -177,6 +179,15 @@ def test_the_ring_runs_where_it_was_called_and_imports_nothing_from_there(
     assert done.report["folder"] == str(elsewhere)
     assert done.report["python_path"] is None
     assert not (elsewhere / ".venv").exists()
+
+
+def test_what_only_the_fuzzer_needs_comes_when_it_is_first_called(clone: Clone) -> None:
+    echo = "import json, sys; print(json.dumps({'arguments': sys.argv[1:]})); sys.exit(7)"
+    (clone.root / "fuzz.py").write_text(echo)
+    for _ in range(2):
+        done = clone.dev("fuzz", "codec", "--minutes", "1")
+        assert done.report == {"arguments": ["codec", "--minutes", "1"]}
+    assert clone.calls == ["venv", "sync", "sync"]
 
 
 def test_it_finds_its_clone_through_symbolic_links(clone: Clone, tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ PROJECT_EXAMPLE: Final = """
 dependencies = ["trio>=0.25"]
 [project.optional-dependencies]
 cli = ["rich"]
+[dependency-groups]
+fuzz = ["atheris"]
 """
 LOCK_EXAMPLE: Final = """
 [[package]]
@@ -277,6 +279,8 @@ requires-dist = [
     { name = "trio", specifier = ">=0.25" },
     { name = "rich", marker = "extra == 'cli'" },
 ]
+[package.metadata.requires-dev]
+fuzz = [{ name = "atheris" }]
 [[package]]
 name = "trio"
 source = { registry = "https://pypi.org/simple" }
@@ -299,6 +303,8 @@ def test_a_fresh_lock_is_let_be() -> None:
         ('editable = "."', 'editable = "/home/someone/sessionring"'),
         ('    { name = "rich", marker = "extra == \'cli\'" },\n', ""),
         ("requires-dist = [", 'requires-dist = [\n    { name = "requests" },'),
+        ('fuzz = [{ name = "atheris" }]', ""),
+        ('fuzz = [{ name = "atheris" }]', 'fuzz = [{ name = "atheris" }, { name = "requests" }]'),
     ],
 )
 def test_a_stale_or_strange_lock_is_found(old: str, new: str) -> None:

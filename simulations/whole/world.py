@@ -156,6 +156,18 @@ class NodeWorld(Scene[Life, NodeDisk]):
             self._bugs.append(Violation("isolation", f"{life.name} stopped by itself: {story}"))
             self.after(0.0, partial(self._bury, life))
 
+    def visit(self, name: str, act: Callable[[Life], Awaitable[None]]) -> Life:
+        """Have somebody who is no node use the network at the place of a member that does not run.
+
+        ``act`` has to end before the world does.
+        """
+        assert name not in self.processes
+        stand_in = unstarted(self.ring, name, self.plan)
+        life = Life(name, self, self.disks[name], self.now, stand_in)
+        self._births.add(partial(act, life))
+        self.after(0.0, lambda: None)  # So that it begins now, and not when something happens.
+        return life
+
     def _bury(self, life: Life) -> None:
         if self.processes.get(life.name) is life:
             self.crash(life.name)
@@ -208,6 +220,9 @@ class NodeWorld(Scene[Life, NodeDisk]):
     async def dial(self, life: Life, address: str) -> Stream:
         """See ``Surroundings``."""
         peer = address.partition(".")[0]
+        if (life.name, peer) not in self.roads:
+            await trio.lowlevel.checkpoint()
+            raise OSError(errno.EHOSTUNREACH, "there is no such place in the world")
         there, back = self.roads[life.name, peer], self.roads[peer, life.name]
         await trio.sleep(there.delay_s())
         if not life.alive or self.is_blocked(life.name, peer):

@@ -1,0 +1,1 @@
+"""Hostile bytes: what any input must not do, as plain functions of bytes (see CONTRIBUTING.md)."""
