@@ -16,7 +16,7 @@ from attrs import define, field
 from fuzz.drawn import Drawn
 from fuzz.messages import KINDS, message, ring, session_id
 from ring.identity import RANDOM_CHARS, SessionId
-from ring.messages import Durability, Find, Found, Message, Reply, Save, Saved
+from ring.messages import UNANSWERED_MAX, Durability, Find, Found, Message, Reply, Save, Saved
 from ring.record import Record
 from ring.settings import Settings
 from simulations.plan import Clocks, Mode, Plan, Way, Workload
@@ -36,7 +36,10 @@ HEAD_BYTES_MAX: Final = 60
 ACTS_MAX: Final = 12
 CONNECTIONS_MAX: Final = 12
 PIECES_MAX: Final = 400
-COPIES: Final = (1, 1, 2, 30)
+COPIES: Final = (1, 1, 2, 30, 5000)
+SAID_BYTES_MAX: Final = 400_000
+PLAIN_MAX: Final = 64
+"""Messages that wait on a link and answer nothing."""
 CALM_S: Final = 12.0
 """After the last word, until everything is as if nothing had been: longer than all time-outs."""
 ANSWER_S: Final = 12.0
@@ -55,7 +58,9 @@ PLAN: Final = Plan(
     mode=Mode.SAFETY,
     members=3,
     copies=2,
-    settings=Settings(join_timeout_s=0.5, suspect_after_s=2.0, settle_timeout_s=5.0),
+    settings=Settings(
+        join_timeout_s=0.5, suspect_after_s=2.0, settle_timeout_s=5.0, requests_per_link_max=100
+    ),
     clocks={name: Clocks() for name in "abc"},
     ways={f"{one} {other}": Way(0.001, 0.004) for one in "abc" for other in "abc" if one != other},
     workload=Workload(1, (0.1, 0.2), 4, ("backup",), 0.0, (0.0,), 0.0),
@@ -144,6 +149,7 @@ class _Siege:
             if drawn.number(2) == 1:
                 streams, kinds = stranger.accepted, ANSWERING
             said, piece = self._words(kinds), drawn.one_of((1 << 20, 1, 3, 8, 100))
+            said = said[:SAID_BYTES_MAX]
             piece = max(piece, len(said) // PIECES_MAX)
             if streams:
                 stream = drawn.one_of(streams[::-1])
@@ -253,6 +259,12 @@ class _Siege:
                 unread = link._connection._reader.unread_bytes
                 if unread > LENGTH_BYTES + FRAME_BYTES_MAX + READ_BYTES:
                     return f"{name} keeps {unread} bytes that no frame has taken"
+            waiting = life.replica.unfinished()
+            links = len(life.node._driver.links)
+            if waiting["messages"] > links * (UNANSWERED_MAX + PLAIN_MAX):
+                return f"{name} has {waiting['messages']} messages to say on {links} links"
+            if waiting["comparisons"] > links * 2 * len(life.replica.ring.homes):
+                return f"{name} has {waiting['comparisons']} comparisons on {links} links"
         return ""
 
     def _check_nothing_is_left(self) -> None:
