@@ -12,7 +12,7 @@ Rules:
 """
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from random import Random
@@ -72,6 +72,8 @@ class Client:
         self._last_number = 0
         self._writes = Turns()
         self.sessions = SessionRepository(self, options, durability)
+        self.on_asked: Callable[[str], None] = _nobody
+        """Is told the member that a request goes to, at every try, within the task that asks."""
 
     def start(self, nursery: trio.Nursery, addresses: Sequence[str]) -> None:
         """Begin to keep connections, in ``nursery``, to the nodes at ``addresses`` and more."""
@@ -156,6 +158,7 @@ class Client:
                     await self._stations.wait_changed()
                 continue
             tried.add(station)
+            self.on_asked(station.name or "")
             patience_s = FIND_PATIENCE_S if isinstance(request, Find) else remaining_s
             answer = await station.ask(request, min(patience_s, remaining_s))
             match answer:
@@ -182,6 +185,10 @@ class Client:
 def _is_repeatable(request: Request) -> bool:
     """Whether ``request`` may be carried out twice; see the rules above."""
     return not isinstance(request, Save) or request.create
+
+
+def _nobody(member: str) -> None:
+    """Nobody wants to know who is asked."""
 
 
 @asynccontextmanager

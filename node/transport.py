@@ -104,10 +104,13 @@ class SocketTransport:
 
     Args:
         tls: what TCP connections are protected by; None: nothing.
+        from_host: the address of this machine that TCP connections are dialled from; None: the
+            system chooses.
     """
 
-    def __init__(self, tls: Tls | None = None) -> None:
+    def __init__(self, tls: Tls | None = None, *, from_host: str | None = None) -> None:
         self._tls = tls
+        self._from_host = from_host
 
     async def dial(self, address: str) -> Stream:
         """Connect to ``address``; see ``Transport.dial``."""
@@ -115,7 +118,7 @@ class SocketTransport:
             case UnixAddress(path):
                 return _SocketStream(await trio.open_unix_socket(path))
             case TcpAddress(host, port):
-                stream = await _connected(host, port)
+                stream = await _connected(host, port, self._from_host)
                 if self._tls is None:
                     return _SocketStream(stream)
                 return _TlsStream(stream, self._tls, dialled=True)
@@ -138,10 +141,10 @@ class SocketTransport:
                 return tuple(_TcpListener(listener, self._tls) for listener in listeners)
 
 
-async def _connected(host: str, port: int) -> trio.SocketStream:
+async def _connected(host: str, port: int, from_host: str | None) -> trio.SocketStream:
     """Connect, and say what went wrong at the first of a host's addresses if it did at all."""
     try:
-        return await trio.open_tcp_stream(host, port)
+        return await trio.open_tcp_stream(host, port, local_address=from_host)
     except UnicodeError as error:
         raise _no_such_host(error) from error
     except OSError as error:

@@ -37,6 +37,21 @@ async def test_a_find_whose_connection_breaks_is_asked_elsewhere_at_once(
     nursery.cancel_scope.cancel()
 
 
+async def test_whoever_is_asked_is_told_at_every_try_within_the_task_that_asks(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    site["a"].answer = lambda request: HANG_UP
+    await site.start()
+    asked: list[tuple[str, trio.lowlevel.Task]] = []
+    async with site.client() as client:
+        client.on_asked = lambda member: asked.append((member, trio.lowlevel.current_task()))
+        await client.sessions.find(session_id("a"))
+    me = trio.lowlevel.current_task()
+    assert asked == [("a", me), ("b", me)]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_save_whose_answer_was_lost_is_never_repeated(
     autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:

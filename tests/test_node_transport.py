@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ async def test_an_idle_connection_over_tcp_is_probed_on_both_sides() -> None:
         assert stream._stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         await stream.aclose()
     await listener.aclose()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
+async def test_a_connection_starts_from_the_address_that_it_was_told_to() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    dialled = await SocketTransport(from_host="127.0.0.2").dial(listener.address)
+    accepted = await listener.accept()
+    assert accepted.remote.startswith("127.0.0.2:")
+    for each in (dialled, accepted, listener):
+        await each.aclose()
 
 
 async def test_a_refused_connection_is_an_os_error() -> None:
