@@ -20,8 +20,9 @@ from ring.messages import Durability
 from simulations.real_clients import Clients, Load
 from simulations.real_nodes import NodeFailedError, RealNodes, open_nodes
 from simulations.ring_place import Place, open_place
-from simulations.ring_script import Part, Script
+from simulations.ring_script import Part, RingScript
 from simulations.ring_tally import Phase, Tally
+from simulations.script import Script
 
 FILES_BESIDE_CONNECTIONS: Final = 256
 
@@ -42,13 +43,18 @@ class Options:
     seed: int
     keep: Path | None
     json: bool
-    parts: frozenset[Part] = frozenset(Part)
+    parts: frozenset[str] = frozenset(Part)
     """What is played, beside the steady load."""
 
     @property
     def durability(self) -> Durability:
         """What every change is asked to be held by."""
         return Durability.DISK if self.nodes == 1 else Durability.BACKUP_AND_DISK
+
+    @property
+    def load(self) -> Load:
+        """What its clients do."""
+        return Load(self.seed, self.clients, self.sessions, self.seconds, self.durability)
 
 
 @define(eq=False)
@@ -63,6 +69,7 @@ class Scene:
     """By trio's clock."""
     phases: list[str] = field(factory=list)
     """All that will be played or skipped, in order."""
+    title: str = "local ring"
 
 
 class Watcher:
@@ -94,7 +101,7 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
         NodeFailedError: a node ended by itself or did not become ready.
         BrokenPipeError: nobody reads any more what the watcher says.
     """
-    _allow_open_files(FILES_BESIDE_CONNECTIONS + options.clients * options.nodes)
+    allow_open_files(options)
     with open_place(options.keep) as place:
         return unless_told(lambda: _play(options, place, watcher))
 
@@ -110,8 +117,9 @@ def unless_told(play: Callable[[], Awaitable[Outcome]]) -> Outcome | int:
         raise _first(expected) from None
 
 
-def _allow_open_files(count: int) -> None:
-    """Raise the process's limit to ``count``, as far as it may: each connection is a file."""
+def allow_open_files(options: Options) -> None:
+    """Raise the process's limit as far as it may: each connection is a file."""
+    count = FILES_BESIDE_CONNECTIONS + options.clients * options.nodes
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -142,29 +150,33 @@ async def _play_unless_told(play: Callable[[], Awaitable[Outcome]]) -> Outcome |
 
 
 async def _play(options: Options, place: Place, watcher: Watcher) -> Tally:
-    load = Load(
-        options.seed, options.clients, options.sessions, options.seconds, options.durability
-    )
     tally = Tally()
     async with open_nodes(place, options.nodes) as nodes:
-        with _history_file(place) as history_file:
-            clients = Clients(load, tally, history_file)
+        with history_file(place) as file:
+            clients = Clients(options.load, tally, file)
             scene = Scene(options, nodes, clients, tally, trio.current_time())
             on_phase = partial(watcher.on_phase, scene)
-            script = Script(scene, options.parts, options.seconds, options.seed, on_phase)
-            scene.phases = script.names
-            async with trio.open_nursery() as nursery:
-                await nursery.start(watcher.follow, scene)
-                watcher.on_started(scene, await nodes.start_ring())
-                nursery.start_soon(nodes.watch)
-                async with clients.connected(nodes.addresses, nodes.secret):
-                    await script.play()
-                    watcher.on_checked(scene, await clients.check())
-                nursery.cancel_scope.cancel()
-        if place.kept:
-            await nodes.stop(STOP_PATIENCE_S)
+            script = RingScript(scene, options.parts, options.seconds, options.seed, on_phase)
+            await perform(scene, script, watcher)
     return tally
 
 
-def _history_file(place: Place) -> AbstractContextManager[IO[str] | None]:
+async def perform(scene: Scene, script: Script, watcher: Watcher) -> None:
+    """Start the ring, play the script under load, and read everything once more."""
+    nodes, clients = scene.nodes, scene.clients
+    scene.phases = script.names
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watcher.follow, scene)
+        watcher.on_started(scene, await nodes.start_ring())
+        nursery.start_soon(nodes.watch)
+        async with clients.connected(nodes.addresses, nodes.secret):
+            await script.play()
+            watcher.on_checked(scene, await clients.check())
+        nursery.cancel_scope.cancel()
+    if nodes.place.kept:
+        await nodes.stop(STOP_PATIENCE_S)
+
+
+def history_file(place: Place) -> AbstractContextManager[IO[str] | None]:
+    """Return where each operation is written down, if files are kept."""
     return open(place.logs / "history.jsonl", "w") if place.kept else nullcontext()

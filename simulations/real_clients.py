@@ -9,7 +9,7 @@ Rules:
   client.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from random import Random
@@ -19,6 +19,7 @@ import trio
 from attrs import frozen
 
 from node import open_client
+from node.transport import Transport
 from ring.identity import SessionId, home_of
 from ring.messages import Durability
 from simulations.history import Operation, Outcome
@@ -69,9 +70,19 @@ class Clients:
         load: what they do.
         tally: counts what they are told.
         history_file: gets a line for each operation, or None.
+        judge: judges; by default one that excuses nothing.
+        transport_of: returns what the client of a number dials with; None: plain sockets.
     """
 
-    def __init__(self, load: Load, tally: Tally, history_file: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        load: Load,
+        tally: Tally,
+        history_file: IO[str] | None = None,
+        *,
+        judge: Judge | None = None,
+        transport_of: Callable[[int], Transport | None] = lambda number: None,
+    ) -> None:
         self.load = load
         self.clients: list[RecordedClient] = []
         self.alive: list[str] = []
@@ -83,7 +94,8 @@ class Clients:
         self._addresses: tuple[str, ...] = ()
         self._secret = ""
         self._tally = tally
-        self._history = History(Judge(), tally, history_file)
+        self._history = History(judge or Judge(), tally, history_file)
+        self._transport_of = transport_of
         self._versions = count(1)
         self._sessions: list[str] = []
         self._ended: list[str] = []
@@ -112,11 +124,14 @@ class Clients:
 
     async def _connect(self, *, task_status: trio.TaskStatus[RecordedClient]) -> None:
         """Keep one more client connected until cancelled."""
+        number = len(self.clients)
         async with open_client(
-            *self._addresses, secrets=[self._secret], durability=self.load.durability
+            *self._addresses,
+            secrets=[self._secret],
+            durability=self.load.durability,
+            transport=self._transport_of(number),
         ) as client:
             await client.wait_linked(len(self._addresses))
-            number = len(self.clients)
             task_status.started(RecordedClient(number, client, self._history, self._versions))
             await trio.sleep_forever()
 

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from io import BufferedReader
 from typing import IO, Final
@@ -27,6 +28,7 @@ class State(StrEnum):
 
     DOWN = "down"
     STOPPED = "stopped"
+    CUT_OFF = "cut off"
     RECOVERING = "recovering"
     READY = "ready"
 
@@ -37,6 +39,8 @@ class RealNode:
 
     name: str
     place: Place
+    within: Sequence[str] = ()
+    """What its process is started by: nothing, or a command that takes it somewhere else."""
     state: State = State.DOWN
     process: trio.Process | None = None
     started_at: float = 0.0
@@ -63,6 +67,7 @@ class RealNode:
                 self._scribe = await self._open(["cat"], reading, log)
                 self.process = await self._open(
                     [
+                        *self.within,
                         *(sys.executable, "-m", "node", "serve"),
                         *("--config", os.fspath(self.place.config), "--name", self.name),
                     ],

@@ -103,7 +103,7 @@ class RealNodes:
             NodeFailedError: a member did not become ready.
         """
         for tries_left in reversed(range(PORT_TRIES)):
-            self._choose_ports()
+            self._choose_addresses()
             try:
                 return await self.start(*self.names)
             except _PortTakenError:
@@ -323,7 +323,7 @@ class RealNodes:
 
     # --- The configuration --------------------------------------------------------------------
 
-    def _choose_ports(self) -> None:
+    def _choose_addresses(self) -> None:
         if self._ports is not None:
             self._ports.close()
         self._ports = ReservedPorts(len(self.nodes) + 1)
@@ -360,7 +360,7 @@ def config_text(ring: Ring, stores: str, secret: str) -> str:
     """Return the configuration of a local ring, for its nodes and for people."""
     store = "file:" + stores.replace("{", "{{").replace("}", "}}") + "/{name}"
     return f"""\
-# A local ring, written by `python -m simulations ring`. Start a member of it with
+# A local ring, written by `python -m simulations`. Start a member of it with
 #   sessionring serve --config ring.toml --name a
 {ring_to_text(ring)}
 [store]

@@ -9,6 +9,7 @@ Rules:
 
 import json
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import IO, Final
 
 import trio
@@ -28,6 +29,9 @@ from simulations.ring_tally import Tally
 
 KEY_PREFIX: Final = "client-"
 ROTATION_ATTEMPTS_MAX: Final = 5
+
+_asking: Final[ContextVar[Operation]] = ContextVar("_asking")
+"""What the task asks for just now."""
 
 
 class History:
@@ -67,6 +71,7 @@ class History:
         operation.returned = self.now()
         self.judge.on_returned(operation)
         self.tally.add_operation(operation)
+        self.tally.excused = self.judge.excused
         self.count_violations()
         if self._file is not None:
             self._file.write(json.dumps(asdict(operation)) + "\n")
@@ -95,6 +100,7 @@ class RecordedClient:
         self._history = history
         self._versions = versions
         self._unanswered: set[str] = set()
+        client.on_asked = self._note_asked
 
     def may_write(self, session_id: str) -> bool:
         """Whether all its earlier writes to this session were answered."""
@@ -194,7 +200,13 @@ class RecordedClient:
         if kind is Kind.ROTATE:
             operation.new_session = f"{session_id} rotated by {self.number}, {version}"
         self._history.on_invoked(operation)
+        _asking.set(operation)
         return operation
+
+    @staticmethod
+    def _note_asked(member: str) -> None:
+        """Note who is asked: whoever was asked last has given the answer."""
+        _asking.get().node = member
 
     def _take_receipt(self, operation: Operation, receipt: Receipt) -> None:
         operation.outcome, operation.degraded = Outcome.OK, receipt.degraded

@@ -11,6 +11,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -25,19 +26,26 @@ from simulations.arguments import (
 
 if TYPE_CHECKING:
     from simulations.local_ring import Options, Watcher
+    from simulations.ring_tally import Tally
 
+NAME: Final = "local ring"
 SEED_BITS: Final = 32
 PARTS: Final = ("kill", "freeze", "rolling", "full-disk", "resize", "restart")
 
 
-def _parts(text: str) -> frozenset[str]:
-    """Return the parts by name; the script knows them by the same names."""
-    parts = frozenset(text.split(","))
-    for part in sorted(parts - set(PARTS)):
-        raise argparse.ArgumentTypeError(
-            f"{part!r} cannot be used; give one or more of {', '.join(PARTS)}, with commas between"
-        )
-    return parts
+def _some_of(known: Sequence[str]) -> Callable[[str], frozenset[str]]:
+    """Return what reads the names of parts; the script knows them by the same names."""
+
+    def parts_in(text: str) -> frozenset[str]:
+        parts = frozenset(text.split(","))
+        for part in sorted(parts - set(known)):
+            raise argparse.ArgumentTypeError(
+                f"{part!r} cannot be used; give one or more of {', '.join(known)}, with commas "
+                "between"
+            )
+        return parts
+
+    return parts_in
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +61,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = ring.add_argument
+    add_options(ring, PARTS)
+    ring.set_defaults(run=run_ring)
+
+
+def add_options(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+    """Add what every script of real nodes can be told, with these parts to choose from."""
+    add = parser.add_argument
     add("--nodes", type=whole_number(1, 9), default=3, metavar="1..9", help="how many members")
     add(
         "--sessions",
@@ -85,11 +99,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add(
         "--parts",
-        type=_parts,
+        type=_some_of(parts),
         default=argparse.SUPPRESS,
         metavar="PART,...",
-        help="what is done to the ring: some of kill, freeze, rolling, full-disk, resize, restart; "
-        "by default all",
+        help=f"what is done to the ring: some of {', '.join(parts)}; by default all",
     )
     add(
         "--keep",
@@ -104,18 +117,35 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=argparse.SUPPRESS,
         help="print the result as one JSON object, and only that",
     )
-    ring.set_defaults(run=run_ring)
 
 
 def run_ring(parsed: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
+    from simulations.local_ring import run
+
+    return run_and_tell(parsed, NAME, PARTS, run)
+
+
+def run_and_tell(
+    parsed: argparse.Namespace,
+    name: str,
+    parts: Sequence[str],
+    run: "Callable[[Options, Watcher], Tally | int]",
+) -> int:
+    """Run a script of real nodes, and say what came of it; return the exit status.
+
+    Args:
+        parsed: what ``add_options`` has added.
+        name: what is run, for messages.
+        parts: all that can be played.
+        run: plays; it raises ``ConfigError`` where it cannot begin, and ``NodeFailedError``.
+    """
     from random import SystemRandom
 
     from ring.errors import ConfigError
-    from simulations.local_ring import Options, run
+    from simulations.local_ring import Options
     from simulations.real_nodes import NodeFailedError
     from simulations.ring_lines import verdict_lines
-    from simulations.ring_script import Part
 
     options = Options(
         nodes=parsed.nodes,
@@ -125,19 +155,19 @@ def run_ring(parsed: argparse.Namespace) -> int:
         seed=getattr(parsed, "seed", SystemRandom().getrandbits(SEED_BITS)),
         keep=getattr(parsed, "keep", None),
         json=getattr(parsed, "json", False),
-        parts=frozenset(Part(part) for part in getattr(parsed, "parts", PARTS)),
+        parts=frozenset(getattr(parsed, "parts", parts)),
     )
     try:
         outcome = run(options, _watcher(options))
     except ConfigError as error:
-        print(f"local ring: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return USAGE_STATUS
     except NodeFailedError as error:
-        print(f"local ring: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return BROKEN_STATUS
     if isinstance(outcome, int):
-        name = signal.Signals(outcome).name
-        print(f"local ring: stopped by {name}, and cleaned up", file=sys.stderr)
+        stopped_by = signal.Signals(outcome).name
+        print(f"{name}: stopped by {stopped_by}, and cleaned up", file=sys.stderr)
         return SIGNAL_STATUS + outcome
     if options.json:
         print(json.dumps(outcome.as_json(options.nodes, options.seed)), flush=True)

@@ -12,16 +12,6 @@ from typing import Final
 import trio
 
 from simulations.local_ring import Scene, Watcher
-from simulations.ring_script import (
-    FREEZE,
-    FULL_DISK,
-    RECOVERY,
-    RESIZE,
-    RESTART,
-    ROLLING,
-    SUCCESSOR,
-    TAKEOVER,
-)
 from simulations.ring_tally import Phase, Tally
 
 STORIES_MAX: Final = 10
@@ -45,7 +35,7 @@ class Lines(Watcher):
         """Say what is about to happen."""
         options = scene.options
         self._say(
-            f"local ring: {counted(options.nodes, 'node')} ({', '.join(scene.nodes.names)}), "
+            f"{scene.title}: {counted(options.nodes, 'node')} ({', '.join(scene.nodes.names)}), "
             f"{counted(options.clients, 'client')}, {counted(options.sessions, 'session')}, "
             f"seed {options.seed}"
         )
@@ -132,23 +122,11 @@ def _figures(tally: Tally) -> Iterator[tuple[str, str]]:
     yield "outcome unknown to the client", f"{total.unknown:,}"
     yield "requests refused, and not carried out", f"{total.refused:,}"
     yield "reads", f"{tally.reads:,}"
-    phases = {phase.name: phase for phase in tally.phases}
-    for name, what in (
-        (TAKEOVER, "takeover, as clients saw it"),
-        (SUCCESSOR, "the next takeover, likewise"),
-        (RECOVERY, "restart, as clients saw it"),
-        (FREEZE, "a stopped process, as clients saw it"),
-        (RESTART, "restart of all, as clients saw it"),
-    ):
-        if name in phases and (times := phases[name].unavailable_ms):
-            yield what, f"median {median(times):,.0f} ms, at most {max(times):,.0f} ms"
-    for name, what in (
-        (RECOVERY, "recovery of what was killed"),
-        (FREEZE, "recovery after the thaw"),
-        (ROLLING, "slowest start of a rolling restart"),
-        (FULL_DISK, "the disk has all again after"),
-        (RESIZE, "a member that was added is ready"),
-        (RESTART, "recovery of all from disk"),
-    ):
-        if name in phases and (seconds := phases[name].recovery_s) is not None:
-            yield what, f"{seconds:.2f} s"
+    if tally.excused:
+        yield "reads that missed what was out of reach", f"{tally.excused:,}"
+    for phase in tally.phases:
+        if phase.away and (times := phase.unavailable_ms):
+            yield phase.away, f"median {median(times):,.0f} ms, at most {max(times):,.0f} ms"
+    for phase in tally.phases:
+        if phase.recovery and (seconds := phase.recovery_s) is not None:
+            yield phase.recovery, f"{seconds:.2f} s"

@@ -63,6 +63,10 @@ class Phase:
     seconds: float = 0.0
     remark: str = ""
     """What happened, in words."""
+    away: str = ""
+    """What the times of the probes are to people, in words."""
+    recovery: str = ""
+    """What the recovery is to people, in words."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as the script prints it."""
@@ -84,6 +88,8 @@ class Tally:
         self.phases: list[Phase] = []
         self.total = Counts()
         self.reads = 0
+        self.excused = 0
+        """Reads that missed something which the faults may have taken, or keep apart."""
         self.outside_acknowledged = 0
         self.outside_degraded = 0
         self.violations: list[Violation] = []

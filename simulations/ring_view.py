@@ -41,18 +41,21 @@ _STYLES: Final = {
     State.READY: "green",
     State.RECOVERING: "yellow",
     State.STOPPED: "red",
+    State.CUT_OFF: "red",
     State.DOWN: "red",
 }
 _MARKS: Final = {
     State.READY: "●",
     State.RECOVERING: "◐",
     State.STOPPED: "■",
+    State.CUT_OFF: "○",
     State.DOWN: "✗",
 }
 _PLAIN_MARKS: Final = {
     State.READY: "O",
     State.RECOVERING: "o",
     State.STOPPED: "#",
+    State.CUT_OFF: "-",
     State.DOWN: "x",
 }
 
@@ -122,7 +125,7 @@ class Picture(Watcher):
 
     def _title(self, scene: Scene, now: float) -> Text:
         options = scene.options
-        title = Text("local ring", style="bold")
+        title = Text(scene.title, style="bold")
         title.append(f"  {now - scene.began:5.1f} s  ")
         title.append(
             f"{counted(options.nodes, 'node')}, {counted(options.clients, 'client')}, "

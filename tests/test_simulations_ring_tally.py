@@ -6,8 +6,9 @@ import pytest
 
 from simulations.history import Kind, Operation, Outcome
 from simulations.ring_lines import phase_lines, verdict_lines
-from simulations.ring_script import RECOVERY, RESTART, STEADY, TAKEOVER
+from simulations.ring_script import ACTS, RECOVERY, RESTART, TAKEOVER
 from simulations.ring_tally import Phase, Tally
+from simulations.script import STEADY
 from simulations.violation import Harm, Violation
 
 
@@ -104,8 +105,11 @@ def test_without_changes_outside_there_is_no_share(tally: Tally) -> None:
 
 def played() -> Tally:
     tally = Tally()
-    for name in (STEADY, TAKEOVER, RECOVERY, RESTART):
-        phase = tally.begin(name)
+    for act in ACTS:
+        if act.name not in (STEADY, TAKEOVER, RECOVERY, RESTART):
+            continue
+        phase = tally.begin(act.name)
+        phase.away, phase.recovery = act.away, act.recovery
         phase.seconds = 1.0
         tally.add_operation(change(0.0))
     tally.phases[1].readable_ms = [10.0, 20.0, 60.0]
@@ -127,9 +131,16 @@ def test_a_kept_promise_is_said_in_words_with_what_was_measured() -> None:
     lines = list(verdict_lines(played(), 7))
     assert "kept every acknowledged change: lost 0, stale 0, resurrected 0" in lines
     text = "\n".join(lines)
-    assert "median 30 ms, at most 1,100 ms" in text
-    assert "1.23 s" in text
+    assert "  takeover, as clients saw it             median 30 ms, at most 1,100 ms" in lines
+    assert "  recovery of what was killed             1.23 s" in lines
+    assert "out of reach" not in text
     assert all(len(line) < 80 for line in lines)
+
+
+def test_reads_that_a_cut_excuses_are_told() -> None:
+    tally = played()
+    tally.excused = 12
+    assert "  reads that missed what was out of reach 12" in list(verdict_lines(tally, 7))
 
 
 def test_a_broken_promise_is_told_with_its_stories_and_how_to_look_at_it() -> None:
