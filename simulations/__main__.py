@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from simulations import (
     compiled_command,
+    hosts_command,
     ring_command,
     run_command,
     scenario_command,
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     ring_command.add_parser(commands)
+    hosts_command.add_parser(commands)
     run_command.add_parsers(commands)
     scenario_command.add_parser(commands)
     soak_command.add_parser(commands)

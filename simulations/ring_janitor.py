@@ -1,4 +1,4 @@
-"""Cleans up after a local ring, however its script ends: no process and no directory stay behind.
+"""Cleans up after a ring, however its script ends: no process, directory or namespace stays behind.
 
 Run as a script of its own, with nothing but the standard library, by ``simulations.ring_place``.
 
@@ -24,8 +24,17 @@ GROUP_GONE_S: Final = 5.0
 REMOVED_S: Final = 5.0
 
 
-def main(directory: str) -> None:
-    """Wait for the script to end; then kill the group, and remove ``directory`` (empty: none)."""
+NAMESPACES: Final = "/run/netns"
+"""Where iproute2 keeps the names of network namespaces."""
+
+
+def main(directory: str, prefix: str) -> None:
+    """Wait for the script to end; then kill the group, and remove what it has left.
+
+    Args:
+        directory: is removed; empty: none.
+        prefix: how the names of the network namespaces begin that are removed; empty: none are.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 4096):
@@ -37,6 +46,8 @@ def main(directory: str) -> None:
             signal.pause()
     os.setpgid(0, 0)
     _kill(group)
+    if prefix:
+        _remove_namespaces(prefix)
     if directory:
         _remove(directory)
 
@@ -59,5 +70,15 @@ def _remove(directory: str) -> None:
         time.sleep(0.005)
 
 
+def _remove_namespaces(prefix: str) -> None:
+    """Give the names up; whatever was in there goes with the last process in it."""
+    import subprocess  # Heavier than all the rest, and most runs have no namespaces.
+
+    names = os.listdir(NAMESPACES) if os.path.isdir(NAMESPACES) else ()
+    for name in names:
+        if name.startswith(prefix):
+            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, check=False)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -51,24 +51,26 @@ class Place:
 
 
 @contextmanager
-def open_place(keep: Path | None) -> Iterator[Place]:
+def open_place(keep: Path | None, namespaces: str = "") -> Iterator[Place]:
     """Make the place of one run; afterwards nothing runs in it, and it is gone unless kept.
 
     Args:
         keep: the directory to use and to keep; None: a temporary one.
+        namespaces: how the names of the network namespaces begin that are removed in the end;
+            empty: none are.
 
     Raises:
         ConfigError: ``keep`` cannot be used. Definite: nothing in it was touched.
     """
     if keep is None:
         directory = Path(tempfile.mkdtemp(prefix="sessionring-"))
-        with _janitor(str(directory)) as group:
+        with _janitor(str(directory), namespaces) as group:
             yield _laid_out(Place(directory, group, kept=False))
         return
     directory = keep.absolute()
     mark = _claim(directory)
     try:
-        with _janitor("") as group:
+        with _janitor("", namespaces) as group:
             yield _laid_out(Place(directory, group, kept=True))
     finally:
         os.close(mark)
@@ -107,11 +109,11 @@ def _claim(directory: Path) -> int:
 
 
 @contextmanager
-def _janitor(directory: str) -> Iterator[int]:
+def _janitor(directory: str, namespaces: str) -> Iterator[int]:
     """Run the janitor; yield the process group that it cleans up."""
     # Isolated: it must start, and do its work, whatever the environment does to our own Python.
     janitor = subprocess.Popen(
-        [sys.executable, "-I", "-S", ring_janitor.__file__, directory],
+        [sys.executable, "-I", "-S", ring_janitor.__file__, directory, namespaces],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         process_group=0,
