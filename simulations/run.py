@@ -19,6 +19,7 @@ from simulations.judge import Judge
 from simulations.moments import Moment
 from simulations.plan import Kind, Level, Mode, Plan, Trigger
 from simulations.rest import check_rest
+from simulations.scheduler import StuckError
 from simulations.striking import Striking
 from simulations.violation import Violation
 from simulations.witness import Witness
@@ -83,10 +84,13 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
     for name in world.ring.names:
         world.start(name)
     striking.watch_settling()
-    if plan.mode is Mode.SAFETY:
-        _play_safely(plan, world, judge, workload, striking)
-    else:
-        _play_lively(plan, world, judge, workload, striking)
+    try:
+        if plan.mode is Mode.SAFETY:
+            _play_safely(plan, world, judge, workload, striking)
+        else:
+            _play_lively(plan, world, judge, workload, striking)
+    except StuckError as error:
+        judge.violations.append(Violation("bounded", str(error)))
     for witness in workload.witnesses:
         witness.on_ended(world.now)
     striking.moments[Moment.READ_IN_DOUBT] += workload.doubted

@@ -18,6 +18,10 @@ from simulations.witness import Witness
 _FLUSH_ROWS: Final = 512
 
 
+class StuckError(Exception):
+    """Something goes on and on at one moment of time: nothing else would ever happen again."""
+
+
 class Scheduler:
     """Virtual time, in seconds since the beginning.
 

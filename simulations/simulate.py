@@ -5,6 +5,7 @@ same time, and awaits only what its client offers. What it asserts, and what the
 to hold in every plan.
 """
 
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from itertools import count
@@ -21,9 +22,11 @@ from simulations.convergence import check_convergence
 from simulations.plan import Level, Plan, Trigger, plan_to_json
 from simulations.rest import check_rest
 from simulations.run import QUIET_S, REST_LIMIT_S, STEP_S, judge_of, listen, settle
+from simulations.scheduler import StuckError
 from simulations.striking import Striking
 from simulations.tasks import Task
 from simulations.user_client import Client
+from simulations.violation import Violation
 from simulations.world import World
 
 if TYPE_CHECKING:
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 Workload: TypeAlias = Callable[[Client], Coroutine[Any, Any, object]]
 
 PLANS: Final = Path("plans")
-"""Where plans that broke a promise are written."""
+"""Where plans that broke a promise are written, each under the name of its workload."""
+
+_NAME_MAX: Final = 150
 
 
 class PromiseBroken(AssertionError):
@@ -42,11 +47,12 @@ class PromiseBroken(AssertionError):
         promise: its name, as in docs/reliability.md.
         story: what happened, in a sentence.
         path: the file of the plan.
+        replay: Python that breaks it again, where the workload is at hand.
     """
 
-    def __init__(self, promise: str, story: str, path: Path) -> None:
-        super().__init__(f"{promise}: {story}\n  the plan is in {path}")
-        self.promise, self.story, self.path = promise, story, path
+    def __init__(self, promise: str, story: str, path: Path, replay: str) -> None:
+        super().__init__(f"{promise}: {story}\n  this breaks it again:\n  {replay}")
+        self.promise, self.story, self.path, self.replay = promise, story, path, replay
 
 
 @frozen
@@ -95,24 +101,29 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
     Raises:
         PromiseBroken: the ring has broken a promise.
     """
+    broken = partial(_broken, plan, workload, Level(level))
     if Level(level) is Level.CORE:
-        return _play(plan, workload, World(plan))
-    from simulations.whole.guest import StuckError
+        return _play(plan, workload, World(plan), broken)
     from simulations.whole.world import NodeWorld
 
     world = NodeWorld(plan)
     world.begin()
     try:
-        return _play(plan, workload, world)
+        return _play(plan, workload, world, broken)
     except StuckError as error:
-        raise _broken(plan, "bounded", str(error)) from error
+        raise broken(Violation("bounded", str(error))) from error
     finally:
         left = world.end()
         if left:
-            raise _broken(plan, left[0].promise, left[0].story)
+            raise broken(left[0])
 
 
-def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
+def _play(
+    plan: Plan,
+    workload: Workload,
+    world: "AnyWorld",
+    broken: Callable[[Violation], PromiseBroken],
+) -> Simulated:
     budget = Budget(min(plan.copies, plan.members))
     judge = judge_of(plan, budget)
     striking = Striking(world, plan, budget, _Crowd())
@@ -147,8 +158,7 @@ def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
         task.stop()
     if errors and judge.violations:
         # What the ring has done wrong comes first: the workload may have failed because of it.
-        first = judge.violations[0]
-        raise _broken(plan, first.promise, first.story) from errors[0]
+        raise broken(judge.violations[0]) from errors[0]
     if errors:
         raise errors[0]
     striking.heal()
@@ -163,7 +173,7 @@ def _play(plan: Plan, workload: Workload, world: "AnyWorld") -> Simulated:
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     judge.violations += check_rest(world)
     if judge.violations:
-        raise _broken(plan, judge.violations[0].promise, judge.violations[0].story)
+        raise broken(judge.violations[0])
     records = {
         session_id.decode(): record
         for process in world.processes.values()
@@ -185,11 +195,14 @@ def _look_away(error: BaseException | None) -> None:
     """The judge has seen what was answered."""
 
 
-def _broken(plan: Plan, promise: str, story: str) -> PromiseBroken:
+def _broken(plan: Plan, workload: Workload, level: Level, violation: Violation) -> PromiseBroken:
+    name = getattr(workload, "__qualname__", type(workload).__qualname__)
+    spelled = re.sub(r"\W+", "-", f"{workload.__module__}-{name}")[-_NAME_MAX:]
+    path = PLANS / f"{spelled}.json"
     PLANS.mkdir(parents=True, exist_ok=True)
-    path = PLANS / f"simulated-{plan.mode}-{plan.seed}.json"
     path.write_text(plan_to_json(plan), encoding="utf-8")
-    return PromiseBroken(promise, story, path)
+    replay = f'simulate(read_plan("{path}"), {name.rpartition(".")[2]}, level="{level}")'
+    return PromiseBroken(violation.promise, violation.story, path, replay)
 
 
 __all__ = ["Client", "PromiseBroken", "Simulated", "Workload", "simulate"]

@@ -199,6 +199,18 @@ def test_a_member_that_is_coming_back_is_waited_for_all_the_same() -> None:
     assert reply.failure is Failure.UNAVAILABLE
 
 
+def assert_b_answers_although_it_is_freed(rig: Rig) -> None:
+    """Have a free b of what it was asked for, before its answer leaves."""
+    record = rig.replicas["b"].record(ID)
+    assert record is not None
+    rig.deliver(rig.link("a", "b"), "a", Release([ID, record.digest]))
+    rig.let_go()
+    found = [each.message for each in rig.sent if isinstance(each.message, Found | Absent)]
+    assert [cart_of(each) for each in found] == [b"\x01"]
+    rig.pass_time(5)
+    assert rig.replicas["b"].record(ID) is None
+
+
 def test_what_was_found_elsewhere_is_kept_until_it_is_answered() -> None:
     """b need not keep it, and is freed of it while d has not answered yet.
 
@@ -210,14 +222,7 @@ def test_what_was_found_elsewhere_is_kept_until_it_is_answered() -> None:
     rig.hold_back("d", "b", Answer)
     rig.deliver(rig.link("c", "b"), "c", Find(77, ID, False, True, insist=True))
     rig.run()
-    record = rig.replicas["b"].record(ID)
-    assert record is not None
-    rig.deliver(rig.link("a", "b"), "a", Release([ID, record.digest]))
-    rig.let_go()
-    found = [each.message for each in rig.sent if isinstance(each.message, Found | Absent)]
-    assert [cart_of(each) for each in found] == [b"\x01"]
-    rig.pass_time(5)
-    assert rig.replicas["b"].record(ID) is None
+    assert_b_answers_although_it_is_freed(rig)
 
 
 @pytest.mark.parametrize("comes_and_goes", [False, True])
@@ -252,11 +257,4 @@ def test_what_is_answered_is_kept_until_the_answer_has_left() -> None:
     rig.hold_back("b", "c")
     rig.deliver(rig.link("c", "b"), "c", Find(77, ID, False, True, insist=True))
     rig.run()
-    record = rig.replicas["b"].record(ID)
-    assert record is not None
-    rig.deliver(rig.link("a", "b"), "a", Release([ID, record.digest]))
-    rig.let_go()
-    found = [each.message for each in rig.sent if isinstance(each.message, Found | Absent)]
-    assert [cart_of(each) for each in found] == [b"\x01"]
-    rig.pass_time(5)
-    assert rig.replicas["b"].record(ID) is None
+    assert_b_answers_although_it_is_freed(rig)

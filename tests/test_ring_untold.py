@@ -77,12 +77,16 @@ def test_who_takes_itself_for_a_holder_has_nothing_left_that_ended(*, is_healed:
     assert rig.replicas["c"].record(ID) is None
 
 
-def test_an_offer_is_answered_by_one_that_has_left_the_home_to_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Its late answer was taken for one to nothing, and it was called down."""
+@pytest.fixture
+def _offers_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an offer carry one session, and nothing be released."""
     monkeypatch.setattr("ring.releasing.RELEASED_MAX", 1)
     monkeypatch.setattr(Releasing, "_may_release", lambda *_: False)
+
+
+@pytest.mark.usefixtures("_offers_one_by_one")
+def test_an_offer_is_answered_by_one_that_has_left_the_home_to_another() -> None:
+    """Its late answer was taken for one to nothing, and it was called down."""
     rig = a_ring_with_a_stand_in()
     rig.hold_back("a", "c", Offered)
     rig.pass_time(RETENTION_S / 2 + 1)
@@ -94,12 +98,9 @@ def test_an_offer_is_answered_by_one_that_has_left_the_home_to_another(
     assert "c" not in rig.notices("member_down")
 
 
-def test_all_is_offered_though_an_earlier_member_comes_and_goes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("_offers_one_by_one")
+def test_all_is_offered_though_an_earlier_member_comes_and_goes() -> None:
     """Whenever b was undetermined the walk was ended, and began anew with the first session."""
-    monkeypatch.setattr("ring.releasing.RELEASED_MAX", 1)
-    monkeypatch.setattr(Releasing, "_may_release", lambda *_: False)
     rig = a_ring_with_a_stand_in()
     rig.hold_back("a", "c", Offered)
     for _ in range(60):
@@ -115,12 +116,9 @@ def test_all_is_offered_though_an_earlier_member_comes_and_goes(
     assert {each.flat[0] for each in offers} == {ID, OTHER}
 
 
-def test_who_has_stood_in_hears_of_every_end_though_it_is_not_freed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("_offers_one_by_one")
+def test_who_has_stood_in_hears_of_every_end_though_it_is_not_freed() -> None:
     """Nothing is released while somebody is missing; then all is offered all the same."""
-    monkeypatch.setattr("ring.releasing.RELEASED_MAX", 1)
-    monkeypatch.setattr(Releasing, "_may_release", lambda *_: False)
     rig = a_ring_with_a_stand_in()
     rig.end("a", ID)
     rig.end("a", OTHER)

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import attrs
 import pytest
 import trio
 from trio._core import _run
 
-from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
+from simulations.scheduler import StuckError
+from simulations.whole.guest import GuestScheduler, threads_replaced
 
 
 def play(main: Callable[[GuestScheduler], Awaitable[None]], until: float, seed: int = 1) -> None:
@@ -29,6 +31,10 @@ def test_the_private_names_of_trio_are_what_they_were() -> None:
     once = [_run._r.random() for _ in range(3)]
     _run._r.seed(7)
     assert [_run._r.random() for _ in range(3)] == once
+    assert "runner" in {each.name for each in attrs.fields(_run.GuestState)}
+    assert {"tasks", "main_task"} <= {each.name for each in attrs.fields(_run.Runner)}
+    assert {"_scope", "_parent"} <= {each.name for each in attrs.fields(_run.CancelStatus)}
+    assert "_cancel_status" in {each.name for each in attrs.fields(_run.Task)}
 
 
 def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_time() -> None:
@@ -72,35 +78,66 @@ def test_the_seed_decides_in_which_order_tasks_run() -> None:
     assert len(set(orders)) > 4
 
 
-def test_a_task_that_never_waits_is_found_out() -> None:
+def test_a_task_that_never_waits_is_found_out_and_given_up() -> None:
+    ended = list[str]()
+
     async def main(scheduler: GuestScheduler) -> None:
-        with trio.fail_after(5):
-            while True:
-                await trio.lowlevel.checkpoint()
+        try:
+            with trio.CancelScope(shield=True):
+                while True:
+                    await trio.lowlevel.checkpoint()
+        finally:
+            ended.append("main")
 
     scheduler = GuestScheduler(1)
     with pytest.raises(StuckError, match="never wait"):
         scheduler.host(lambda: main(scheduler))
-    # It has to be gone before another one can begin.
-    scheduler.now = 5.0
-    with pytest.raises(trio.TooSlowError):
+    scheduler.cancel_all()
+    with pytest.raises(trio.Cancelled):
         scheduler.end()
+    assert ended == ["main"]
+    play(returns_at_once, 1.0)
 
 
-def test_a_task_that_waits_for_ever_is_found_out() -> None:
-    gone = trio.CancelScope()
-
+def test_a_task_that_waits_for_ever_is_found_out_and_given_up() -> None:
     async def main(scheduler: GuestScheduler) -> None:
-        with gone:
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+        finally:
+            await trio.lowlevel.checkpoint()
 
     scheduler = GuestScheduler(1)
     scheduler.host(lambda: main(scheduler))
     scheduler.run_until(100)
     with pytest.raises(StuckError, match="everything is over"):
         scheduler.end()
-    gone.cancel()
+    scheduler.cancel_all()
+    with pytest.raises(trio.Cancelled):
+        scheduler.end()
+    play(returns_at_once, 1.0)
+
+
+def test_what_is_asked_for_between_two_times_is_done_at_once() -> None:
+    """It waited for the next thing that was due, whatever that was."""
+    send, receive = trio.open_memory_channel[str](1)
+    seen = list[tuple[float, str]]()
+
+    async def main(scheduler: GuestScheduler) -> None:
+        seen.extend([(scheduler.now, each) async for each in receive])
+
+    scheduler = GuestScheduler(1)
+    scheduler.host(lambda: main(scheduler))
+    scheduler.run_until(2.0)
+    send.send_nowait("asked")
+    send.close()
+    scheduler.run_until(3.0)
     scheduler.end()
+    assert seen == [(2.0, "asked")]
+
+
+async def returns_at_once(scheduler: GuestScheduler) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 def test_what_trio_would_give_to_a_thread_is_called_here_and_takes_virtual_time() -> None:

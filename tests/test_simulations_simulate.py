@@ -17,9 +17,10 @@ from hypothesis.errors import NoSuchExample
 
 import node.node
 from ring.errors import SessionRingError, SessionUnavailableError
-from simulations.plan import Fault, Kind, Level, Plan, read_plan
+from simulations.plan import Fault, Kind, Level, Plan, plan_to_json, read_plan
 from simulations.simulate import Client, PromiseBroken, simulate
 from simulations.strategies import plans
+from simulations.violation import Violation
 
 EVERY_LEVEL = pytest.mark.parametrize("level", list(Level))
 
@@ -302,7 +303,29 @@ def test_a_broken_promise_is_told_with_its_story_and_a_plan_that_breaks_it_again
         assert again == plan
         with pytest.raises(PromiseBroken, match=broken.value.promise):
             simulate(again, workload)
-    assert str(broken.value).startswith(f"{broken.value.promise}: {broken.value.story}")
+    told = str(broken.value)
+    assert told.startswith(f"{broken.value.promise}: {broken.value.story}")
+    assert told.endswith(f'simulate(read_plan("{broken.value.path}"), workload, level="core")')
+
+
+def test_plans_of_different_tests_are_kept_apart() -> None:
+    """They had one name for all, so that the failure of one test hid the plan of another's."""
+
+    async def create(client: Client) -> None:
+        await client.sessions.create().save()
+
+    async def create_two(client: Client) -> None:
+        await create(client)
+        await create(client)
+
+    paths = set[Path]()
+    with patch("simulations.simulate.check_rest", lambda world: [Violation("bounded", "late")]):
+        for workload in (create, create_two, create):
+            with pytest.raises(PromiseBroken, match="late") as broken:
+                simulate(a_plan(), workload)
+            paths.add(broken.value.path)
+    assert len(paths) == 2
+    assert {path.read_text() for path in paths} == {plan_to_json(a_plan())}
 
 
 def is_broken(plan: Plan, workload: Callable[[Client], Awaitable[None]]) -> bool:

@@ -1,15 +1,15 @@
 """Level 2: whole nodes keep their promises in virtual time, and every run can be repeated."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
 import pytest
+import trio
 from attrs import evolve
+from traces import trace_of
 
 from node.persisting import Persisting
 from node.stores.base import Stored
@@ -23,8 +23,7 @@ from simulations.drawing import draw_plan
 from simulations.plan import Fault, Kind, Level, Mode, Plan, Trigger
 from simulations.run import Report, run
 from simulations.whole.disk import NodeDisk, fenced
-
-ROOT = Path(__file__).parents[1]
+from simulations.whole.world import NodeWorld
 
 
 def short(seed: int, duration_s: float = 15.0) -> Plan:
@@ -50,7 +49,6 @@ def test_a_healthy_core_of_whole_nodes_goes_on_when_faults_elsewhere_stay() -> N
 
 TRACE = """
 from attrs import evolve
-from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Level
 from simulations.run import run
@@ -61,20 +59,8 @@ for seed in (2, 4, 5):
 
 
 def test_the_same_plan_has_the_same_bytes_in_every_process() -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TRACE],
-            env={"PYTHONHASHSEED": hash_seed},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for hash_seed in ("0", "1")
-    ]
-    traces = {process.communicate()[0] for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
-    (trace,) = traces
-    assert len(set(trace.split())) == 3
+    trace = trace_of(TRACE)
+    assert len(set(trace)) == 3
 
 
 # --- Its judge has teeth ---
@@ -110,6 +96,28 @@ def test_an_acknowledgement_before_the_disk_has_it_is_found() -> None:
             for seed in range(2, 12)
             for violation in played(short(seed)).violations
         )
+
+
+async def waits_whatever_comes(self: object) -> None:
+    with trio.CancelScope(shield=True):
+        await trio.sleep_forever()
+
+
+async def goes_round_and_round(self: object) -> None:
+    with trio.CancelScope(shield=True):
+        while True:
+            await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("endless", [waits_whatever_comes, goes_round_and_round])
+def test_a_task_that_does_not_end_is_told_with_its_seed(
+    endless: Callable[[object], Awaitable[None]],
+) -> None:
+    """It left a run behind, in which the next seed could not begin."""
+    with patch("node.node.Node.stop_links", endless):
+        report = played(short(2, 5.0))
+    assert {each.promise for each in report.violations} == {"bounded"}
+    assert played(short(2, 1.0)).violations == ()
 
 
 def test_files_that_a_node_leaves_open_are_a_broken_promise() -> None:
@@ -168,6 +176,24 @@ def test_a_dead_process_reaches_its_disk_no_more() -> None:
         reached.create("x")
     reached.detach()
     assert disk.files.files() == {}
+
+
+def test_a_node_that_has_not_written_everything_has_not_left_yet() -> None:
+    """A disk that was doing nothing just then had it all, so a node was ended too early."""
+    world = NodeWorld(draw_plan(2))
+    world.begin()
+    disk = world.disks["a"]
+    world.start("a")
+    world.scheduler.run_until(5.0)
+    assert disk.has_all
+    node = world.processes["a"].node
+    assert node is not None
+    with patch.object(node._persisting, "_dirty", {SessionId(b"x"): None}):
+        assert disk.is_idle
+        assert not disk.has_all
+    world.crash("a")
+    assert disk.has_all
+    assert world.end() == []
 
 
 def test_a_full_disk_takes_nothing_and_can_be_read() -> None:

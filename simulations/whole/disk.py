@@ -49,8 +49,8 @@ class NodeDisk:
     """What was on it at earlier times, the oldest first: files and contacts."""
     under_way: Callable[[], object] | None = None
     """What the process that runs has the disk do now."""
-    has_all: bool = True
-    """Whether nothing waits to be written, as the process that runs sees it."""
+    unwritten: Callable[[], int] = field(default=lambda: 0)
+    """How many sessions wait to be written, as the process that runs sees it."""
 
     @classmethod
     def of(cls, plan: Plan, scheduler: Scheduler, name: str) -> "NodeDisk":
@@ -61,6 +61,11 @@ class NodeDisk:
     def is_idle(self) -> bool:
         """Whether it is doing nothing."""
         return self.under_way is None
+
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing waits to be written."""
+        return self.is_idle and not self.unwritten()
 
     def call_s(self) -> float:
         """Return how long the next call of the store takes."""
@@ -85,7 +90,7 @@ class NodeDisk:
                 self.under_way()
             self.under_way = None
         self.files.lose_power(self.random)
-        self.has_all = True
+        self.unwritten = lambda: 0
 
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""

@@ -20,17 +20,13 @@ import trio
 import trio.testing
 from trio._core import _run
 
-from simulations.scheduler import Scheduler
+from simulations.scheduler import Scheduler, StuckError
 from simulations.witness import Witness
 
 T = TypeVar("T")
 
 TICKS_MAX: Final = 20_000
 """So many rounds of trio at one moment are a loop that never waits."""
-
-
-class StuckError(Exception):
-    """Tasks go on and on at one moment of time: nothing would ever happen again."""
 
 
 class _SharedClock(trio.abc.Clock):
@@ -103,6 +99,20 @@ class GuestScheduler(Scheduler):
             self._rounds.popleft()()
         raise StuckError("tasks wait although everything is over")
 
+    def cancel_all(self) -> None:
+        """Cancel every task, shielded or not; ``end`` runs them to their ends.
+
+        It raises ``trio.Cancelled`` then, if ``main`` was waiting.
+        """
+        tick: Any = self._rounds[-1]
+        runner = tick.__self__.runner
+        for task in runner.tasks:
+            status = task._cancel_status
+            while status is not None:
+                status._scope.shield = False
+                status = status._parent
+        runner.main_task.parent_nursery.cancel_scope.cancel()
+
     def let_tasks_run(self) -> None:
         """Have every task go on that can, until none can."""
         clock, rounds = self._clock, self._rounds
@@ -118,6 +128,7 @@ class GuestScheduler(Scheduler):
     def run_until(self, time: float) -> None:
         """Let everything happen that is due by ``time``, in the heap and in trio."""
         heap, clock = self._heap, self._clock
+        self.let_tasks_run()  # What was asked for since the last time is due now.
         while not self.has_ended:
             due = heap[0][0] if heap else inf
             if min(due, clock.next_deadline) > time:

@@ -180,6 +180,7 @@ class Life:
                 wall_ms=wall_ms,
             ) as node:
                 self.node = node
+                self.disk.unwritten = lambda: node.status().unwritten
                 async with trio.open_nursery() as nursery:
                     async for work in self._work.each():
                         nursery.start_soon(work)

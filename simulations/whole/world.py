@@ -10,7 +10,7 @@ Rules:
 
 import errno
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from math import inf
 from traceback import format_exception
@@ -27,10 +27,11 @@ from ring.effects import Effect, Notice, Persist, SetAside
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import Plan, Trigger
 from simulations.scene import Scene
+from simulations.scheduler import StuckError
 from simulations.violation import Violation
 from simulations.ways import Road
 from simulations.whole.disk import NodeDisk
-from simulations.whole.guest import GuestScheduler, StuckError, threads_replaced
+from simulations.whole.guest import GuestScheduler, threads_replaced
 from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
 from simulations.witness import Witness
@@ -76,13 +77,20 @@ class NodeWorld(Scene[Life, NodeDisk]):
                 self._check_files(name)
                 self.crash(name)
             self._births.close()
-            self._time.run_until(self.now + AFTERLIFE_S)
-            self._time.end()
-        except StuckError as error:
-            self._bugs.append(Violation("bounded", f"after the end of all nodes: {error}"))
+            try:
+                self._let_end()
+            except StuckError as error:
+                self._bugs.append(Violation("bounded", f"after the end of all nodes: {error}"))
+                self._time.cancel_all()
+                with suppress(trio.Cancelled):  # That of ``_run``, if it was waiting.
+                    self._let_end()
         finally:
             self._exit.close()
         return self._bugs
+
+    def _let_end(self) -> None:
+        self._time.run_until(self.now + AFTERLIFE_S)
+        self._time.end()
 
     def _check_files(self, name: str) -> None:
         """Find files that a process has left open; its death closes them."""
