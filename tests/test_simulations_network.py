@@ -74,7 +74,7 @@ def test_who_sends_more_than_is_read_waits() -> None:
     sent = trio.Event()
 
     async def send() -> None:
-        await wire.near.send_all(bytes(3 * UNREAD_MAX))
+        await wire.near.send_all(bytes(3 * wire.connection.unread_max))
         sent.set()
 
     async def main() -> None:
@@ -82,8 +82,8 @@ def test_who_sends_more_than_is_read_waits() -> None:
             nursery.start_soon(send)
             await trio.sleep(30)
             assert not sent.is_set()
-            for _ in range(100):
-                await wire.far.receive_some(UNREAD_MAX)
+            for _ in range(1000):
+                await wire.far.receive_some(UNREAD_MAX[0])
                 if sent.is_set():
                     break
             await wire.far.aclose()
@@ -159,7 +159,7 @@ def test_who_sends_into_the_void_waits_when_nobody_takes_it() -> None:
     async def main() -> None:
         wire.connection.break_off(noticed_by=(wire.near,))
         with trio.move_on_after(30) as waits:
-            await wire.far.send_all(bytes(4 * UNREAD_MAX))
+            await wire.far.send_all(bytes(4 * wire.connection.unread_max))
         assert waits.cancelled_caught
 
     wire.play(main)
@@ -176,6 +176,6 @@ def test_who_waits_for_room_is_told_that_the_far_end_has_closed() -> None:
 
     async def send() -> None:
         with pytest.raises(OSError, match="far end"):
-            await wire.near.send_all(bytes(4 * UNREAD_MAX))
+            await wire.near.send_all(bytes(4 * wire.connection.unread_max))
 
     wire.play(main)

@@ -1,7 +1,6 @@
 """Level 2: whole nodes keep their promises in virtual time, and every run can be repeated."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -11,13 +10,14 @@ import trio
 from attrs import evolve
 from traces import trace_of
 
-from node.persisting import Persisting
 from node.stores.base import Stored
 from node.stores.disk import Disk
 from node.stores.file import FileStore
 from node.stores.session_file import encode, file_name
 from ring import Record, SessionId
+from ring.errors import StoreLockedError
 from ring.identity import new_session_id
+from ring.liveness import Liveness
 from simulations.__main__ import main
 from simulations.drawing import draw_plan
 from simulations.plan import Fault, Kind, Level, Mode, Plan, Trigger
@@ -72,30 +72,6 @@ def test_a_node_that_stops_by_itself_is_a_broken_promise() -> None:
     stories = [each.story for each in report.violations if each.promise == "isolation"]
     assert len(stories) >= 3
     assert all("stopped by itself" in story and "a bug" in story for story in stories)
-
-
-@contextmanager
-def acknowledging_before_the_disk_has_it() -> Iterator[None]:
-    """Have the store say that it has what it was only told to write."""
-    write_batch = Persisting._write_batch
-
-    async def hasty(self: Persisting) -> None:
-        ids = list(self._dirty)
-        versions = {each: found[0] for each in ids if (found := self._owner.persistent(each))}
-        self._owner.on_persisted(versions)
-        await write_batch(self)
-
-    with patch.object(Persisting, "_write_batch", hasty):
-        yield
-
-
-def test_an_acknowledgement_before_the_disk_has_it_is_found() -> None:
-    with acknowledging_before_the_disk_has_it():
-        assert any(
-            violation.promise == "honest"
-            for seed in range(2, 12)
-            for violation in played(short(seed)).violations
-        )
 
 
 async def waits_whatever_comes(self: object) -> None:
@@ -189,10 +165,7 @@ def test_a_node_that_has_not_written_everything_has_not_left_yet() -> None:
     node = world.processes["a"].node
     assert node is not None
     with patch.object(node._persisting, "_dirty", {SessionId(b"x"): None}):
-        assert disk.is_idle
-        assert not disk.has_all
-    world.crash("a")
-    assert disk.has_all
+        assert (disk.is_idle, disk.has_all) == (True, False)
     assert world.end() == []
 
 
@@ -201,9 +174,56 @@ def test_a_full_disk_takes_nothing_and_can_be_read() -> None:
     session_id, _ = stored(disk, 1)
     disk.failing = 1
     reached = fenced(disk, lambda: True)
-    with pytest.raises(OSError, match="no space"):
+    reached.attach()
+    with pytest.raises(OSError, match="ENOSPC|EIO|EDQUOT"):
         reached.create("x")
     assert reached.names() == [file_name(session_id)]
+
+
+def test_a_disk_that_rots_has_nothing_that_can_be_taken_for_something_else() -> None:
+    came = set[int]()
+    for seed in range(20):
+        disk = NodeDisk(Random(seed), (0.0, 0.0))
+        session_id, _ = stored(disk, 1)
+        disk.lose()
+        came.add(len(disk.files.files()))
+        assert disk.record(session_id) is None
+        store = FileStore(fenced(disk, lambda: True), lambda notice: None)
+        store.open()
+        assert list(store.load()) == []
+        store.close()
+    assert came == {0, 1}
+
+
+def test_a_disk_belongs_to_one_process_which_has_locked_it() -> None:
+    disk = NodeDisk(Random(1), (0.0, 0.0))
+    first, second = fenced(disk, lambda: True), fenced(disk, lambda: True)
+    with pytest.raises(AssertionError, match="not locked"):
+        first.names()
+    first.attach()
+    with pytest.raises(StoreLockedError):
+        second.attach()
+
+
+def test_who_stands_still_does_nothing_and_says_so_afterwards() -> None:
+    """Its timers went on, so that it took over from all the others, who did not answer."""
+    world = NodeWorld(evolve(draw_plan(2), faults=()))
+    seen = list[str]()
+    world.on_notice = seen.append
+    world.begin()
+    for name in world.ring.names:
+        world.start(name)
+    world.scheduler.run_until(10.0)
+    seen.clear()
+    frozen = world.processes["a"]
+    world.freeze("a")
+    world.scheduler.run_until(20.0)
+    assert all(each is Liveness.UP for each in frozen.replica.liveness.values())
+    assert "member_down" in seen
+    world.thaw("a", frozen)
+    world.scheduler.run_until(40.0)
+    assert world.all_settled()
+    assert world.end() == []
 
 
 def test_disks_are_lost_and_changed_for_older_ones_and_for_others() -> None:

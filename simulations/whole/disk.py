@@ -22,7 +22,7 @@ from node.stores.session_file import UnreadableFileError, decode, file_name
 from ring import Record, Ring, SessionId
 from simulations.plan import Plan
 from simulations.scheduler import Scheduler
-from simulations.whole.files import Killed, SimulatedDisk
+from simulations.whole.files import Fault, Killed, SimulatedDisk
 
 _WRITES = frozenset({"create", "write", "fsync", "rename", "link", "fsync_directory"})
 
@@ -92,14 +92,30 @@ class NodeDisk:
         self.files.lose_power(self.random)
         self.unwritten = lambda: 0
 
+    def fail_next(self, call: str) -> None:
+        """Have the next call fail, as one of a disk that is full or broken may."""
+        number = self.random.choice((errno.ENOSPC, errno.EIO, errno.EDQUOT))
+        is_short = call == "write" and self.random.random() < 0.5
+        self.files.faults[len(self.files.calls) + 1] = Fault(number, short=is_short)
+
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""
         self.copies.append((self.files.files(), dict(self.contacts)))
         del self.copies[:-copies_max]
 
     def lose(self) -> None:
-        """Have it empty."""
-        self.files, self.contacts, self.ring = SimulatedDisk(), {}, None
+        """Have it empty, or have a bit of every file turn round."""
+        files, self.files = self.files.files(), SimulatedDisk()
+        self.contacts, self.ring = {}, None
+        if self.random.random() < 0.5:
+            for name, content in files.items():
+                self.files.put(name, self._rotten(content))
+
+    def _rotten(self, content: bytes) -> bytes:
+        bit = self.random.randrange(8 * max(1, len(content)))
+        damaged = bytearray(content or b"?")
+        damaged[bit // 8] ^= 1 << bit % 8
+        return bytes(damaged)
 
     def restore_oldest(self) -> bool:
         """Have on it what was there some time ago; return whether anything is remembered."""
@@ -159,13 +175,25 @@ class _FencedDisk:
     def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
         self._disk = disk
         self._is_alive = is_alive
+        self._has_it = False
+        self._has_written = False
+
+    def attach(self) -> None:
+        """See ``node.stores.disk.Disk``."""
+        if not self._is_alive():
+            _gone()
+        self._disk.files.attach()
+        self._has_it = True
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         call: Callable[..., object] = getattr(self._disk.files, name)
         if not self._is_alive():
             return _nothing if name == "detach" else _gone
-        if self._disk.failing and name in _WRITES:
-            return _full
+        assert self._has_it, f"{name!r} on a disk that this process has not locked"
+        # A disk that fails while it is opened keeps a node from starting; that is not played here.
+        self._has_written |= name == "create"
+        if self._disk.failing and self._has_written and name in _WRITES:
+            self._disk.fail_next(name)
         return call
 
 
@@ -180,7 +208,3 @@ def _nothing() -> None:
 
 def _gone(*_: object) -> None:
     raise OSError(errno.EIO, "this process is dead")
-
-
-def _full(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "no space left in the world")

@@ -14,6 +14,8 @@ from random import Random
 
 from attrs import define, field, frozen
 
+from ring.errors import StoreLockedError
+
 
 class Killed(BaseException):
     """The process is dead. Not an Exception: nothing may go on after it."""
@@ -122,7 +124,8 @@ class SimulatedDisk:
 
     def attach(self) -> None:
         """See ``node.stores.disk.Disk``."""
-        assert not self._is_attached
+        if self._is_attached:
+            raise StoreLockedError("another process has this disk")
         self._is_attached = True
 
     def detach(self) -> None:

@@ -11,7 +11,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Any, Final, TypeVar
@@ -51,17 +51,41 @@ class _SharedClock(trio.abc.Clock):
         return 0.0
 
 
+class _RunQueue(deque[Any]):
+    """Tasks that can go on, for trio; those that stand still are kept back."""
+
+    def __init__(self, tasks: Iterable[Any], stands_still: Callable[[Any], bool]) -> None:
+        super().__init__(tasks)
+        self.kept_back = list[Any]()
+        self._stands_still = stands_still
+
+    def append(self, task: Any) -> None:
+        if self._stands_still(task):
+            self.kept_back.append(task)
+        else:
+            super().append(task)
+
+
 class GuestScheduler(Scheduler):
     """Virtual time that is shared with trio.
 
     Args:
         seed: decides in which order trio runs tasks that could all run.
         witnesses: as in ``Scheduler``.
+        stands_still: whether a task is one of a process that stands still: whatever it waited for,
+            it does not go on. After each change of that, call ``let_go``.
     """
 
-    def __init__(self, seed: int, witnesses: Sequence[Witness] = ()) -> None:
+    def __init__(
+        self,
+        seed: int,
+        witnesses: Sequence[Witness] = (),
+        stands_still: Callable[[trio.lowlevel.Task], bool] = lambda task: False,
+    ) -> None:
         super().__init__(witnesses)
         self._seed = seed
+        self._stands_still = stands_still
+        self._runner: Any = None
         self._clock = _SharedClock(self)
         self._rounds: deque[Callable[[], object]] = deque()
         self._outcome: Any = None
@@ -78,7 +102,17 @@ class GuestScheduler(Scheduler):
             host_uses_signal_set_wakeup_fd=True,
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
+        tick: Any = self._rounds[0]
+        self._runner = tick.__self__.runner
+        self._runner.runq = _RunQueue(self._runner.runq, self._stands_still)
         self.let_tasks_run()
+
+    def let_go(self) -> None:
+        """Have tasks go on that were kept back, and stand still no more."""
+        queue = self._runner.runq
+        tasks, queue.kept_back = queue.kept_back, []
+        for task in tasks:
+            queue.append(task)
 
     @property
     def has_ended(self) -> bool:
@@ -104,8 +138,7 @@ class GuestScheduler(Scheduler):
 
         It raises ``trio.Cancelled`` then, if ``main`` was waiting.
         """
-        tick: Any = self._rounds[-1]
-        runner = tick.__self__.runner
+        runner = self._runner
         for task in runner.tasks:
             status = task._cancel_status
             while status is not None:

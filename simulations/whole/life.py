@@ -6,7 +6,8 @@ Rules:
 - What the node tells people, and what its replica is told and wants, is watched and not changed.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -18,17 +19,20 @@ from attrs import define, field, frozen
 
 from node.config import NodeConfig, NodeSection, SecurityConfig
 from node.driver import Driver
+from node.link import LinkEnd
 from node.node import Node, open_node
 from node.stores.file import FileStore
 from node.transport import Listener, Stream
 from ring import Clock, Replica, Ring
 from ring.effects import Effect, Notice
+from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId
 from ring.messages import Message, Reply, Request
 from ring.settings import Settings
 from simulations.plan import Plan
 from simulations.whole.disk import KeptContacts, KeptRing, NodeDisk, fenced
 from simulations.whole.network import ByteConnection, ByteEnd
+from wire import Connection, Event, HandshakeError
 
 CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
 
@@ -54,6 +58,9 @@ class Surroundings(Protocol):
 
     def overhear(self, life: "Life", peer: str, messages: Iterable[Message]) -> None:
         """See what the replica of a life is told."""
+
+    def blame(self, story: str) -> None:
+        """Note that a process has done what none may do."""
 
 
 @frozen
@@ -133,6 +140,10 @@ class Life:
     def has_frames(self) -> bool:
         """Return whether something that it has sent is on its way."""
         return any(end.queue for _, end in self.connections.values())
+
+    def links(self) -> int:
+        """Return how many links its node takes for living."""
+        return len(self.node._driver.links) if self.node is not None else 0
 
     def is_linked_to(self, far: "Life") -> bool:
         """Return whether the latest connection that it dialled to another process lives."""
@@ -245,7 +256,43 @@ class WatchedDriver(Driver):
         """See ``Driver``."""
         if self._life.alive:
             self._life.world.overhear(self._life, self._peer(link_id), messages)
-        super().on_messages(link_id, messages)
+        with self._blaming():
+            super().on_messages(link_id, messages)
+
+    async def run_link(
+        self, stream: Stream, connection: Connection, *, dialled: str | None = None
+    ) -> LinkEnd:
+        """See ``Driver``."""
+        receive_data, next_events = connection.receive_data, connection.next_events
+
+        def receive(data: bytes | bytearray | memoryview) -> None:
+            with self._blaming():
+                receive_data(data)
+
+        def take() -> list[Event]:
+            with self._blaming():
+                return next_events()
+
+        connection.receive_data = receive  # type: ignore[method-assign]
+        connection.next_events = take  # type: ignore[method-assign]
+        return await super().run_link(stream, connection, dialled=dialled)
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Nobody here is malicious: what a peer must not say, a node has said by mistake."""
+        try:
+            yield
+        except (RemoteProtocolError, RecordFormatError) as error:
+            refused = isinstance(error, HandshakeError) and error.by_peer
+            if not refused and self._life.alive:
+                self._life.world.blame(f"{self._life.name} was told what it cannot use: {error}")
+            raise
+
+
+def stands_still(task: trio.lowlevel.Task) -> bool:
+    """Return whether a task is one of a process that is frozen."""
+    life = task.context.get(CURRENT)
+    return life is not None and life.frozen
 
 
 def unstarted(ring: Ring, name: str, plan: Plan) -> Replica:

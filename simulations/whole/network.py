@@ -22,8 +22,8 @@ from attrs import define, field
 from simulations.scheduler import Scheduler
 from simulations.ways import Road
 
-UNREAD_MAX: Final = 64 * 1024
-"""Bytes on their way or unread, of one direction of a connection."""
+UNREAD_MAX: Final = (4 * 1024, 64 * 1024)
+"""Bytes on their way or unread, of one direction of a connection: as much as its buffers hold."""
 PIECE_MAX: Final = 16 * 1024
 CUT_SHORT: Final = 0.1
 """How often a piece ends where it likes, and not where a send ended."""
@@ -91,13 +91,13 @@ class ByteEnd:
             self._check_open()
             if self.noticed:
                 raise BrokenPipeError(errno.EPIPE, "the far end is gone")
-            if self.under_way >= UNREAD_MAX:
+            if self.under_way >= self.connection.unread_max:
                 if self.at_end:
                     raise BrokenPipeError(errno.EPIPE, "the far end has closed")
                 self._room = trio.Event()
                 await self._room.wait()
                 continue
-            size = self.connection.piece_size(len(rest))
+            size = self.connection.piece_size(len(rest), self.under_way)
             self.connection.carry(self, bytes(rest[:size]))
             rest = rest[size:]
 
@@ -149,6 +149,7 @@ class ByteConnection:
         self.alive = True
         self._scheduler = scheduler
         self._random = random
+        self.unread_max = random.choice(UNREAD_MAX)
         self._on_arrival = on_arrival
         self._on_gone = on_gone
         dialler.connection = acceptor.connection = self
@@ -157,8 +158,9 @@ class ByteConnection:
         """Return the far end."""
         return self.acceptor if end is self.dialler else self.dialler
 
-    def piece_size(self, size: int) -> int:
-        """Return how much of so many bytes goes at once."""
+    def piece_size(self, size: int, under_way: int) -> int:
+        """Return how much of so many bytes goes at once, where so many are under way."""
+        size = min(size, self.unread_max - under_way)
         if size > 1 and self._random.random() < CUT_SHORT:
             return self._random.randrange(1, min(size, PIECE_MAX))
         return min(size, PIECE_MAX)

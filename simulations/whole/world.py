@@ -3,9 +3,11 @@
 It has the face of the world of level 1, so the same plans, faults, clients and judge serve both.
 
 Rules:
-- What only level 1 can do is left out: a process that stands still is one that nothing reaches and
-  whose words reach nobody, and clocks differ, but do not drift.
-- A node that stops by itself has a bug, and so has one of which a task goes on after its end.
+- What only level 1 can do is left out: clocks differ, but do not drift.
+- A process that stands still does nothing at all, and what is sent to it waits: its timers, its
+  disk and its clients find out afterwards how late it is.
+- A node that stops by itself has a bug, and so has one of which a task goes on after its end, that
+  keeps links without connections, or that says what no peer may say.
 """
 
 import errno
@@ -21,24 +23,36 @@ from zlib import crc32
 import trio
 
 import node.node
+from node.stores.file import FileStore
 from node.transport import Listener, Stream
 from ring import Ring
 from ring.effects import Effect, Notice, Persist, SetAside
+from ring.errors import StoreLockedError
 from ring.messages import Message, Records, Release, Reply, Request
 from simulations.plan import Plan, Trigger
 from simulations.scene import Scene
 from simulations.scheduler import StuckError
 from simulations.violation import Violation
-from simulations.ways import Road
-from simulations.whole.disk import NodeDisk
+from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.guest import GuestScheduler, threads_replaced
-from simulations.whole.life import CURRENT, Errands, Life, WatchedDriver, config_of, unstarted
+from simulations.whole.life import (
+    CURRENT,
+    Errands,
+    Life,
+    WatchedDriver,
+    config_of,
+    stands_still,
+    unstarted,
+)
 from simulations.whole.network import ByteConnection, ByteEnd, ByteListener
 from simulations.witness import Witness
 from simulations.world import HANDSHAKE_S
 
 AFTERLIFE_S: Final = 60.0
 """What the ``finally`` of dead processes may wait for, before they count as left behind."""
+
+TWICE: Final = 0.2
+"""How often somebody starts a node that runs already."""
 
 
 class NodeWorld(Scene[Life, NodeDisk]):
@@ -50,9 +64,10 @@ class NodeWorld(Scene[Life, NodeDisk]):
     """
 
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
-        self._time = GuestScheduler(plan.seed, witnesses)
+        self._time = GuestScheduler(plan.seed, witnesses, stands_still)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
+        self._twins = plan.stream("twins")
         self._listeners: dict[str, tuple[Life, ByteListener]] = {}
         self._links = 0
         self._numbers = 0
@@ -74,7 +89,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         """Kill every process; return what the nodes have done wrong by themselves."""
         try:
             for name in list(self.processes):
-                self._check_files(name)
+                self._check_left(name)
                 self.crash(name)
             self._births.close()
             try:
@@ -92,11 +107,18 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self._time.run_until(self.now + AFTERLIFE_S)
         self._time.end()
 
-    def _check_files(self, name: str) -> None:
-        """Find files that a process has left open; its death closes them."""
-        disk = self.disks[name]
-        if disk.is_idle and (left := disk.files.open_descriptors):
-            self._bugs.append(Violation("bounded", f"{name} has left {left} files open"))
+    def _check_left(self, name: str) -> None:
+        """Find what a process has not let go of, now that it rests; its death hides it."""
+        disk, life = self.disks[name], self.processes[name]
+        if disk.is_idle and (files := disk.files.open_descriptors):
+            self._bugs.append(Violation("bounded", f"{name} has left {files} files open"))
+        if (links := life.links()) > len(life.connections):
+            story = f"{name} keeps {links} links on {len(life.connections)} connections"
+            self._bugs.append(Violation("bounded", story))
+
+    def blame(self, story: str) -> None:
+        """See ``Surroundings``."""
+        self._bugs.append(Violation("isolation", story))
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -152,7 +174,21 @@ class NodeWorld(Scene[Life, NodeDisk]):
         config = config_of(plan, ring, name, HANDSHAKE_S)
         run = partial(life.run, config, random, partial(self.wall_ms, name))
         self._births.add(partial(self._live, life, run))
+        if self._twins.random() < TWICE:
+            self.after(self._twins.uniform(0.0, 1.0), partial(self._start_twice, life))
         return life
+
+    def _start_twice(self, life: Life) -> None:
+        """Have somebody start the same node on the same disk once more, by mistake."""
+        if not life.alive or life.node is None:
+            return
+        store = FileStore(fenced(self.disks[life.name], lambda: True), lambda notice: None)
+        try:
+            store.open()
+        except StoreLockedError:
+            self.scheduler.note("started twice", life.name)
+            return
+        self._bugs.append(Violation("isolation", f"two processes have the disk of {life.name}"))
 
     async def _live(self, life: Life, run: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -185,6 +221,8 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.scheduler.note("crash", name)
         life = self.processes.pop(name)
         self.disks[name].crash()
+        life.frozen = False
+        self._time.let_go()
         life.fence()
         self._listeners = {at: each for at, each in self._listeners.items() if each[0] is not life}
         for connection, end in list(life.connections.values()):
@@ -206,22 +244,16 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.processes[name].let(lambda node: node.drain())
 
     def freeze(self, name: str) -> None:
-        """Have nothing reach a process, or leave it, until ``thaw``."""
+        """Have a process stand still until ``thaw``; what is sent to it waits."""
         self.scheduler.note("freeze", name)
         self.processes[name].frozen, self.processes[name].frozen_at = True, self.now
-        for road in self._roads_of(name):
-            road.stalls += 1
 
     def thaw(self, name: str, process: Life) -> None:
         """Let a process go on, if it is still there."""
         if process.alive and process.frozen:
             self.scheduler.note("thaw", name)
             process.frozen, process.frozen_at = False, inf
-            for road in self._roads_of(name):
-                road.free()
-
-    def _roads_of(self, name: str) -> list[Road]:
-        return [road for pair, road in self.roads.items() if name in pair]
+            self._time.let_go()
 
     # --- The network ---
 
