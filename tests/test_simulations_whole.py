@@ -175,7 +175,7 @@ def test_a_full_disk_takes_nothing_and_can_be_read() -> None:
     disk.failing = 1
     reached = fenced(disk, lambda: True)
     reached.attach()
-    with pytest.raises(OSError, match="ENOSPC|EIO|EDQUOT"):
+    with pytest.raises(OSError, match=r"ENOSPC|EIO|EDQUOT"):
         reached.create("x")
     assert reached.names() == [file_name(session_id)]
 
