@@ -31,8 +31,10 @@ def test_the_private_names_of_trio_are_what_they_were() -> None:
     once = [_run._r.random() for _ in range(3)]
     _run._r.seed(7)
     assert [_run._r.random() for _ in range(3)] == once
-    assert "runner" in {each.name for each in attrs.fields(_run.GuestState)}
-    assert {"tasks", "main_task"} <= {each.name for each in attrs.fields(_run.Runner)}
+    assert {"runner", "unrolled_run_gen"} <= {each.name for each in attrs.fields(_run.GuestState)}
+    assert {"tasks", "runq", "main_task", "main_task_outcome"} <= {
+        each.name for each in attrs.fields(_run.Runner)
+    }
     assert {"_scope", "_parent"} <= {each.name for each in attrs.fields(_run.CancelStatus)}
     assert "_cancel_status" in {each.name for each in attrs.fields(_run.Task)}
 

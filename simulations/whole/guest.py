@@ -85,25 +85,26 @@ class GuestScheduler(Scheduler):
         super().__init__(witnesses)
         self._seed = seed
         self._stands_still = stands_still
-        self._runner: Any = None
         self._clock = _SharedClock(self)
-        self._rounds: deque[Callable[[], object]] = deque()
-        self._outcome: Any = None
+        self._runner: Any = None
+        self._run: Any = None
 
     def host(self, main: Callable[[], Awaitable[None]]) -> None:
         """Begin to run ``main`` in trio; it runs as the time of this scheduler passes."""
         _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
         _run._r.seed(self._seed)
+        begun = list[Any]()
         trio.lowlevel.start_guest_run(
             main,
-            run_sync_soon_threadsafe=self._rounds.append,
-            done_callback=self._note_done,
+            run_sync_soon_threadsafe=begun.append,
+            done_callback=lambda outcome: None,
             clock=self._clock,
             host_uses_signal_set_wakeup_fd=True,
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
-        tick: Any = self._rounds[0]
-        self._runner = tick.__self__.runner
+        # What trio would have its host call looks for input first, of which there is none here.
+        (tick,) = begun
+        self._runner, self._run = tick.__self__.runner, tick.__self__.unrolled_run_gen
         self._runner.runq = _RunQueue(self._runner.runq, self._stands_still)
         self.let_tasks_run()
 
@@ -117,7 +118,7 @@ class GuestScheduler(Scheduler):
     @property
     def has_ended(self) -> bool:
         """Whether ``main`` has returned or raised."""
-        return self._outcome is not None
+        return self._run is None
 
     def end(self) -> None:
         """Run trio to its end, once ``main`` has nothing to wait for any more.
@@ -127,10 +128,11 @@ class GuestScheduler(Scheduler):
             BaseException: what ``main`` has raised.
         """
         for _ in range(TICKS_MAX):
-            if self._outcome is not None:
-                self._outcome.unwrap()
+            if self.has_ended:
+                self._runner.main_task_outcome.unwrap()
                 return
-            self._rounds.popleft()()
+            # The last thing that trio does is to wake itself up, through a socket.
+            self._tick(self._runner.io_manager.get_events(0))
         raise StuckError("tasks wait although everything is over")
 
     def cancel_all(self) -> None:
@@ -148,13 +150,13 @@ class GuestScheduler(Scheduler):
 
     def let_tasks_run(self) -> None:
         """Have every task go on that can, until none can."""
-        clock, rounds = self._clock, self._rounds
+        clock = self._clock
         for _ in range(TICKS_MAX):
+            if self.has_ended:
+                return
             clock.is_idle = False
-            if not rounds:
-                return  # It has ended.
-            rounds.popleft()()
-            if clock.is_idle and len(rounds) <= 1:
+            self._tick()
+            if clock.is_idle:
                 return
         raise StuckError(f"tasks never wait at {self.now:.6f} s")
 
@@ -174,8 +176,12 @@ class GuestScheduler(Scheduler):
             self.let_tasks_run()
         super().run_until(time)
 
-    def _note_done(self, outcome: Any) -> None:
-        self._outcome = outcome
+    def _tick(self, came: Sequence[object] = ()) -> None:
+        """Have trio do what it does between two looks for input."""
+        try:
+            self._run.send(came)
+        except StopIteration:
+            self._run = None
 
 
 @contextmanager
