@@ -73,6 +73,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     shrink = commands.add_parser("shrink", help="make a failing plan smaller")
     shrink.add_argument("plan", type=Path, metavar="PLAN.json")
+    shrink.add_argument("--level", choices=_LEVELS, default="core", help="(default: core)")
     shrink.set_defaults(run=_shrink)
 
 
@@ -289,7 +290,7 @@ def _replay(parsed: argparse.Namespace) -> int:
 
 def _shrink(parsed: argparse.Namespace) -> int:
     from ring.errors import ConfigError
-    from simulations.plan import plan_to_json, read_plan
+    from simulations.plan import Level, plan_to_json, read_plan
     from simulations.run import run
     from simulations.shrink import shrink
 
@@ -298,7 +299,10 @@ def _shrink(parsed: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"shrink: {error}", file=sys.stderr)
         return USAGE_STATUS
-    if not run(plan).violations:
+    if _is_out_of_reach(parsed.level):
+        return USAGE_STATUS
+    level = Level(parsed.level)
+    if not run(plan, level=level).violations:
         print("shrink: this plan breaks no promise; there is nothing to keep", file=sys.stderr)
         return USAGE_STATUS
 
@@ -306,11 +310,11 @@ def _shrink(parsed: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r{len(smaller.faults)} faults left ", end="", file=sys.stderr)
 
-    smaller = shrink(plan, tell)
+    smaller = shrink(plan, tell, level)
     path = parsed.plan.with_suffix(".small.json")
     path.write_text(plan_to_json(smaller), encoding="utf-8")
-    report = run(smaller)
+    report = run(smaller, level=level)
     print(f"{len(plan.faults)} faults shrunk to {len(smaller.faults)}")
-    for line in _failure_lines(report, path):
+    for line in _failure_lines(report, path, level):
         print(line)
     return 0

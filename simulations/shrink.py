@@ -7,49 +7,54 @@ Rules:
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from attrs import evolve
 
-from simulations.plan import Clocks, Plan, Trigger
+from simulations.plan import Clocks, Level, Plan, Trigger
 from simulations.run import failing_promises, run
 
-ROUNDS_MAX: Final = 8
 
-
-def shrink(plan: Plan, on_step: Callable[[Plan], None] = lambda plan: None) -> Plan:
+def shrink(
+    plan: Plan, on_step: Callable[[Plan], None] = lambda plan: None, level: Level = Level.CORE
+) -> Plan:
     """Return a smaller plan that breaks one of the promises that ``plan`` breaks.
 
     Args:
         plan: breaks at least one promise.
         on_step: is told each smaller plan that does so too.
+        level: at which it is played.
     """
-    wanted = set(failing_promises(run(plan)))
+
+    def broken(candidate: Plan) -> set[str]:
+        return set(failing_promises(run(candidate, level=level)))
+
+    wanted = broken(plan)
     if not wanted:
         return plan
-    for _ in range(ROUNDS_MAX):
+
+    def still_breaks(candidate: Plan) -> bool:
+        return not wanted.isdisjoint(broken(candidate))
+
+    before = None
+    while plan != before:
         before = plan
-        for smaller in _fewer_faults(plan, wanted):
+        for smaller in _fewer_faults(plan, still_breaks):
             plan = smaller
             on_step(plan)
-        for candidate in _simpler(plan):
-            if wanted & set(failing_promises(run(candidate))):
-                plan = candidate
-                on_step(plan)
-        if plan == before:
-            break
+        while (simpler := next(filter(still_breaks, _simpler(plan)), None)) is not None:
+            plan = simpler
+            on_step(plan)
     return plan
 
 
-def _fewer_faults(plan: Plan, wanted: set[str]) -> Iterator[Plan]:
+def _fewer_faults(plan: Plan, still_breaks: Callable[[Plan], bool]) -> Iterator[Plan]:
     """Yield plans with fewer and fewer faults: halves first, then one by one."""
     size = len(plan.faults)
     while size:
         start = 0
         while start < len(plan.faults):
-            rest = plan.faults[:start] + plan.faults[start + size :]
-            candidate = evolve(plan, faults=rest)
-            if wanted & set(failing_promises(run(candidate))):
+            candidate = evolve(plan, faults=plan.faults[:start] + plan.faults[start + size :])
+            if still_breaks(candidate):
                 plan = candidate
                 yield plan
             else:

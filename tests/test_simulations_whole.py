@@ -20,7 +20,16 @@ from ring.identity import new_session_id
 from ring.liveness import Liveness
 from simulations.__main__ import main
 from simulations.drawing import draw_plan
-from simulations.plan import Fault, Kind, Level, Mode, Plan, Trigger
+from simulations.plan import (
+    Fault,
+    Kind,
+    Level,
+    Mode,
+    Plan,
+    Trigger,
+    plan_to_json,
+    read_plan,
+)
 from simulations.run import Report, run
 from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.world import NodeWorld
@@ -285,3 +294,22 @@ def test_compiled_code_says_that_it_plays_no_whole_nodes(
     with patch("simulations.scene.__file__", "scene.cpython-311.so"):
         assert main([*command, "--level", "node"]) == 2
     assert "leave out 'compiled'" in capsys.readouterr().err
+
+
+def test_a_plan_is_made_smaller_at_the_level_at_which_it_fails(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Replicas alone have no frames, and kept every promise."""
+    path = tmp_path / "plan.json"
+    plan = short(2, 2.0)
+    few = evolve(plan.workload, clients=2, wander=0.0, max_idles_s=(0.0,))
+    path.write_text(plan_to_json(evolve(plan, faults=plan.faults[:1], workload=few)))
+    with patch("simulations.whole.files.SimulatedDisk.close", lambda self, descriptor: None):
+        assert main(["shrink", str(path)]) == 2
+        assert "breaks no promise" in capsys.readouterr().err
+        assert main(["shrink", str(path), "--level", "node"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("shrunk to 0")
+    assert lines[-1].endswith("plan.small.json --level node")
+    smaller = read_plan(tmp_path / "plan.small.json")
+    assert smaller.workload.clients == 1
