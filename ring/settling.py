@@ -206,9 +206,11 @@ class Settling:
 
     def review(self, now: float) -> None:
         """Draw every conclusion from what has changed since the last call."""
+        is_anyone_restless = False
         for peer in self._core.view.peers.values():
             if peer.restless_since is not None and peer.synced and self.is_synced(peer.name):
                 peer.returning_since = peer.restless_since = None
+            is_anyone_restless |= peer.restless_since is not None
         self._covered.difference_update(self._estranged.review(now))
         self._note_holders()
         self._note_claimants()
@@ -227,7 +229,8 @@ class Settling:
             outbound.synced, outbound.heard = synced, heard
             if news:
                 self.show_status(outbound, now)
-        waits = changed or self._core.view.draining or self._core.silent
+        # Who is heard to the end on both sides says so last, and that alone ends no rest.
+        waits = changed or is_anyone_restless or self._core.view.draining or self._core.silent
         self._rest.note(self._note_settled() and not waits)
 
     def show_status(self, outbound: Outbound, now: float) -> None:

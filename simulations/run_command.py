@@ -146,6 +146,9 @@ def _report(mode: "Mode", level: "Level", seed: int) -> "Report":
     gc.disable()
     try:
         return run(draw_plan(seed, mode), level=level)
+    except Exception as bug:
+        bug.add_note(f"in seed {seed}, mode {mode}, level {level}")
+        raise
     finally:
         gc.enable()
         gc.collect()

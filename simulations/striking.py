@@ -286,7 +286,7 @@ class Striking:
         process = self._world.processes.get(name)
         if process is not None and process.frozen and not self._is_settled_fate(name):
             away = any(
-                other.replica.liveness[name].value == "down"
+                other.replica.liveness.get(name) is Liveness.DOWN
                 for other in self._world.processes.values()
                 if other is not process
             )

@@ -147,3 +147,21 @@ def test_one_that_stands_still_now_and_then_loses_nothing() -> None:
         rig.pass_time(2)
         assert cart_of(rig.find("b", ID).reply) == bytes([value])
         assert rig.is_ready("a", "b", "c")
+
+
+def test_a_member_is_heard_again_though_its_link_was_once_lost() -> None:
+    """It counted as one that comes and goes ever since: at rest nothing noted that it was back.
+
+    So a, when it had stood still, was ready alone at once, and answered from its old memory.
+    """
+    rig = a_ring("ab")
+    rig.reset("a", "b")
+    rig.pass_time(30)
+    stand_still(rig, "a", 7.0)
+    assert isinstance(rig.save("b", ID, {b"cart": b"\x02"}).reply, Saved)
+    asked = rig.find("a", ID)
+    assert asked.waits
+    assert not rig.replicas["a"].ready
+    thaw(rig)
+    rig.pass_time(3)
+    assert cart_of(asked.reply) == b"\x02"

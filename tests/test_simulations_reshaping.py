@@ -75,6 +75,13 @@ def test_a_crash_while_the_ring_changes_loses_nothing(seed: int) -> None:
     check_kept(report, Moment.REMOVED, Moment.CRASH_DURING_RESHAPING)
 
 
+def test_who_stands_still_before_the_others_know_that_it_was_added_is_told_apart() -> None:
+    """Whether they had called it down could not be looked up, and the run ended."""
+    removal = Fault(Kind.RESIZE, 6.0, tuple("bca"), 8.0)
+    report = run(calm(3, removal, Fault(Kind.FREEZE, 14.2, ("b",), 4.0)))
+    check_kept(report, Moment.ADDED)
+
+
 def test_without_handing_over_what_only_the_leaver_had_is_missed() -> None:
     """Ablation: a removed member that goes at once takes with it what was saved locally."""
     fault = Fault(Kind.RESIZE, 6.0, tuple("abc"), 10.0, disk=Disk.LOST)

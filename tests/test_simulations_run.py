@@ -153,6 +153,14 @@ def test_a_failure_is_told_kept_replayed_and_made_smaller(
     assert "kept every promise" in capsys.readouterr().out
 
 
+def test_what_ends_a_run_of_many_seeds_says_in_which_it_was(tmp_path: Path) -> None:
+    """One of thousands could only be found by running them all again."""
+    with patch("simulations.run.check_rest", side_effect=ZeroDivisionError("a bug")):
+        with pytest.raises(ZeroDivisionError) as raised:
+            main(["run", "--seeds", "3:5", "--plans", str(tmp_path)])
+    assert raised.value.__notes__ == ["in seed 3, mode safety, level core"]
+
+
 def test_a_replay_tells_every_event_or_their_hash(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--seed", "3", "--trace-hash"]) == 0
     assert capsys.readouterr().out.strip() == run(draw_plan(3)).trace_hash
