@@ -155,9 +155,9 @@ def test_a_failure_is_told_kept_replayed_and_made_smaller(
 
 def test_what_ends_a_run_of_many_seeds_says_in_which_it_was(tmp_path: Path) -> None:
     """One of thousands could only be found by running them all again."""
-    with patch("simulations.run.check_rest", side_effect=ZeroDivisionError("a bug")):
-        with pytest.raises(ZeroDivisionError) as raised:
-            main(["run", "--seeds", "3:5", "--plans", str(tmp_path)])
+    bug = patch("simulations.run.check_rest", side_effect=ZeroDivisionError("a bug"))
+    with bug, pytest.raises(ZeroDivisionError) as raised:
+        main(["run", "--seeds", "3:5", "--plans", str(tmp_path)])
     assert raised.value.__notes__ == ["in seed 3, mode safety, level core"]
 
 

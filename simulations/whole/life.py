@@ -59,8 +59,8 @@ class Surroundings(Protocol):
     def overhear(self, life: "Life", peer: str, messages: Iterable[Message]) -> None:
         """See what the replica of a life is told."""
 
-    def blame(self, story: str) -> None:
-        """Note that a process has done what none may do."""
+    def blame(self, peer: str | None, story: str) -> None:
+        """Note that a process has done what none may do, unless no node is there."""
 
 
 @frozen
@@ -242,21 +242,20 @@ class WatchedDriver(Driver):
     def take(self, link_id: LinkId) -> Message | None:
         """See ``Driver``."""
         message = super().take(link_id)
-        if message is not None and self._life.alive:
-            self._life.world.on_sent(self._life, self._peer(link_id), message)
+        if message is not None and self._life.alive and (peer := self._peer(link_id)):
+            self._life.world.on_sent(self._life, peer, message)
         return message
 
-    def _peer(self, link_id: LinkId) -> str:
-        """Return who is at the other end: in the world only members connect."""
-        peer = self.links[link_id]._connection.peer
-        assert peer is not None
-        return peer
+    def _peer(self, link_id: LinkId) -> str | None:
+        """Return which member is at the other end; None: a client."""
+        return self.links[link_id]._connection.peer
 
     def on_messages(self, link_id: LinkId, messages: list[Message]) -> None:
         """See ``Driver``."""
-        if self._life.alive:
-            self._life.world.overhear(self._life, self._peer(link_id), messages)
-        with self._blaming():
+        peer = self._peer(link_id)
+        if self._life.alive and peer is not None:
+            self._life.world.overhear(self._life, peer, messages)
+        with self._blaming(peer):
             super().on_messages(link_id, messages)
 
     async def run_link(
@@ -266,11 +265,11 @@ class WatchedDriver(Driver):
         receive_data, next_events = connection.receive_data, connection.next_events
 
         def receive(data: bytes | bytearray | memoryview) -> None:
-            with self._blaming():
+            with self._blaming(connection.peer):
                 receive_data(data)
 
         def take() -> list[Event]:
-            with self._blaming():
+            with self._blaming(connection.peer):
                 return next_events()
 
         connection.receive_data = receive  # type: ignore[method-assign]
@@ -278,14 +277,15 @@ class WatchedDriver(Driver):
         return await super().run_link(stream, connection, dialled=dialled)
 
     @contextmanager
-    def _blaming(self) -> Iterator[None]:
+    def _blaming(self, peer: str | None) -> Iterator[None]:
         """Nobody here is malicious: what a peer must not say, a node has said by mistake."""
         try:
             yield
         except (RemoteProtocolError, RecordFormatError) as error:
             refused = isinstance(error, HandshakeError) and error.by_peer
             if not refused and self._life.alive:
-                self._life.world.blame(f"{self._life.name} was told what it cannot use: {error}")
+                story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
+                self._life.world.blame(peer, story)
             raise
 
 

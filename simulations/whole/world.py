@@ -68,6 +68,8 @@ class NodeWorld(Scene[Life, NodeDisk]):
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._twins = plan.stream("twins")
+        self._visited = set[str]()
+        """Places at which somebody was who is no node, and may say anything; so may clients."""
         self._listeners: dict[str, tuple[Life, ByteListener]] = {}
         self._links = 0
         self._numbers = 0
@@ -116,9 +118,10 @@ class NodeWorld(Scene[Life, NodeDisk]):
             story = f"{name} keeps {links} links on {len(life.connections)} connections"
             self._bugs.append(Violation("bounded", story))
 
-    def blame(self, story: str) -> None:
+    def blame(self, peer: str | None, story: str) -> None:
         """See ``Surroundings``."""
-        self._bugs.append(Violation("isolation", story))
+        if peer is not None and peer not in self._visited:
+            self._bugs.append(Violation("isolation", story))
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -209,7 +212,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         stand_in = unstarted(self.ring, name, self.plan)
         life = Life(name, self, self.disks[name], self.now, stand_in)
         self._births.add(partial(act, life))
-        self.after(0.0, lambda: None)  # So that it begins now, and not when something happens.
+        self._visited.add(name)
         return life
 
     def _bury(self, life: Life) -> None:
