@@ -9,6 +9,7 @@ from node.registered import register
 from node.session import Session
 from node.sessions import Sessions
 from node.status import NodeStatus
+from node.structures import SessionCounter, SessionMap, SessionSet
 from node.tls import TlsFiles
 from ring.errors import (
     ConfigError,
@@ -38,8 +39,11 @@ __all__ = [
     "RingFullError",
     "SecurityConfig",
     "Session",
+    "SessionCounter",
     "SessionEnded",
+    "SessionMap",
     "SessionRingError",
+    "SessionSet",
     "SessionTooLargeError",
     "SessionUnavailableError",
     "Sessions",

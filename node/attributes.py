@@ -1,31 +1,32 @@
 """A session's attributes as a dict that knows what of it the ring has not got.
 
 Rules:
-- Attributes are decoded when first asked for.
-- What has to be sent is what was assigned, removed, or changed in place. In-place changes are
-  found by packing once more what was handed out, if its type lets it change.
-- Nothing is forgotten before it is answered: what a save carries stays a change until that save
-  succeeds. So a save that failed can be repeated, and a save that begins while another is under
-  way carries all that the other does, or newer; whichever is answered, nothing is lost.
-- An attribute of which the ring never heard needs no removal.
-- Structured attributes (``ring.structured``) are left alone here, and not shown.
+- An attribute is plain: one value, of which one of two concurrent ones wins. Or it is structured:
+  a map, a set or a counter, of which every member and every addition counts.
+- What is assigned under a name takes the place of whatever was there, of all its members too.
+- Read under its name, a structured attribute is a copy that cannot be changed: what is put into
+  that would be lost.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
-from node.packing import pack_value
-from node.unpacking import unpack_value
-from node.values import IMMUTABLE_TYPES
+from node.cells import Cells
+from node.counting import Counting
+from node.members import Members
+from node.structures import SessionCounter, SessionMap, SessionSet
+from node.writers import Writers
 from ring.clock import STAMP_BYTES
-from ring.structured import MEMBER, SHARD, kind_of
+from ring.structured import MEMBER, SHARD, Kind, is_part, kind_of, name_of
 
 NAME_BYTES_MAX: Final = 255
 """The longest name of an attribute, in UTF-8."""
 
-_NO_STAMP: Final = bytes(STAMP_BYTES)
-_NOT_ATTRIBUTES: Final = (b"\0", bytes([MEMBER]), bytes([SHARD]))
-"""How keys begin that are not the names of attributes."""
+_NO_NAMES: Final = ("\0", chr(MEMBER), chr(SHARD))
+"""How no attribute's name begins: keys of other entries do."""
+_CALLS: Final = {Kind.MAP: "map", Kind.SET: "set", Kind.COUNTER: "counter"}
 
 
 def check_attribute_name(name: str) -> None:
@@ -49,9 +50,14 @@ def check_attribute_name(name: str) -> None:
         )
 
 
-def _is_plain(key: bytes, entry: bytes) -> bool:
-    """Return whether this is an attribute of one value, not something reserved or structured."""
-    return not key.startswith(_NOT_ATTRIBUTES) and kind_of(entry) is None
+def _key_of(name: object) -> bytes:
+    """Return the key of an attribute; empty if nothing can have this name."""
+    if not isinstance(name, str) or name.startswith(_NO_NAMES):
+        return b""
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        return b""
 
 
 class Attributes(MutableMapping[str, Any]):
@@ -59,106 +65,180 @@ class Attributes(MutableMapping[str, Any]):
 
     Args:
         known: what the ring has: entry key to stamp and packed value. Taken over, not copied.
+        writers: of this process, for counters.
     """
 
-    __slots__ = (
-        "_answered_turn",
-        "_changed",
-        "_changed_reserved",
-        "_known",
-        "_removed",
-        "_sent",
-        "_turn",
-        "_values",
-    )
+    __slots__ = ("_cells", "_structures", "_writers")
 
-    def __init__(self, known: dict[bytes, bytes]) -> None:
-        self._known = known
-        self._values: dict[str, Any] = {}
-        """What was decoded or assigned, by name."""
-        self._changed: dict[str, int] = {}
-        """Assigned or changed in place, and not answered for: name to the turn of the change."""
-        self._removed: dict[str, int] = {}
-        """The same for what was removed."""
-        self._changed_reserved: dict[bytes, tuple[int, bytes]] = {}
-        """The same for reserved keys, with the packed value."""
-        self._sent: dict[bytes, int] = {}
-        """Keys of saves that were not answered for: the ring may have heard of them."""
-        self._turn = 0
-        self._answered_turn = -1
+    def __init__(self, known: dict[bytes, bytes], writers: Writers) -> None:
+        self._cells = Cells(known)
+        self._structures: dict[bytes, Members | Counting] = {}
+        """The structured attributes that were asked for, by name; some are not there."""
+        self._writers = writers
 
     # --- As a dict ----------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._values:
-            return self._values[name]
-        packed = self._known_packed(name)
-        if not packed:
-            raise KeyError(name)
-        value = self._values[name] = unpack_value(name, packed)
-        return value
+        key = _key_of(name)
+        if key and self._cells.has(key):
+            return self._cells.value(key)
+        match self._structure(key):
+            case Counting() as counter:
+                return counter.value
+            case Members(kind=Kind.SET) as members:
+                return frozenset(members.ordered())
+            case Members() as members:
+                return MappingProxyType(members.copy())
+            case None:
+                raise KeyError(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
         check_attribute_name(name)
-        self._turn += 1
-        self._values[name] = value
-        self._changed[name] = self._turn
-        self._removed.pop(name, None)
+        key = name.encode()
+        self._end_structure(key)
+        self._cells.put(key, value)
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
-        self._turn += 1
-        if self._known_packed(name) or name.encode() in self._sent:
-            self._removed[name] = self._turn
-        self._values.pop(name, None)
-        self._changed.pop(name, None)
+        key = name.encode()
+        self._end_structure(key)
+        self._cells.discard(key)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._values or bool(self._known_packed(name)))
+        key = _key_of(name)
+        return bool(key) and (self._cells.has(key) or self._structure(key) is not None)
 
     def __iter__(self) -> Iterator[str]:
-        known = (name for name in self._known_names() if name not in self._removed)
-        return iter(dict.fromkeys(known) | dict.fromkeys(self._values))
+        cells = self._cells
+        keys = [key for key in cells.known if key[0] > SHARD]
+        keys += (name_of(key) if is_part(key) else key for key in cells.touched())
+        for key in dict.fromkeys([*keys, *self._structures]):
+            try:
+                name = key.decode()
+            except UnicodeDecodeError:
+                continue  # No name that can be asked for: not from an application.
+            if cells.has(key) or self._structure(key) is not None:
+                yield name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def clear(self) -> None:
         """Remove every attribute, decoding none."""
-        for name in self:
+        for name in list(self):
             del self[name]
 
-    def _known_names(self) -> Iterator[str]:
-        for key, entry in self._known.items():
-            if len(entry) > STAMP_BYTES and _is_plain(key, entry):
-                try:
-                    yield key.decode()
-                except UnicodeDecodeError:
-                    continue  # No name that can be asked for: not from an application.
+    # --- Structured attributes ----------------------------------------------------------------
 
-    def _known_packed(self, name: str) -> bytes:
-        """Return the bytes that the ring has of an attribute; empty if none, or removed here."""
-        if name in self._removed or not isinstance(name, str):
-            return b""
-        try:
-            key = name.encode()
-        except UnicodeEncodeError:
-            return b""
-        entry = self._known.get(key, b"")
-        return entry[STAMP_BYTES:] if _is_plain(key, entry) else b""
+    def map(self, name: str) -> SessionMap:
+        """Return the map under a name, as a dict: what is done to it is done to the session.
+
+        It is there as soon as something is put into it, or was before. What is put into it, here
+        and by others at the same time, is all there afterwards; of two values of one key, the
+        later one. Keys are str and int; values may be what attributes may be, and as large.
+
+        Raises:
+            TypeError: ``name`` is not a str, or that of an attribute of another kind: delete that
+                first, or use another name.
+            ValueError: nothing can have that name.
+        """
+        check_attribute_name(name)
+        return SessionMap(name, partial(self._members, name, Kind.MAP))
+
+    def set(self, name: str) -> SessionSet:
+        """Return the set under a name: what is done to it is done to the session; see ``map``.
+
+        Its members may be whatever an attribute may be and has a hash, in at most 254 bytes or,
+        if the name is shorter than the longest, as many more.
+        """
+        check_attribute_name(name)
+        return SessionSet(name, partial(self._members, name, Kind.SET))
+
+    def counter(self, name: str) -> SessionCounter:
+        """Return the counter under a name: what is done to it is done to the session; see ``map``.
+
+        It begins at 0. Whatever is added to it, here and by others at the same time, counts once.
+        """
+        check_attribute_name(name)
+        return SessionCounter(name, partial(self._counting, name))
+
+    def _members(self, name: str, kind: Kind) -> Members:
+        members = self._open(name.encode(), kind)
+        assert isinstance(members, Members)
+        return members
+
+    def _counting(self, name: str) -> Counting:
+        counting = self._open(name.encode(), Kind.COUNTER)
+        assert isinstance(counting, Counting)
+        return counting
+
+    def _open(self, key: bytes, kind: Kind) -> Members | Counting:
+        """Return the structured attribute of this kind under a name, be it not there."""
+        there = self._structure(key)
+        if there is None and not self._cells.has(key):
+            found = self._structures.get(key)
+            if found is None or found.kind is not kind:
+                if found is not None:
+                    self._end_structure(key)
+                    self._cells.discard(key)
+                found = self._structures[key] = self._make(key, kind)
+            return found
+        if there is None or there.kind is not kind:
+            name = key.decode()
+            what = "a plain attribute" if there is None else f"a {_CALLS[there.kind]}"
+            remedy = f"session[{name!r}]" if there is None else f".{_CALLS[there.kind]}({name!r})"
+            raise TypeError(
+                f"session.{_CALLS[kind]}({name!r}): attribute {name!r} is {what}; use {remedy}, or "
+                f"del session[{name!r}] first, or another name"
+            )
+        return there
+
+    def _structure(self, key: bytes) -> Members | Counting | None:
+        """Return the structured attribute under a name, if there is one."""
+        found = self._structures.get(key)
+        if found is None:
+            kind = self._cells.floor_kind(key)
+            if kind is None:
+                return None
+            found = self._structures[key] = self._make(key, kind)
+        return found if found.exists else None
+
+    def _make(self, key: bytes, kind: Kind) -> Members | Counting:
+        if kind is Kind.COUNTER:
+            return Counting(self._cells, key, self._writers)
+        return Members(self._cells, key, kind)
+
+    def _end_structure(self, key: bytes) -> None:
+        """End what is structured under a name, whose cell is going to change."""
+        was_asked_for = self._structures.pop(key, None) is not None
+        if was_asked_for or kind_of(self._cells.known.get(key)) is not None:
+            self._cells.end_parts(key)
+
+    @property
+    def lacks_floors(self) -> bool:
+        """Whether ``learn`` is needed before ``changes``, for a counter that was set anew."""
+        counters = (each for each in self._structures.values() if isinstance(each, Counting))
+        return any(counter.lacks_floor for counter in counters)
+
+    def learn(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take over from what the ring has now what structured attributes count from.
+
+        Nothing else: this stays the copy that it is.
+        """
+        for key, structure in self._structures.items():
+            if self._cells.learn_floor(key, entries) and isinstance(structure, Counting):
+                structure.learn()
 
     # --- Reserved keys ------------------------------------------------------------------------
 
     def reserved(self, key: bytes) -> bytes:
         """Return the packed value under a reserved key; empty bytes for none."""
-        changed = self._changed_reserved.get(key)
-        return changed[1] if changed is not None else self._known.get(key, b"")[STAMP_BYTES:]
+        return self._cells.packed(key)
 
     def change_reserved(self, key: bytes, packed: bytes) -> None:
         """Put a packed value under a reserved key; sent like any other change."""
-        self._turn += 1
-        self._changed_reserved[key] = (self._turn, packed)
+        self._cells.put_packed(key, packed)
 
     # --- What has to be sent ------------------------------------------------------------------
 
@@ -169,53 +249,31 @@ class Attributes(MutableMapping[str, Any]):
             ValueNotStorableError: a value cannot be kept. Nothing is forgotten.
             SessionTooLargeError: an attribute takes more bytes than allowed. Nothing is forgotten.
         """
-        changes: dict[bytes, bytes | None] = {}
-        for name, value in self._values.items():
-            is_changed = name in self._changed
-            if not is_changed and type(value) in IMMUTABLE_TYPES:
-                continue
-            packed = pack_value(name, value, attribute_bytes_max)
-            key = name.encode()
-            if not is_changed:
-                if packed == self._known.get(key, b"")[STAMP_BYTES:]:
-                    continue
-                # From here on like one assigned: it stays a change until it is answered for,
-                # also if it is changed back before that.
-                self._turn += 1
-                self._changed[name] = self._turn
-            changes[key] = packed
-        for name in self._removed:
-            changes[name.encode()] = None
-        for key, (_, packed) in self._changed_reserved.items():
-            changes[key] = packed
+        changes = self._cells.changes(attribute_bytes_max)
+        for structure in self._structures.values():
+            structure.complete(changes)
         return changes
 
     def entry_sizes(self, changes: dict[bytes, bytes | None]) -> dict[bytes, int]:
         """Return the bytes of each entry after ``changes``: of its key, stamp and value."""
-        sizes = {key: len(key) + len(entry) for key, entry in self._known.items()}
+        sizes = {key: len(key) + len(entry) for key, entry in self._cells.known.items()}
         for key, packed in changes.items():
-            sizes[key] = len(key) + STAMP_BYTES + len(packed or b"")
+            stamp_bytes = 0 if key[0] == SHARD else STAMP_BYTES
+            sizes[key] = len(key) + stamp_bytes + len(packed or b"")
         return sizes
 
     def note_sent(self, changes: dict[bytes, bytes | None]) -> int:
         """Note that ``changes``, just taken, go to the ring; return the turn to answer with."""
-        self._sent.update(dict.fromkeys(changes, self._turn))
-        return self._turn
+        return self._cells.note_sent(changes)
 
     def note_answered(self, turn: int, changes: dict[bytes, bytes | None]) -> bool:
         """Note that the ring has ``changes``, sent at ``turn``; return whether that is news.
 
         It is not if a save that began later was answered first: that one carried all of it.
         """
-        if turn < self._answered_turn:
+        if not self._cells.note_answered(turn, changes):
             return False
-        self._answered_turn = turn
-        for key, packed in changes.items():
-            self._known[key] = _NO_STAMP + (packed or b"")
-        self._changed = {name: at for name, at in self._changed.items() if at > turn}
-        self._removed = {name: at for name, at in self._removed.items() if at > turn}
-        self._sent = {key: at for key, at in self._sent.items() if at > turn}
-        self._changed_reserved = {
-            key: change for key, change in self._changed_reserved.items() if change[0] > turn
-        }
+        for structure in self._structures.values():
+            if isinstance(structure, Counting):
+                structure.note_answered(turn, changes)
         return True

@@ -35,6 +35,7 @@ from node.timekeeping import Timekeeper
 from node.tls import Tls, TlsFiles
 from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
+from node.writers import Writers
 from ring.errors import ConfigError, SessionUnavailableError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
@@ -71,6 +72,7 @@ class Client:
         self._request_timeout_s = request_timeout_s
         self._last_number = 0
         self._writes = Turns()
+        self.writers = Writers(random)
         self.sessions = SessionRepository(self, options, durability)
         self.on_asked: Callable[[str], None] = _nobody
         """Is told the member that a request goes to, at every try, within the task that asks."""

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+import msgpack
+
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?", re.ASCII)
 
@@ -27,3 +29,18 @@ def parse_duration(value: object) -> float | None:
     if type(value) is not int and type(value) is not float:
         return None
     return float(value) if abs(value) <= SECONDS_MAX else None
+
+
+def pack_seconds(name: str, seconds: float) -> bytes:
+    """Return the packed form of ``max_idle`` or ``lifetime``.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is more than 1e12 either way, or not a number.
+    """
+    if type(seconds) is not int and type(seconds) is not float:
+        raise TypeError(f"{name} is {seconds!r}; give seconds as a number, 0 for never")
+    if not abs(seconds) <= SECONDS_MAX:
+        raise ValueError(f"{name} is {seconds!r}; give at most 1e12 seconds, 0 for never")
+    packed: bytes = msgpack.packb(float(seconds))
+    return packed

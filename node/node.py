@@ -41,6 +41,7 @@ from node.timekeeping import Timekeeper, real_wall_ms
 from node.tls import Tls
 from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
+from node.writers import Writers
 from ring.clock import Clock
 from ring.effects import Notice
 from ring.errors import ConfigError
@@ -80,6 +81,7 @@ class Node:
         self._timekeeper = timekeeper
         self._random = random
         self._turns = Turns()
+        self.writers = Writers(random)
         self._driver = Driver(
             replica,
             timekeeper,
@@ -102,11 +104,7 @@ class Node:
         self._persisting = None
         if store is not None:
             self._persisting = Persisting(
-                store,
-                self._driver,
-                timekeeper=timekeeper,
-                random=random,
-                tagger=tagger,
+                store, self._driver, timekeeper=timekeeper, random=random, tagger=tagger
             )
         self._contacts = None
         if contacts_file is not None:

@@ -167,7 +167,7 @@ class _Shaper:
             try:
                 shaped[self.shape(key, depth)] = self.shape(item, depth)
             except _NotStorable as fault:
-                fault.steps.append(_step(key))
+                fault.steps.append(step_to(key))
                 raise
         return shaped
 
@@ -209,7 +209,8 @@ def _check_plain(value: object) -> object:
     return value
 
 
-def _step(key: str | int) -> str:
+def step_to(key: object) -> str:
+    """Return how the path to what is under a key goes on."""
     return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!a}]"
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from attrs import frozen
 
+from node.writers import Writers
 from ring.errors import (
     LocalProtocolError,
     OutcomeUnknownError,
@@ -18,7 +19,7 @@ from ring.errors import (
     SessionUnavailableError,
 )
 from ring.identity import SessionId
-from ring.messages import Absent, Durability, Failed, Failure, Found, Request, Saved
+from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Request, Saved
 
 OnTimeout = Literal["accept", "refuse"]
 """What a save does when its durability is not reached in time: a degraded receipt, or an error."""
@@ -26,6 +27,10 @@ OnTimeout = Literal["accept", "refuse"]
 
 class Backend(Protocol):
     """What carries requests to the ring: a node in this process, or a client of one."""
+
+    @property
+    def writers(self) -> Writers:
+        """Under which tokens this process adds to counters."""
 
     def next_number(self) -> int:
         """Return a number that no other request of this backend has."""
@@ -119,3 +124,36 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
             raise LocalProtocolError(reason)
         case Found():
             raise AssertionError("a change was answered with a record")
+
+
+async def look_up(backend: Backend, session_id: SessionId, *, touch: bool) -> Found | None:
+    """Return what the ring has of a session; None if it was ended, has expired, or never existed.
+
+    Raises:
+        SessionUnavailableError: who holds it is not known yet, or cannot be reached.
+    """
+    answer: Found | Absent | Saved | Failed | None = backend.read(session_id, touch)
+    if answer is None:
+        question = Find(backend.next_number(), session_id, touch, forwarded=False)
+        answer = await backend.perform(question)
+    match answer:
+        case Found() as found:
+            return found
+        case Absent() | Failed(_, Failure.GONE):
+            return None
+        case Failed(_, _, reason):
+            raise SessionUnavailableError(reason)
+        case _:
+            raise AssertionError("a question was answered with a receipt")
+
+
+async def end_session(backend: Backend, session_id: SessionId, wish: Wish) -> Receipt:
+    """Ask ``backend`` to end a session; raises what ``receipt_of`` does."""
+    request = End(
+        number=backend.next_number(),
+        session_id=session_id,
+        durability=wish.durability,
+        refuse=wish.on_timeout == "refuse",
+        forwarded=False,
+    )
+    return receipt_of(await backend.perform(request))

@@ -8,25 +8,45 @@ Rules:
 - Nothing here waits but for the backend, so a session works wherever its backend does.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgpack
 from attrs import frozen
 
 from node.attributes import Attributes
-from node.durations import SECONDS_MAX
+from node.durations import pack_seconds
 from node.errors import AttributeDecodeError
-from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, receipt_of
+from node.receipts import (
+    NOTHING_SENT,
+    Backend,
+    OnTimeout,
+    Receipt,
+    Wish,
+    end_session,
+    look_up,
+    receipt_of,
+)
 from node.unpacking import unpack_value
 from ring.clock import stamp_ms
 from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
-from ring.errors import ReplicationTimeoutError, RingFullError, SessionEnded, SessionTooLargeError
+from ring.errors import (
+    LocalProtocolError,
+    ReplicationTimeoutError,
+    RingFullError,
+    SessionEnded,
+    SessionTooLargeError,
+)
 from ring.identity import SessionId, home_of
-from ring.messages import Durability, End, Rotate, Save
+from ring.messages import Durability, Rotate, Save
 from ring.record import Record
+from ring.structured import is_part, name_of
+
+ATTEMPTS_MAX: Final = 4
+"""How often a save is sent while others set anew, each time, what it adds to."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_Changes = tuple[tuple[bytes, bytes | None], ...]
 
 
 @frozen
@@ -43,6 +63,9 @@ class Terms:
 
 class Session(Attributes):
     """A user's session: a dict of attributes, and its life.
+
+    Attributes to which several requests add at the same time are a ``map``, a ``set`` or a
+    ``counter``: what each of them has added stays. Of a plain one the later value stays.
 
     Names of attributes are 1 to 255 bytes of UTF-8 without NUL; what values may be is said in
     ``node.values``. Made by ``Sessions.create`` and ``Sessions.find``.
@@ -91,12 +114,12 @@ class Session(Attributes):
         self._receipt = NOTHING_SENT
         self._created_ms = self._last_access_ms = backend.wall_ms()
         if portable is None:
-            super().__init__({})
+            super().__init__({}, backend.writers)
             self.change_reserved(CREATED, NIL)
             return
         # Read as of the moment 0, an access was at minus its age.
         record = Record.from_portable(portable, 0.0)
-        super().__init__(record.entries)
+        super().__init__(record.entries, backend.writers)
         created = record.entries.get(CREATED)
         if created is not None:
             self._created_ms = stamp_ms(entry_stamp(created))
@@ -213,21 +236,22 @@ class Session(Attributes):
         self._check_not_ended()
         if self._next_id is not None:
             return await self.rotate_id(durability=durability, on_timeout=on_timeout)
-        changes = self._checked_changes()
-        if not changes:
+
+        def request(changes: _Changes) -> Save:
+            self._asked = True
+            return Save(
+                number=self._backend.next_number(),
+                session_id=self._id,
+                create=self._is_new,
+                changes=changes,
+                durability=wish.durability,
+                refuse=wish.on_timeout == "refuse",
+                forwarded=False,
+            )
+
+        receipt = await self._send(request, if_nothing_changed=False)
+        if receipt is None:
             return self._receipt
-        turn = self.note_sent(changes)
-        self._asked = True
-        request = Save(
-            number=self._backend.next_number(),
-            session_id=self._id,
-            create=self._is_new,
-            changes=tuple(changes.items()),
-            durability=wish.durability,
-            refuse=wish.on_timeout == "refuse",
-            forwarded=False,
-        )
-        receipt = await self._send(request, turn, changes)
         self._is_new = False
         return receipt
 
@@ -254,44 +278,75 @@ class Session(Attributes):
             return NOTHING_SENT
         if self._is_new:
             await self.save(durability=durability, on_timeout=on_timeout)
-        changes = self._checked_changes()
         was_begun = self._next_id is not None
-        if self._next_id is None:
-            self._next_id = self._backend.new_session_id(home_of(self._id))
-        request = Rotate(
-            number=self._backend.next_number(),
-            session_id=self._id,
-            new_id=self._next_id,
-            changes=tuple(changes.items()),
-            durability=wish.durability,
-            refuse=wish.on_timeout == "refuse",
-            forwarded=False,
-        )
+        new_id = self._next_id or self._backend.new_session_id(home_of(self._id))
+
+        def request(changes: _Changes) -> Rotate:
+            self._next_id = new_id
+            return Rotate(
+                number=self._backend.next_number(),
+                session_id=self._id,
+                new_id=new_id,
+                changes=changes,
+                durability=wish.durability,
+                refuse=wish.on_timeout == "refuse",
+                forwarded=False,
+            )
+
         try:
-            receipt = await self._send(request, self.note_sent(changes), changes)
+            receipt = await self._send(request, if_nothing_changed=True)
         except ReplicationTimeoutError:
-            self._id, self._next_id = request.new_id, None
+            self._id, self._next_id = new_id, None
             raise
         except RingFullError:
             # It may be full for days; unless it was rotated before, it is saved under its old id.
             if not was_begun:
                 self._next_id = None
             raise
-        self._id, self._next_id = request.new_id, None
+        self._id, self._next_id = new_id, None
+        assert receipt is not None, "it is sent whatever has changed"
         return receipt
 
     async def _send(
-        self, request: Save | Rotate, turn: int, changes: dict[bytes, bytes | None]
-    ) -> Receipt:
-        """Have a change carried out that was noted as sent at ``turn``."""
-        try:
-            receipt = receipt_of(await self._backend.perform(request))
-        except SessionEnded:
-            self._ended = True
-            raise
-        if self.note_answered(turn, changes):
-            self._receipt = receipt
-        return receipt
+        self, request: Callable[[_Changes], Save | Rotate], *, if_nothing_changed: bool
+    ) -> Receipt | None:
+        """Have the changes carried out; None: there are none, and nothing was sent.
+
+        A counter that was set anew elsewhere, or an attribute that has become one of another
+        kind, has the ring refuse the whole: then what they are now is learnt, and sent again.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            if attempt or self.lacks_floors:
+                await self._learn_floors()
+            changes = self._checked_changes()
+            if not changes and not if_nothing_changed:
+                return None
+            asked, turn = request(tuple(changes.items())), self.note_sent(changes)
+            try:
+                receipt = receipt_of(await self._backend.perform(asked))
+            except SessionEnded:
+                self._ended = True
+                raise
+            except LocalProtocolError:
+                if attempt == ATTEMPTS_MAX - 1 or not any(map(is_part, changes)):
+                    raise
+            else:
+                if self.note_answered(turn, changes):
+                    self._receipt = receipt
+                return receipt
+        raise AssertionError("the last attempt has returned or raised")
+
+    async def _learn_floors(self) -> None:
+        """Learn from the ring what structured attributes count from; raises as ``save``."""
+        for session_id in (self._next_id, self._id):
+            if session_id is None:
+                continue
+            found = await look_up(self._backend, session_id, touch=False)
+            if found is not None:
+                self.learn(Record.from_portable(found.portable, 0.0).entries)
+                return
+        self._ended = True
+        raise SessionEnded("the session was ended, has expired, or never existed")
 
     def _check_not_ended(self) -> None:
         if self._ended:
@@ -333,35 +388,9 @@ class Session(Attributes):
         total = sum(sizes.values())
         if total > self._terms.session_bytes_max:
             largest = max(sizes, key=sizes.__getitem__)
+            name = name_of(largest) if is_part(largest) else largest
             raise SessionTooLargeError(
                 f"the session takes {total} bytes, more than sessions.session_bytes_max, which is "
-                f"{self._terms.session_bytes_max}; its largest attribute is {largest.decode()!r} "
+                f"{self._terms.session_bytes_max}; its largest attribute is {name.decode()!r} "
                 f"with {sizes[largest]} bytes"
             )
-
-
-async def end_session(backend: Backend, session_id: SessionId, wish: Wish) -> Receipt:
-    """Ask ``backend`` to end a session; raises what ``receipt_of`` does."""
-    request = End(
-        number=backend.next_number(),
-        session_id=session_id,
-        durability=wish.durability,
-        refuse=wish.on_timeout == "refuse",
-        forwarded=False,
-    )
-    return receipt_of(await backend.perform(request))
-
-
-def pack_seconds(name: str, seconds: float) -> bytes:
-    """Return the packed form of ``max_idle`` or ``lifetime``.
-
-    Raises:
-        TypeError: it is not a number.
-        ValueError: it is more than 1e12 either way, or not a number.
-    """
-    if type(seconds) is not int and type(seconds) is not float:
-        raise TypeError(f"{name} is {seconds!r}; give seconds as a number, 0 for never")
-    if not abs(seconds) <= SECONDS_MAX:
-        raise ValueError(f"{name} is {seconds!r}; give at most 1e12 seconds, 0 for never")
-    packed: bytes = msgpack.packb(float(seconds))
-    return packed

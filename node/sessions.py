@@ -6,12 +6,12 @@ is answered here, and the ring is not asked.
 
 from typing import Protocol
 
-from node.receipts import Backend, OnTimeout, Receipt, Wish
+from node.receipts import Backend, OnTimeout, Receipt, Wish, end_session, look_up
 from node.sections import SessionsConfig
-from node.session import Session, Terms, end_session
-from ring.errors import SessionEnded, SessionUnavailableError
+from node.session import Session, Terms
+from ring.errors import SessionEnded
 from ring.identity import SessionId, parse_session_id
-from ring.messages import Absent, Durability, Failed, Failure, Find, Found
+from ring.messages import Durability
 
 
 class Sessions(Protocol):
@@ -101,7 +101,7 @@ class SessionRepository:
         parsed = _parsed(session_id)
         if parsed is None:
             return None
-        found = await self._find(parsed, touch)
+        found = await look_up(self._backend, parsed, touch=touch)
         if found is None:
             return None
         return Session(
@@ -125,22 +125,9 @@ class SessionRepository:
     async def touch(self, session_id: str | None) -> bool:
         """Count an access; see ``Sessions.touch``."""
         parsed = _parsed(session_id)
-        return parsed is not None and await self._find(parsed, touch=True) is not None
-
-    async def _find(self, session_id: SessionId, touch: bool) -> Found | None:
-        local = self._backend.read(session_id, touch)
-        match local or await self._backend.perform(self._question(session_id, touch)):
-            case Found() as found:
-                return found
-            case Absent() | Failed(_, Failure.GONE):
-                return None
-            case Failed(_, _, reason):
-                raise SessionUnavailableError(reason)
-            case _:
-                raise AssertionError("a question was answered with a receipt")
-
-    def _question(self, session_id: SessionId, touch: bool) -> Find:
-        return Find(self._backend.next_number(), session_id, touch, forwarded=False)
+        if parsed is None:
+            return False
+        return await look_up(self._backend, parsed, touch=True) is not None
 
 
 def _parsed(session_id: str | None) -> SessionId | None:

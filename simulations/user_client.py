@@ -22,6 +22,7 @@ from node.receipts import Wish
 from node.sections import SessionsConfig
 from node.session import Session, Terms
 from node.sessions import SessionRepository, Sessions
+from node.writers import Writers
 from ring import Record, SessionId
 from ring.entry import LIFETIME, MAX_IDLE
 from ring.identity import new_session_id
@@ -75,6 +76,8 @@ class Client:
         self._versions = versions
         self._random = random
         self._requests = 0
+        self.writers = Writers(random)
+        """See ``Backend``."""
         self.sessions = SessionRepository(self, SessionsConfig())
         self.on_receipt: Callable[[str], None] = _nobody
         """Is told the node that has just given an undegraded receipt."""

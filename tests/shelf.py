@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Coroutine
 from itertools import count
+from random import Random
 from typing import Any, TypeVar
 
 import trio
@@ -10,8 +11,9 @@ import trio
 from node.sections import SessionsConfig
 from node.session import Session
 from node.sessions import SessionRepository
+from node.writers import Writers
 from ring.clock import Stamp
-from ring.entry import EndReason, make_entry
+from ring.entry import EndReason
 from ring.identity import SessionId
 from ring.messages import (
     Absent,
@@ -27,6 +29,7 @@ from ring.messages import (
     Saved,
 )
 from ring.record import Record
+from ring.structured import entries_for, why_not_written
 
 Reply = Found | Absent | Saved | Failed
 T = TypeVar("T")
@@ -41,6 +44,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.records: dict[SessionId, Record] = {}
+        self.writers = Writers(Random(0))
         self.asked: list[Request] = []
         self.replies: deque[Reply | Failure] = deque()
         self.held_back: deque[trio.Event] = deque()
@@ -124,8 +128,11 @@ class Shelf:
         if record is None or record.ended:
             return Failed(request.number, Failure.GONE, "the session is gone")
         stamp = self._stamp()
-        for key, packed in request.changes:
-            record.put(key, make_entry(stamp, packed))
+        reason = why_not_written(record.entries, request.changes)
+        if reason is not None:
+            return Failed(request.number, Failure.INVALID, reason)
+        for key, entry in entries_for(record.entries, request.changes, stamp, self._stamp()):
+            record.put(key, entry)
         return Saved(request.number, ("a", "b"), ("a",), degraded=False)
 
     def _stamp(self) -> Stamp:

@@ -7,7 +7,6 @@ import msgpack
 import pytest
 from shelf import Shelf, at_once, found, last_save, repository, saved
 
-from node.attributes import Attributes
 from node.errors import AttributeDecodeError, ValueNotStorableError
 from node.receipts import NOTHING_SENT, Receipt
 from ring.clock import Stamp
@@ -21,7 +20,6 @@ from ring.errors import (
 )
 from ring.messages import Absent, Durability, End, Failure, Saved
 from ring.record import Record
-from ring.structured import Kind, marker, member_key, shard_entry, shard_key
 
 # --- Receipts, durability ------------------------------------------------------------------------
 
@@ -195,22 +193,13 @@ def test_reserved_entries_are_no_attributes() -> None:
         assert session.get(key.decode()) is None
 
 
-def test_structured_attributes_are_not_shown_and_stay() -> None:
-    """A copy of the session that knows nothing of them saves beside them."""
-    attributes = Attributes(
-        {
-            b"cart": bytes(8) + marker(Kind.MAP),
-            member_key(b"cart", b"apple"): bytes(8) + b"\x01",
-            shard_key(b"visits", Stamp(1), b"writer-1"): shard_entry(1, 1),
-            b"color": bytes(8) + b"\x01",
-        }
-    )
-    assert dict(attributes) == {"color": 1}
-    attributes["color"] = 2
-    assert attributes.changes(1000) == {b"color": b"\x02"}
-    for name in ("\x01a", "\x02a"):
-        with pytest.raises(ValueError, match="control character"):
-            attributes[name] = 1
+@pytest.mark.parametrize("name", ["\x01a", "\x02a"])
+def test_no_name_is_that_of_a_part(name: str) -> None:
+    session = repository(Shelf()).create()
+    with pytest.raises(ValueError, match="control character"):
+        session[name] = 1
+    assert name not in session
+    assert session.get(name) is None
 
 
 def test_the_longest_names_come_back() -> None:

@@ -1,0 +1,284 @@
+"""What one copy of a session has under each entry key, and what of it the ring has not got.
+
+Rules:
+- A cell is the value of a plain attribute, under its name, or of a member, under the key of that
+  part (``ring.structured``). It is decoded when first asked for.
+- What has to be sent is what was put, discarded, or changed in place. In-place changes are found
+  by packing once more what was handed out, if its type lets it change.
+- Nothing is forgotten before it is answered: what a save carries stays a change until that save
+  succeeds. So a save that failed can be repeated, and a save that begins while another is under
+  way carries all that the other does, or newer; whichever is answered, nothing is lost.
+- What the ring never heard of needs no removal.
+- A new floor ends the parts under its name here at once, as it will there.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from node.packing import pack_value, step_to
+from node.unpacking import unpack_value
+from node.values import IMMUTABLE_TYPES
+from ring.clock import STAMP_BYTES, Stamp
+from ring.entry import entry_stamp
+from ring.structured import (
+    MEMBER,
+    SHARD,
+    Kind,
+    floor_after,
+    is_new_floor,
+    is_part,
+    kind_of,
+    marker,
+    member_key,
+    name_of,
+    says_removed,
+)
+
+NO_STAMP: Final = bytes(STAMP_BYTES)
+"""In the place of the stamp of what was saved here: nobody has told it."""
+
+_NOT_CELLS: Final = (b"\0", bytes([SHARD]))
+
+
+class Cells:
+    """Values by entry key, and beside them packed changes: of reserved entries and of floors.
+
+    Args:
+        known: what the ring has: entry key to stamp and packed value. Taken over, not copied.
+    """
+
+    __slots__ = (
+        "_answered_turn",
+        "_changed",
+        "_floored",
+        "_packed",
+        "_removed",
+        "_sent",
+        "_values",
+        "known",
+        "turn",
+    )
+
+    def __init__(self, known: dict[bytes, bytes]) -> None:
+        self.known = known
+        self.turn = 0
+        """Rises with every change."""
+        self._values: dict[bytes, Any] = {}
+        """What was decoded or put."""
+        self._changed: dict[bytes, int] = {}
+        """Put or changed in place, and not answered for: key to the turn of the change."""
+        self._removed: dict[bytes, int] = {}
+        """The same for what was discarded."""
+        self._packed: dict[bytes, tuple[int, bytes]] = {}
+        """The same for what is packed already: reserved entries and floors."""
+        self._floored: dict[bytes, int] = {}
+        """The same for names of which all parts were ended."""
+        self._sent: dict[bytes, int] = {}
+        """Keys of saves that were not answered for: the ring may have heard of them."""
+        self._answered_turn = -1
+
+    # --- Values -------------------------------------------------------------------------------
+
+    def has(self, key: bytes) -> bool:
+        """Return whether there is a value."""
+        return key in self._values or bool(self._known_packed(key))
+
+    def value(self, key: bytes) -> Any:
+        """Return a value that is there.
+
+        Raises:
+            AttributeDecodeError: it is none that this process knows. Nothing changed.
+        """
+        if key in self._values:
+            return self._values[key]
+        value = self._values[key] = unpack_value(label(key), self._known_packed(key))
+        return value
+
+    def put(self, key: bytes, value: object) -> None:
+        """Have a value under a key."""
+        self.turn += 1
+        self._values[key] = value
+        self._changed[key] = self.turn
+        self._removed.pop(key, None)
+        self._packed.pop(key, None)
+
+    def discard(self, key: bytes) -> None:
+        """Have nothing under a key, neither a value nor a floor."""
+        self.turn += 1
+        if key in self._sent or len(self.known.get(key, b"")) > STAMP_BYTES:
+            self._removed[key] = self.turn
+        self._values.pop(key, None)
+        self._changed.pop(key, None)
+        self._packed.pop(key, None)
+
+    def is_removed(self, key: bytes) -> bool:
+        """Return whether what the ring has was discarded here."""
+        return key in self._removed
+
+    def touched(self) -> Iterator[bytes]:
+        """Return the keys of the values that were asked for or put."""
+        return iter(self._values)
+
+    def members(self, name: bytes) -> list[bytes]:
+        """Return the keys of the members under a name that are there."""
+        prefix = member_key(name, b"")
+        keys = dict.fromkeys(key for key in self._values if key.startswith(prefix))
+        if self.floor_kind(name) in (Kind.MAP, Kind.SET):
+            known = (key for key in self.known if key.startswith(prefix))
+            keys |= dict.fromkeys(key for key in known if self._known_packed(key))
+        return list(keys)
+
+    def _known_packed(self, key: bytes) -> bytes:
+        """Return the bytes that the ring has of a value; empty if none, or discarded here."""
+        if key in self._removed or key in self._floored or key.startswith(_NOT_CELLS):
+            return b""
+        entry = self.known.get(key, b"")
+        return entry[STAMP_BYTES:] if kind_of(entry) is None else b""
+
+    # --- Packed changes -----------------------------------------------------------------------
+
+    def packed(self, key: bytes) -> bytes:
+        """Return what stands under a reserved key; empty bytes for nothing."""
+        changed = self._packed.get(key)
+        return changed[1] if changed is not None else self.known.get(key, b"")[STAMP_BYTES:]
+
+    def put_packed(self, key: bytes, packed: bytes) -> None:
+        """Have a packed value under a reserved key."""
+        self.turn += 1
+        self._packed[key] = (self.turn, packed)
+
+    def floor_kind(self, name: bytes) -> Kind | None:
+        """Return of which kind the attribute is by its floor; None: plain, or not there."""
+        changed = self._packed.get(name)
+        if changed is not None:
+            return kind_of(NO_STAMP + changed[1])
+        if name in self._removed or name in self._floored or name in self._values:
+            return None
+        return kind_of(self.known.get(name))
+
+    def has_floor(self, name: bytes) -> bool:
+        """Return whether there is a structured attribute even if nothing is in it."""
+        if self.floor_kind(name) is None:
+            return False
+        return name in self._packed or not says_removed(self.known[name])
+
+    def end_parts(self, name: bytes) -> None:
+        """End what is there under a name; a new floor, or its removal, has to follow."""
+        self.turn += 1
+        self._floored[name] = self.turn
+        for part in [key for key in self.known if is_part(key) and name_of(key) == name]:
+            del self.known[part]
+        prefix = member_key(name, b"")
+        for cells in (self._values, self._changed, self._removed):
+            for part in [key for key in cells if key.startswith(prefix)]:
+                del cells[part]
+
+    def put_floor(self, name: bytes, kind: Kind) -> None:
+        """Have an empty map or set under a name, whatever was there."""
+        self.end_parts(name)
+        self.discard(name)
+        self._removed.pop(name, None)
+        self._packed[name] = (self.turn, marker(kind))
+
+    def take_floor(self, name: bytes) -> None:
+        """End what is there under a name; its floor is sent by whoever calls this."""
+        self.end_parts(name)
+        self._removed.pop(name, None)
+
+    def learn_floor(self, name: bytes, entries: Mapping[bytes, bytes]) -> bool:
+        """Take over which floor the ring has now, with its shards; return whether it counts here.
+
+        It does not if another one is on its way.
+        """
+        if name in self._packed or name in self._removed or name in self._floored:
+            return False
+        self.known.pop(name, None)
+        for key in [key for key in self.known if _is_shard_of(name, key)]:
+            del self.known[key]
+        self.known |= {
+            key: entry for key, entry in entries.items() if key == name or _is_shard_of(name, key)
+        }
+        if self.floor_kind(name) not in (Kind.MAP, Kind.SET):
+            # What was to be taken out has gone already, with all the rest.
+            prefix = member_key(name, b"")
+            for key in [key for key in self._removed if key.startswith(prefix)]:
+                del self._removed[key]
+        return True
+
+    # --- What has to be sent ------------------------------------------------------------------
+
+    def changes(self, attribute_bytes_max: int) -> dict[bytes, bytes | None]:
+        """Return what the ring has not got: entry key to packed value, None for removed.
+
+        Raises:
+            ValueNotStorableError: a value cannot be kept. Nothing is forgotten.
+            SessionTooLargeError: a value takes more bytes than allowed. Nothing is forgotten.
+        """
+        changes: dict[bytes, bytes | None] = {}
+        for key, value in self._values.items():
+            is_changed = key in self._changed
+            if not is_changed and type(value) in IMMUTABLE_TYPES:
+                continue
+            packed = pack_value(label(key), value, attribute_bytes_max)
+            if not is_changed:
+                if packed == self.known.get(key, b"")[STAMP_BYTES:]:
+                    continue
+                # From here on like one that was put: it stays a change until it is answered for,
+                # also if it is changed back before that.
+                self.turn += 1
+                self._changed[key] = self.turn
+            changes[key] = packed
+        for key in self._removed:
+            changes[key] = None
+        for key, (_, packed) in self._packed.items():
+            changes[key] = packed
+        return changes
+
+    def note_sent(self, changes: dict[bytes, bytes | None]) -> int:
+        """Note that ``changes``, just taken, go to the ring; return the turn to answer with."""
+        self._sent.update(dict.fromkeys(changes, self.turn))
+        return self.turn
+
+    def note_answered(self, turn: int, changes: dict[bytes, bytes | None]) -> bool:
+        """Note that the ring has ``changes``, sent at ``turn``; return whether that is news.
+
+        It is not if a save that began later was answered first: that one carried all of it.
+        """
+        if turn < self._answered_turn:
+            return False
+        self._answered_turn = turn
+        for key, packed in changes.items():
+            self._note_known(key, packed, turn)
+        self._changed = {key: at for key, at in self._changed.items() if at > turn}
+        self._removed = {key: at for key, at in self._removed.items() if at > turn}
+        self._sent = {key: at for key, at in self._sent.items() if at > turn}
+        self._floored = {key: at for key, at in self._floored.items() if at > turn}
+        self._packed = {key: change for key, change in self._packed.items() if change[0] > turn}
+        return True
+
+    def _note_known(self, key: bytes, packed: bytes | None, turn: int) -> None:
+        if is_part(key):
+            if self._floored.get(name_of(key), turn) > turn:
+                return  # It was ended here meanwhile.
+            self.known[key] = packed if key[0] == SHARD and packed else NO_STAMP + (packed or b"")
+        elif is_new_floor(packed):
+            self.known[key] = NO_STAMP + (packed or b"")
+        else:
+            old = self.known.get(key)
+            floor = floor_after(old, packed, Stamp(0)) or old or b""
+            # What is derived from a floor whose stamp nobody has told is not known either.
+            told = old is None or entry_stamp(old)
+            self.known[key] = floor if told else NO_STAMP + floor[STAMP_BYTES:]
+
+
+def label(key: bytes) -> str:
+    """Return what people call a value: the name, and the member if it is one."""
+    if key[0] != MEMBER:
+        return key.decode()
+    name = name_of(key)
+    member = key[len(member_key(name, b"")) :]
+    return f"{name.decode()}{step_to(unpack_value(name.decode(), member))}"
+
+
+def _is_shard_of(name: bytes, key: bytes) -> bool:
+    return key[0] == SHARD and name_of(key) == name
