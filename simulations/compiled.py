@@ -25,9 +25,6 @@ from simulations.spelled_out import spell_out
 PACKAGES: Final = ("ring", "wire", "node", "simulations")
 """What is copied."""
 
-KINDS: Final = (".py", ".html", ".css", ".js")
-"""Files that a copy has: code, and what pictures are made of."""
-
 WORLD: Final = (
     *("asking", "budget", "circumstances", "convergence", "disks", "history"),
     *("honesty", "judge", "known"),
@@ -78,12 +75,7 @@ def _name() -> str:
 
 
 def _sources() -> list[Path]:
-    return sorted(
-        path
-        for package in PACKAGES
-        for path in (_ROOT / package).rglob("*.*")
-        if path.suffix in KINDS
-    )
+    return sorted(path for package in PACKAGES for path in (_ROOT / package).rglob("*.py"))
 
 
 def _copy(target: Path) -> None:

@@ -214,13 +214,14 @@ class _Sums:
                 yield f"    {name:<{width}}{times:>10,}"
 
 
-def _is_out_of_reach(level: str) -> bool:
-    """Return whether this level cannot be played here, and say so."""
+def _is_out_of_reach(level: str, *, draws: bool = False) -> bool:
+    """Return whether this level cannot be played here, or nothing be drawn, and say so."""
     from simulations import scene
 
-    if level == "core" or scene.__file__.endswith(".py"):
+    if scene.__file__.endswith(".py") or (level == "core" and not draws):
         return False
-    print("whole nodes are not simulated by compiled code; leave out 'compiled'", file=sys.stderr)
+    what = "a run is not drawn" if draws else "whole nodes are not simulated"
+    print(f"{what} by compiled code; leave out 'compiled'", file=sys.stderr)
     return True
 
 
@@ -260,7 +261,7 @@ def _replay(parsed: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"replay: {error}", file=sys.stderr)
         return USAGE_STATUS
-    if _is_out_of_reach(parsed.level):
+    if _is_out_of_reach(parsed.level, draws=bool(parsed.html)):
         return USAGE_STATUS
     if parsed.show_plan:
         print(plan_to_json(plan), end="")

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 from attrs import evolve
@@ -366,6 +367,17 @@ def test_a_replay_draws_a_page_at_both_levels(
     assert "there is no such directory" in capsys.readouterr().err
     assert main(["replay", str(plan), "--html", str(tmp_path)]) == 2
     assert "Is a directory" in capsys.readouterr().err
+
+
+def test_compiled_code_says_that_it_draws_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it plays is the same, and messages of compiled classes cannot be told apart there."""
+    file = tmp_path / "run.html"
+    with patch("simulations.scene.__file__", "scene.cpython-311.so"):
+        assert main(["replay", "--seed", "3", "--html", str(file)]) == 2
+    assert "a run is not drawn by compiled code; leave out 'compiled'" in capsys.readouterr().err
+    assert not file.exists()
 
 
 def test_a_witness_sees_nothing_by_itself() -> None:
