@@ -60,7 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _again(target: str, files: list[Path]) -> int:
     fuzz = load_target(target)
     for file in files:
-        fuzz(file.read_bytes())
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            print(f"fuzz: {file}: {error.strerror}", file=sys.stderr)
+            return 2
+        fuzz(content)
         print(f"{file}: every promise was kept")
     return 0
 

@@ -107,6 +107,11 @@ def test_an_input_is_tried_again_without_the_fuzzer(
         command.main(["codec", str(path)])
 
 
+def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["codec", "nowhere"]) == 2
+    assert capsys.readouterr().err == "fuzz: nowhere: No such file or directory\n"
+
+
 def test_without_the_fuzzer_it_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
     with patch("fuzz.__main__.import_module", side_effect=ImportError):
         assert command.main(["codec"]) == 2
