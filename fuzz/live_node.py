@@ -16,7 +16,18 @@ from attrs import define, field
 from fuzz.drawn import Drawn
 from fuzz.messages import KINDS, message, ring, session_id
 from ring.identity import RANDOM_CHARS, SessionId
-from ring.messages import UNANSWERED_MAX, Durability, Find, Found, Message, Reply, Save, Saved
+from ring.messages import (
+    UNANSWERED_MAX,
+    Absent,
+    Durability,
+    Failed,
+    Find,
+    Found,
+    Message,
+    Reply,
+    Save,
+    Saved,
+)
 from ring.record import Record
 from ring.settings import Settings
 from simulations.plan import Clocks, Mode, Plan, Way, Workload
@@ -40,6 +51,8 @@ COPIES: Final = (1, 1, 2, 30, 5000)
 SAID_BYTES_MAX: Final = 400_000
 PLAIN_MAX: Final = 64
 """Messages that wait on a link and answer nothing."""
+ASKED_AFTER_S: Final = (0.0, 0.02, 0.1, 0.5, 2.0, 5.0)
+"""When others ask for sessions, in seconds from when the stranger comes."""
 CALM_S: Final = 12.0
 """After the last word, until everything is as if nothing had been: longer than all time-outs."""
 ANSWER_S: Final = 12.0
@@ -100,6 +113,8 @@ class _Siege:
     """What it may say on the connection that it has made last."""
     _tasks: Counter[str] = field(factory=Counter)
     """What ran before it came."""
+    _asked: list[list[Reply | None]] = field(factory=list)
+    """What the clients of the nodes were answered meanwhile."""
     _unbounded: str = ""
     """What a node had too much of, at some time."""
 
@@ -122,11 +137,12 @@ class _Siege:
                 self._save(name, _session(name, 0))
             self._tasks = self._running()
             stranger.come(self._act)
-        asked = [self._find(name, _session(name, 0)) for name in NODES]
+        for delay_s in ASKED_AFTER_S:
+            world.after(delay_s, self._ask_for_everything)
         world.scheduler.run_while(lambda: not stranger.has_left, 60.0, 0.1)
         stranger.leave()
         world.scheduler.run_until(world.now + CALM_S)
-        assert all(asked), "a request was never answered"
+        self._check_answers(certain=not comes_early and not self.knows_secret)
         assert not self._unbounded, self._unbounded
         self._check_nothing_is_left()
         if not self._ring_has_changed():
@@ -228,6 +244,11 @@ class _Siege:
     def _find(self, name: str, session_id: SessionId) -> list[Reply | None]:
         return self._ask(name, lambda number: Find(number, session_id, touch=True, forwarded=False))
 
+    def _ask_for_everything(self) -> None:
+        for name in self.world.alive():
+            for home in (*NODES, PLACE):
+                self._asked.append(self._find(name, _session(home, 0)))
+
     def _ask(self, name: str, make: Callable[[int], Save | Find]) -> list[Reply | None]:
         """Return where the reply will be, if there is one."""
         replies = list[Reply | None]()
@@ -242,6 +263,17 @@ class _Siege:
 
     def _all_ready(self) -> bool:
         return all(life.replica.ready for life in self._lives())
+
+    def _check_answers(self, *, certain: bool) -> None:
+        """Check what the clients were told meanwhile; ``certain``: nobody could change it."""
+        for number, replies in enumerate(self._asked):
+            assert len(replies) == 1, "a request was not answered once"
+            (reply,) = replies
+            assert isinstance(reply, Found | Absent | Failed), f"a find was answered by {reply}"
+            if isinstance(reply, Found):
+                Record.from_portable(reply.portable, self.world.now)
+            elif certain:
+                assert number % 3 == 2, f"a stranger has kept a session from being found: {reply}"
 
     def _ring_has_changed(self) -> bool:
         """Whether a node was told of another ring; in one that has no place for it, it leaves."""

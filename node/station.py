@@ -20,6 +20,7 @@ from node.dialling import Dialling
 from node.link import Link
 from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
+from ring.errands import check_reply
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId
 from ring.messages import Absent, Failed, Found, Leaving, Members, Message, Reply, Request, Saved
@@ -209,8 +210,10 @@ class Station:
         for message in messages:
             match message:
                 case Found() | Absent() | Saved() | Failed():
-                    pending = self._on_the_way.pop(message.number, None)
+                    pending = self._on_the_way.get(message.number)
                     if pending is not None:
+                        check_reply(pending.request, message)
+                        del self._on_the_way[message.number]
                         self._answer(pending, message)
                 case Members():
                     self.members = message

@@ -7,9 +7,11 @@ from attrs import define, field, frozen
 
 from ring.core import Core
 from ring.effects import Respond
+from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.links import Links
-from ring.messages import Reply, Request
+from ring.messages import Find, Found, Redirect, Reply, Request, Saved
 from ring.receipts import Origin
+from ring.record import Record
 
 
 @frozen
@@ -34,6 +36,21 @@ class Asking:
     asked: set[str] = field(factory=set)
     waiting_for: set[str] = field(factory=set)
     errands: list[Errand] = field(factory=list)
+
+
+def check_reply(request: Request, reply: Reply | Redirect) -> None:
+    """Check what a member has answered, before it is told to whoever has asked.
+
+    Raises:
+        RemoteProtocolError: it is a receipt for a find, a record for a change, or no record.
+    """
+    if isinstance(reply, Saved if isinstance(request, Find) else Found):
+        raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
+    if isinstance(reply, Found):
+        try:
+            Record.from_portable(reply.portable, 0.0)
+        except RecordFormatError as error:
+            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
 
 
 def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:

@@ -21,7 +21,7 @@ from attrs import evolve
 from ring.acting import Acting
 from ring.core import Core
 from ring.detours import Detours
-from ring.errands import Asking, Errand, respond
+from ring.errands import Asking, Errand, check_reply, respond
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links, Look, Outbound
@@ -134,6 +134,7 @@ class Serving:
             return  # Its deadline has passed, and it was answered.
         if link != outbound.link:
             raise RemoteProtocolError("replies to a request of another connection")
+        check_reply(errand.request, reply)
         del self._forwarded[reply.number]
         if isinstance(reply, Redirect):
             self._follow(errand, outbound, reply.to, now)
@@ -238,9 +239,8 @@ class Serving:
         if not errand.request.forwarded:
             self._forward(errand, acting, now)
         elif self._settling.knows_claimant(home_of(errand.request.session_id), acting):
-            redirect = Redirect(errand.request.number, acting)
             assert errand.origin is not None
-            self._links.answer(errand.origin, redirect)
+            self._links.answer(errand.origin, Redirect(errand.request.number, acting))
         else:
             reason = f"{acting} acts for it, as {self._core.name} sees it"
             self._fail(errand, Failure.UNAVAILABLE, reason)

@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from attrs import evolve
 from scripted_nodes import HANG_UP, SILENCE, Answer, Site, session_id, unavailable, usual
 
 from node.client import FIND_PATIENCE_S, _is_repeatable
@@ -15,7 +16,19 @@ from ring.errors import (
     SessionEnded,
 )
 from ring.identity import SessionId
-from ring.messages import Durability, End, Failed, Failure, Find, Request, Save
+from ring.messages import (
+    Durability,
+    End,
+    Failed,
+    Failure,
+    Find,
+    Found,
+    Reply,
+    Request,
+    Save,
+    Saved,
+)
+from ring.record import Record
 
 A = "a.memory:1"
 
@@ -49,6 +62,35 @@ async def test_whoever_is_asked_is_told_at_every_try_within_the_task_that_asks(
         await client.sessions.find(session_id("a"))
     me = trio.lowlevel.current_task()
     assert asked == [("a", me), ("b", me)]
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("reply", [Saved(0, (), (), False), Found(0, b"no record")])
+async def test_a_node_that_answers_a_find_with_something_else_loses_its_connection(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, reply: Reply
+) -> None:
+    site = Site(nursery)
+    site["a"].answer = lambda request: evolve(reply, number=request.number)
+    await site.start()
+    async with site.client() as client:
+        assert await client.sessions.find(session_id("a")) is None
+        assert site.asked == {"a": ["Find"], "b": ["Find"]}
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_outcome_of_a_change_that_is_answered_with_a_record_is_unknown(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    site = Site(nursery)
+    await site.start()
+    async with site.client() as client:
+        session = client.sessions.create()
+        home = site[session.id[0]]
+        await session.save()
+        home.answer = lambda request: Found(request.number, Record().portable(0.0))
+        session["x"] = 1
+        with pytest.raises(OutcomeUnknownError):
+            await session.save()
     nursery.cancel_scope.cancel()
 
 

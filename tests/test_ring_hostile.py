@@ -5,6 +5,7 @@ replica can judge. Source: the project's promise 8, isolation.
 """
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from replica_parts import Connection
@@ -36,6 +37,7 @@ from ring.messages import (
     Members,
     Message,
     Records,
+    Reply,
     Save,
     Saved,
     Status,
@@ -296,6 +298,39 @@ def test_a_reply_of_another_member_ends_its_link_and_the_real_one_counts() -> No
     assert asked.waits
     rig.let_go()
     assert isinstance(asked.reply, Found)
+
+
+@pytest.mark.parametrize(
+    "reply", [Saved(0, ("a",), (), False), Found(0, b"garbage"), Found(0, b"\x03\x92\xc4\x01k")]
+)
+def test_a_reply_that_answers_no_find_ends_its_link_and_the_find_goes_on(reply: Reply) -> None:
+    """Else whoever has asked would be told it."""
+    rig = a_ring()
+    rig.hold_back("a", "c", Found)
+    asked = rig.find("c", ID)
+    (forwarded,) = (each.message for each in rig.sent if isinstance(each.message, Find))
+    before = rig.link("c", "a")
+    rig.deliver(before, "a", evolve(reply, number=forwarded.number))
+    rig.run()
+    assert not before.alive
+    assert asked.waits
+    rig.let_go()
+    rig.pass_time(2)
+    assert isinstance(asked.reply, Found)
+    assert Record.from_portable(asked.reply.portable, rig.now).value(b"cart") == b"\x01"
+
+
+def test_a_reply_that_answers_no_change_ends_its_link_and_the_outcome_is_unknown() -> None:
+    rig = a_ring()
+    rig.hold_back("a", "c", Saved)
+    asked = rig.save("c", ID, {b"cart": b"\x07"})
+    (forwarded,) = (each.message for each in rig.sent if isinstance(each.message, Save))
+    before = rig.link("c", "a")
+    rig.deliver(before, "a", Found(forwarded.number, fragment()))
+    rig.run()
+    assert not before.alive
+    assert isinstance(asked.reply, Failed)
+    assert asked.reply.failure is Failure.OUTCOME_UNKNOWN
 
 
 def test_a_bad_record_in_an_answer_ends_the_link_and_the_request_goes_on() -> None:
