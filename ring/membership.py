@@ -262,6 +262,8 @@ class Membership:
         self._core.alarm("frozen", for_s=round(for_s, 3))
         self._thawed_at = now
         for peer in self._core.view.peers.values():
+            # For how long it was waited for before says nothing of what it knows by now.
+            peer.returning_since = peer.restless_since = None
             if peer.liveness is Liveness.UP:
                 self._core.view.set_liveness(peer, Liveness.UNDETERMINED)
         self._settling.on_frozen()

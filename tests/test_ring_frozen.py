@@ -12,7 +12,7 @@ from replicas import Rig
 from samples import IDS, NOW
 
 from ring.effects import Close
-from ring.messages import Changes, Found, Reply, Saved
+from ring.messages import Changes, Compared, Found, Reply, Saved
 from ring.packed import EMPTY_FRAGMENT
 from ring.record import Record
 from ring.settings import Settings
@@ -106,6 +106,25 @@ def test_one_that_thaws_before_it_was_called_down_settles_again_all_the_same() -
     thaw(rig)
     rig.pass_time(3)
     assert cart_of(asked.reply) == b"\x01"
+    assert rig.is_ready("a", "b", "c")
+
+
+def test_who_had_come_back_just_before_it_stood_still_is_waited_for_all_the_same() -> None:
+    """They counted as members that come and go; it passed them over, and served its old memory."""
+    rig = a_ring()
+    for other in "bc":
+        rig.hold_back(other, "a", Compared)
+        rig.reset("a", other)
+    rig.pass_time(5)
+    stand_still(rig, "a", 5.0)
+    assert isinstance(rig.save("b", ID, {b"cart": b"\x02"}).reply, Saved)
+    asked = rig.find("a", ID)
+    rig.pass_time(0.5)
+    assert asked.waits
+    assert not rig.replicas["a"].ready
+    thaw(rig)
+    rig.pass_time(3)
+    assert cart_of(asked.reply) == b"\x02"
     assert rig.is_ready("a", "b", "c")
 
 
