@@ -179,8 +179,10 @@ class _SocketStream:
             name = stream.socket.getpeername()
         except OSError:
             name = None  # it has hung up already
-        self._remote = str(TcpAddress(*name[:2])) if isinstance(name, tuple) else "unix"
+        is_tcp = stream.socket.family != socket.AF_UNIX
+        self._remote = "unknown" if is_tcp else "unix"
         if isinstance(name, tuple):
+            self._remote = str(TcpAddress(*name[:2]))
             self._keep_alive()
 
     def _keep_alive(self) -> None:

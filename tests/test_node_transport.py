@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import struct
 import sys
 from pathlib import Path
 
@@ -62,6 +63,19 @@ async def test_a_connection_starts_from_the_address_that_it_was_told_to() -> Non
     assert accepted.remote.startswith("127.0.0.2:")
     for each in (dialled, accepted, listener):
         await each.aclose()
+
+
+async def test_who_has_hung_up_before_it_is_accepted_is_not_taken_for_one_of_this_host() -> None:
+    (listener,) = await SocketTransport().listen("127.0.0.1:0")
+    dialled = await SocketTransport().dial(listener.address)
+    assert isinstance(dialled, _SocketStream)
+    reset_at_close = struct.pack("ii", 1, 0)
+    dialled._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+    await dialled.aclose()
+    accepted = await listener.accept()
+    assert accepted.remote == "unknown"
+    await accepted.aclose()
+    await listener.aclose()
 
 
 async def test_a_refused_connection_is_an_os_error() -> None:
