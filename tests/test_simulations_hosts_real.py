@@ -32,7 +32,8 @@ from simulations.slow_ways import open_slow_ways
 ROOT: Final = Path(__file__).resolve().parent.parent
 MOMENT_S: Final = 0.25
 LONG_S: Final = 20.0
-DELAY_S: Final = 0.5
+RUN_LIMIT_S: Final = 120.0
+DELAY_S: Final = 0.3
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -265,39 +266,45 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def run(*arguments: str) -> "subprocess.Popen[str]":
-    """Start the script."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "simulations", "hosts", "--nodes", "2", *arguments],
+KILLED = """
+import os
+from simulations.host_network import HostNetwork
+from simulations.namespaces import NAMES, this_process
+from simulations.ring_place import open_place
+
+prefix = this_process().prefix
+with open_place(None, prefix):
+    HostNetwork(("a",), prefix).make()
+    print(sum(name.startswith(prefix) for name in os.listdir(NAMES)), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_whoever_is_killed_leaves_no_namespace_behind() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE) as it:
+        assert it.communicate()[0] == b"2\n"
+    assert it.returncode == -signal.SIGKILL
+    wait_until(lambda: names_of(f"sessionring-{it.pid}-") == [])
+
+
+# --- A ring ---------------------------------------------------------------------------------
+
+
+def test_a_ring_keeps_its_promises_while_all_its_connections_are_reset() -> None:
+    load = ("--seconds", "1", "--sessions", "20", "--clients", "8", "--seed", "1", "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulations", "hosts", "--nodes", "2", "--parts", "reset", *load],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def namespaces_of(process: "subprocess.Popen[str]") -> list[str]:
-    return names_of(f"sessionring-{process.pid}-")
-
-
-def test_a_ring_keeps_its_promises_while_all_its_connections_are_reset() -> None:
-    load = ("--seconds", "1", "--sessions", "20", "--clients", "4", "--seed", "1", "--json")
-    with run(*load, "--parts", "reset") as process:
-        out, err = process.communicate()
-        assert (process.returncode, err) == (0, "")
+    out, err = process.communicate(timeout=RUN_LIMIT_S)
+    assert (process.returncode, err) == (0, "")
     result = json.loads(out)
     steady, reset = result["phases"]
     assert result["acknowledged"] > 40
     assert result["lost"] + result["stale"] + result["resurrected"] == 0
     assert steady["unknown"] == 0
     assert reset["unknown"] > 0, "a change was under way when its connection was reset"
-    assert namespaces_of(process) == []
-
-
-def test_a_run_that_is_killed_leaves_no_namespace_behind() -> None:
-    with run("--seconds", "60") as process:
-        assert process.stdout is not None
-        assert any("all ready" in line for line in process.stdout)
-        assert namespaces_of(process) != []
-        process.kill()
-    wait_until(lambda: namespaces_of(process) == [])
+    assert names_of(f"sessionring-{process.pid}-") == []
