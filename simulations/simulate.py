@@ -8,23 +8,16 @@ to hold in every plan.
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from node.session import Session
 from ring import Record, SessionId
-from ring.errors import SessionRingError
-from simulations.budget import Budget
-from simulations.convergence import check_convergence
-from simulations.plan import Level, Plan, Trigger, plan_to_json
-from simulations.rest import check_rest
-from simulations.run import QUIET_S, REST_LIMIT_S, STEP_S, judge_of, listen, settle
+from simulations.plan import Level, Plan, plan_to_json
 from simulations.scheduler import StuckError
-from simulations.striking import Striking
-from simulations.tasks import Task
+from simulations.stage import Stage
 from simulations.user_client import Client
 from simulations.violation import Violation
 from simulations.world import World
@@ -73,20 +66,7 @@ class Simulated:
     def session(self, session_id: str) -> Session | None:
         """Return the session as every holder has it now, to look at; None: there is none."""
         record = self._records.get(session_id)
-        if record is None or record.ended or record.expired:
-            return None
-        return self._open(SessionId(session_id.encode()), record)
-
-
-@define
-class _Crowd:
-    """Clients that go their own ways, whatever strikes."""
-
-    def look_closely(self, home: str = "") -> None:
-        """See ``striking.Crowd``."""
-
-    def scatter(self, for_s: float) -> None:
-        """See ``striking.Crowd``."""
+        return None if record is None else self._open(SessionId(session_id.encode()), record)
 
 
 def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simulated:
@@ -124,75 +104,22 @@ def _play(
     world: "AnyWorld",
     broken: Callable[[Violation], PromiseBroken],
 ) -> Simulated:
-    budget = Budget(min(plan.copies, plan.members))
-    judge = judge_of(plan, budget)
-    striking = Striking(world, plan, budget, _Crowd())
-    listen(plan, world, judge, striking)
-    versions = count(1)
-    errors, refused = list[BaseException](), list[str]()
-    left = set(range(plan.workload.clients))
-
-    def done(number: int, error: BaseException | None) -> None:
-        left.discard(number)
-        if isinstance(error, SessionRingError):
-            refused.append(f"client {number}: {type(error).__name__}: {error}")
-        elif error is not None:
-            errors.append(error)
-
-    for name in world.ring.names:
-        world.start(name)
-    striking.watch_settling()
-    tasks = list[Task]()
-    clients = [
-        Client(number, world, judge, versions, plan.stream(f"client/{number}"))
-        for number in sorted(left)
-    ]
-    for number, client in enumerate(clients):
-        client.on_receipt = partial(world.on_trigger, Trigger.RECEIPT)
-        tasks.append(Task(workload(client), partial(done, number)))
-        world.after(0.0, tasks[-1].start)
-    world.scheduler.run_while(
-        lambda: bool(left) and not errors, plan.duration_s - world.now, STEP_S
-    )
-    for task in tasks:
-        task.stop()
-    if errors and judge.violations:
-        # What the ring has done wrong comes first: the workload may have failed because of it.
-        raise broken(judge.violations[0]) from errors[0]
-    if errors:
-        raise errors[0]
-    striking.heal()
-    world.scheduler.run_until(world.now + QUIET_S)
-    settle(world, judge)
-    judge.have_all_met = True
-    for session_id in sorted(judge.sessions):
-        # What was acknowledged has to be there, whether the workload has looked again or not.
-        Task(clients[0].sessions.find(session_id, touch=False), _look_away).start()
-    world.scheduler.run_until(world.now + QUIET_S)
-    world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)
-    judge.violations += check_convergence(world, world.ring.names, judge.is_required)
-    judge.violations += check_rest(world)
-    if judge.violations:
-        raise broken(judge.violations[0])
-    records = {
-        session_id.decode(): record
-        for process in world.processes.values()
-        for session_id in process.replica.session_ids()
-        if (record := process.replica.record(SessionId(session_id))) is not None
-    }
+    stage = Stage(plan, world, broken)
+    parts = stage.play([workload(client) for client in stage.clients], plan.duration_s)
+    stage.converge()
     return Simulated(
         plan,
-        dict(striking.faults),
-        tuple(refused),
-        len(left),
+        dict(stage.striking.faults),
+        tuple(
+            f"client {number}: {type(part.refused).__name__}: {part.refused}"
+            for number, part in enumerate(parts)
+            if part.refused is not None
+        ),
+        sum(not part.is_over for part in parts),
         world.now,
-        records,
-        clients[0].opened,
+        stage.records(),
+        stage.clients[0].opened,
     )
-
-
-def _look_away(error: BaseException | None) -> None:
-    """The judge has seen what was answered."""
 
 
 def _broken(plan: Plan, workload: Workload, level: Level, violation: Violation) -> PromiseBroken:

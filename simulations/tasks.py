@@ -42,6 +42,8 @@ class Task:
     def __init__(
         self, coroutine: Coroutine[Any, Any, object], done: Callable[[BaseException | None], None]
     ) -> None:
+        self.value: object = None
+        """What the coroutine has returned."""
         self._coroutine = coroutine
         self._done = done
         self._is_over = False
@@ -68,7 +70,8 @@ class Task:
             return
         try:
             waits_for = self._coroutine.send(value)
-        except StopIteration:
+        except StopIteration as end:
+            self.value = end.value
             self._end(None)
         except BaseException as error:  # noqa: BLE001 -- whoever started it decides what it means
             # Also ``pytest.fail``, and what Hypothesis stops with: it is no doing of the node in

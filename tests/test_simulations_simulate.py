@@ -319,7 +319,7 @@ def test_plans_of_different_tests_are_kept_apart() -> None:
         await create(client)
 
     paths = set[Path]()
-    with patch("simulations.simulate.check_rest", lambda world: [Violation("bounded", "late")]):
+    with patch("simulations.stage.check_rest", lambda world: [Violation("bounded", "late")]):
         for workload in (create, create_two, create):
             with pytest.raises(PromiseBroken, match="late") as broken:
                 simulate(a_plan(), workload)
