@@ -8,19 +8,24 @@ Rules:
 """
 
 import json
+from collections.abc import Iterator
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import cattrs
-from attrs import field, frozen
+from attrs import asdict, field, fields, frozen
 
 from ring.errors import ConfigError
 from ring.settings import Settings
+from simulations.brief import Brief
 
 FORMAT: Final = 1
 NAMES: Final = "abcdefg"
+DURATION_S: Final = 10.0
+"""What workloads may take, if nothing is said; that of drawn plans is longer."""
 
 
 class Mode(StrEnum):
@@ -117,8 +122,8 @@ class Disk(StrEnum):
     """That of another node."""
 
 
-@frozen
-class Fault:
+@frozen(repr=False)
+class Fault(Brief):
     """One thing that goes wrong."""
 
     kind: Kind
@@ -137,8 +142,8 @@ class Fault:
     """Seconds that a clock jumps, or the factor by which something is slower."""
 
 
-@frozen
-class Clocks:
+@frozen(repr=False)
+class Clocks(Brief):
     """How one node's clocks go."""
 
     offset_s: float = 0.0
@@ -147,16 +152,20 @@ class Clocks:
     """Seconds that its monotonic clock gains in a second."""
 
 
-@frozen
-class Way:
+@frozen(repr=False)
+class Way(Brief):
     """How long a message takes from one node to another, at least and at most, in seconds."""
 
     least_s: float
     most_s: float
 
 
-@frozen
-class Workload:
+EVEN: Final = Way(0.001, 0.004)
+"""Of a network in which nothing is special."""
+
+
+@frozen(repr=False)
+class Workload(Brief):
     """What the clients do."""
 
     clients: int
@@ -179,8 +188,8 @@ class Workload:
     """The share of requests with which a client begins to watch a session of its own expire."""
 
 
-@frozen
-class Plan:
+@frozen(repr=False)
+class Plan(Brief):
     """One run."""
 
     seed: int
@@ -208,9 +217,78 @@ class Plan:
         """The members in ring order."""
         return NAMES[: self.members]
 
+    def special(self) -> Iterator[tuple[str, object]]:
+        """Yield how many there are, what differs from the simplest such plan, and the faults."""
+        clients = self.workload.clients
+        yield from (("members", self.members), ("copies", self.copies), ("clients", clients))
+        simple = _simplest(self.members, self.copies, clients, DURATION_S)
+        for each in fields(Plan):
+            value = getattr(self, each.name)
+            if each.name != "faults" and value != getattr(simple, each.name):
+                yield each.name, _worth_telling(value)
+        yield "faults", self.faults
+
     def stream(self, key: str) -> Random:
         """Return the source of randomness of one subsystem."""
         return Random(f"{self.seed}/{key}".encode())
+
+
+def _worth_telling(value: object) -> object:
+    """Return what there is to say of a part of a plan that is not as usual."""
+    if isinstance(value, Settings):
+        usual = Settings()
+        return {key: each for key, each in asdict(value).items() if each != getattr(usual, key)}
+    if isinstance(value, dict) and len(set(value.values())) == 1:
+        return next(iter(value.values()))
+    return value
+
+
+def simplest(
+    nodes: int = 3, copies: int = 2, clients: int = 2, duration_s: float = DURATION_S
+) -> Plan:
+    """Return the plan in which nothing goes wrong, on an even network with clocks that agree.
+
+    Args:
+        nodes: how many members the ring has, from 1 to 7.
+        copies: how many of them keep each session, from 1 to 4.
+        clients: how many there are, from 1.
+        duration_s: how long workloads may take, in simulated seconds.
+
+    Raises:
+        ValueError: such a ring cannot be.
+    """
+    for what, number, least, most in (
+        ("nodes", nodes, 1, len(NAMES)),
+        ("copies", copies, 1, 4),
+        ("clients", clients, 1, inf),
+    ):
+        if not least <= number <= most:
+            raise ValueError(f"{what} is {number}; give {least} to {most}")
+    return _simplest(nodes, copies, clients, duration_s)
+
+
+def _simplest(nodes: int, copies: int, clients: int, duration_s: float) -> Plan:
+    names = NAMES[:nodes]
+    return Plan(
+        seed=0,
+        mode=Mode.SAFETY,
+        members=nodes,
+        copies=copies,
+        settings=Settings(),
+        clocks={name: Clocks() for name in names},
+        ways={f"{one} {other}": EVEN for one in names for other in names if one != other},
+        workload=Workload(
+            clients=clients,
+            think_s=(0.1, 0.2),
+            sessions_max=4,
+            durabilities=("backup",),
+            refuse=0.0,
+            max_idles_s=(0.0,),
+            wander=0.0,
+        ),
+        faults=(),
+        duration_s=duration_s,
+    )
 
 
 _CONVERTER: Final = cattrs.Converter(forbid_extra_keys=True)

@@ -3,13 +3,13 @@
 ``@given(plans())``, then ``simulate(plan, workload)``.
 """
 
-from math import inf
 from typing import Final
 
+from attrs import evolve
 from hypothesis import strategies as st
 
 from ring.settings import Settings
-from simulations.plan import NAMES, Clocks, Disk, Fault, Kind, Mode, Plan, Trigger, Way, Workload
+from simulations.plan import DURATION_S, EVEN, Disk, Fault, Kind, Plan, Trigger, Way, simplest
 from simulations.world import HANDSHAKE_S
 
 _KINDS: Final = (
@@ -28,7 +28,7 @@ def plans(
     copies: int = 2,
     clients: int = 2,
     faults: int = 4,
-    duration_s: float = 10.0,
+    duration_s: float = DURATION_S,
 ) -> Plan:
     """Draw a plan: with no faults and an even network first, since that is the simplest.
 
@@ -40,36 +40,15 @@ def plans(
         faults: how many things go wrong at most.
         duration_s: how long workloads may take, in simulated seconds; faults strike meanwhile.
     """
-    for what, number, least, most in (
-        ("nodes", nodes, 1, len(NAMES)),
-        ("copies", copies, 1, 4),
-        ("clients", clients, 1, inf),
-    ):
-        if not least <= number <= most:
-            raise ValueError(f"{what} is {number}; give {least} to {most}")
-    names = NAMES[:nodes]
-    slow = draw(st.sampled_from((Way(0.001, 0.004), Way(0.005, 0.18), Way(0.02, 0.24))))
-    ways = {f"{one} {other}": slow for one in names for other in names if one != other}
-    struck = draw(st.lists(_faults(names, duration_s), max_size=faults))
-    return Plan(
+    even = simplest(nodes, copies, clients, duration_s)
+    way = draw(st.sampled_from((EVEN, Way(0.005, 0.18), Way(0.02, 0.24))))
+    struck = draw(st.lists(_faults(even.names, duration_s), max_size=faults))
+    return evolve(
+        even,
         seed=draw(st.integers(0, 2**32 - 1)),
-        mode=Mode.SAFETY,
-        members=nodes,
-        copies=copies,
         settings=_SETTINGS,
-        clocks={name: Clocks(0.0, 0.0) for name in names},
-        ways=ways,
-        workload=Workload(
-            clients=clients,
-            think_s=(0.1, 0.2),
-            sessions_max=4,
-            durabilities=("backup",),
-            refuse=0.0,
-            max_idles_s=(0.0,),
-            wander=0.0,
-        ),
+        ways=dict.fromkeys(even.ways, way),
         faults=tuple(struck),
-        duration_s=duration_s,
     )
 
 
@@ -82,14 +61,15 @@ def _faults(draw: st.DrawFn, names: str, duration_s: float) -> Fault:
     amount = draw(st.sampled_from((0.0, 1.0))) if kind in (Kind.CUT, Kind.SPLIT) else 0.0
     if kind is Kind.SLOW:
         amount = 5.0
+    trigger = draw(st.sampled_from(_TRIGGERS))
     one = kind in (Kind.CRASH, Kind.CRASH_AGAIN, Kind.STOP, Kind.FREEZE, Kind.SPLIT)
     return Fault(
         kind,
         at=draw(st.floats(0.5, duration_s)),
         nodes=tuple(nodes[:1] if one else nodes[:2]),
         for_s=draw(st.floats(0.05, 5.0)),
-        trigger=draw(st.sampled_from(_TRIGGERS)),
-        delay_s=draw(st.floats(0.0, 0.4)),
+        trigger=trigger,
+        delay_s=draw(st.floats(0.0, 0.4)) if trigger is not None else 0.0,
         disk=disk if kind in (Kind.CRASH, Kind.CRASH_AGAIN) else Disk.KEPT,
         amount=amount,
     )
