@@ -76,13 +76,13 @@ class Judge:
         self.sessions: dict[str, Known] = {}
         self.excused = 0
         """Reads that missed something which faults may have taken."""
+        self.late_s = late_s
         self.demands_progress = False
         """Every request has to be answered from now on."""
         self.have_all_met = True
         """Each member has compared with each other one since the last cut."""
         self.may_be_untold = False
         """Somebody may not be told of an end before the others have forgotten it."""
-        self._late_s = late_s
         self._clock_error = clock_error
         self._retention_s = retention_s
         self._expected: dict[int, _Expectation] = {}
@@ -104,7 +104,7 @@ class Judge:
         self._expected[id(operation)] = _Expectation(
             tuple((client, each) for client, them in known.family.changes.items() for each in them),
             (*known.ended, *(known.ended_before if self.have_all_met else ())),
-            operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self._late_s,
+            operation.invoked > known.tried_at + idle * (1 + self._clock_error) + self.late_s,
             self.demands_progress,
             self.budget.losses,
         )

@@ -184,13 +184,17 @@ def settle(world: AnyWorld, judge: Judge) -> None:
 
 
 def _late_s(plan: Plan) -> float:
+    holding_up = (Kind.STALL, Kind.SLOW, Kind.CUT, Kind.SPLIT, Kind.SWIZZLE, Kind.FREEZE)
+    longest = [fault.for_s for fault in plan.faults if fault.kind in holding_up]
+    return late_s_after(max(longest, default=0.0))
+
+
+def late_s_after(held_up_s: float) -> float:
     """Return how long after max idle a session may be found: the transit of an access.
 
     An access is aged by its receiver from when it was sent, so what holds it up makes it younger.
     """
-    holding_up = (Kind.STALL, Kind.SLOW, Kind.CUT, Kind.SPLIT, Kind.SWIZZLE, Kind.FREEZE)
-    longest = [fault.for_s for fault in plan.faults if fault.kind in holding_up]
-    return 4.0 + 2 * max(longest, default=0.0)
+    return 4.0 + 2 * held_up_s
 
 
 def failing_promises(report: Report) -> Sequence[str]:

@@ -9,21 +9,16 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 
 from node.session import Session
 from ring import Record, SessionId
 from simulations.plan import Level, Plan, plan_to_json
-from simulations.scheduler import StuckError
-from simulations.stage import Stage
+from simulations.stage import stage_of
 from simulations.user_client import Client
 from simulations.violation import Violation
-from simulations.world import World
-
-if TYPE_CHECKING:
-    from simulations.face import AnyWorld
 
 Workload: TypeAlias = Callable[[Client], Coroutine[Any, Any, object]]
 
@@ -39,12 +34,15 @@ class PromiseBroken(AssertionError):
     Attributes:
         promise: its name, as in docs/reliability.md.
         story: what happened, in a sentence.
-        path: the file of the plan.
+        path: the file of the plan; None if there is none, but steps of a state machine.
         replay: Python that breaks it again, where the workload is at hand.
     """
 
-    def __init__(self, promise: str, story: str, path: Path, replay: str) -> None:
-        super().__init__(f"{promise}: {story}\n  this breaks it again:\n  {replay}")
+    def __init__(
+        self, promise: str, story: str, path: Path | None = None, replay: str = ""
+    ) -> None:
+        again = f"\n  this breaks it again:\n  {replay}" if replay else ""
+        super().__init__(f"{promise}: {story}{again}")
         self.promise, self.story, self.path, self.replay = promise, story, path, replay
 
 
@@ -82,44 +80,22 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
         PromiseBroken: the ring has broken a promise.
     """
     broken = partial(_broken, plan, workload, Level(level))
-    if Level(level) is Level.CORE:
-        return _play(plan, workload, World(plan), broken)
-    from simulations.whole.world import NodeWorld
-
-    world = NodeWorld(plan)
-    world.begin()
-    try:
-        return _play(plan, workload, world, broken)
-    except StuckError as error:
-        raise broken(Violation("bounded", str(error))) from error
-    finally:
-        left = world.end()
-        if left:
-            raise broken(left[0])
-
-
-def _play(
-    plan: Plan,
-    workload: Workload,
-    world: "AnyWorld",
-    broken: Callable[[Violation], PromiseBroken],
-) -> Simulated:
-    stage = Stage(plan, world, broken)
-    parts = stage.play([workload(client) for client in stage.clients], plan.duration_s)
-    stage.converge()
-    return Simulated(
-        plan,
-        dict(stage.striking.faults),
-        tuple(
-            f"client {number}: {type(part.refused).__name__}: {part.refused}"
-            for number, part in enumerate(parts)
-            if part.refused is not None
-        ),
-        sum(not part.is_over for part in parts),
-        world.now,
-        stage.records(),
-        stage.clients[0].opened,
-    )
+    with stage_of(plan, Level(level), broken) as stage:
+        parts = stage.play([workload(client) for client in stage.clients], plan.duration_s)
+        stage.converge()
+        return Simulated(
+            plan,
+            dict(stage.striking.faults),
+            tuple(
+                f"client {number}: {type(part.refused).__name__}: {part.refused}"
+                for number, part in enumerate(parts)
+                if part.refused is not None
+            ),
+            sum(not part.is_over for part in parts),
+            stage.world.now,
+            stage.records(),
+            stage.clients[0].opened,
+        )
 
 
 def _broken(plan: Plan, workload: Workload, level: Level, violation: Violation) -> PromiseBroken:

@@ -4,7 +4,8 @@ Rule: what the ring has done wrong comes first. What a client raises may be noth
 consequence.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
@@ -16,13 +17,16 @@ from ring.errors import SessionRingError
 from simulations.budget import Budget
 from simulations.convergence import check_convergence
 from simulations.face import AnyWorld
-from simulations.plan import Plan, Trigger
+from simulations.healing import mend
+from simulations.plan import Level, Plan, Trigger
 from simulations.rest import check_rest
 from simulations.run import QUIET_S, REST_LIMIT_S, STEP_S, judge_of, listen, settle
+from simulations.scheduler import StuckError
 from simulations.striking import Striking
 from simulations.tasks import Task
 from simulations.user_client import Client
 from simulations.violation import Violation
+from simulations.world import World
 
 
 @frozen
@@ -143,6 +147,15 @@ class Stage:
         judge.violations += check_rest(world)
         self.demand_nothing_broken()
 
+    def mend(self) -> None:
+        """End the faults that there are; others may strike."""
+        mend(self.world, self.judge.budget, self.striking.reshaping)
+
+    def go_on(self) -> None:
+        """Let faults strike again, after ``converge``."""
+        self.striking.stopped = self.world.healed = False
+        self.judge.have_all_met = False
+
     def records(self) -> dict[str, Record]:
         """Return what members have of each session that there is."""
         return {
@@ -154,6 +167,35 @@ class Stage:
         }
 
 
+@contextmanager
+def stage_of(plan: Plan, level: Level, broken: Callable[[Violation], Exception]) -> Iterator[Stage]:
+    """Set a stage, and clear it away in the end.
+
+    Args:
+        plan: what is played.
+        level: how much is real.
+        broken: makes the error that tells of a broken promise.
+
+    Raises:
+        PromiseBroken: nodes have not ended as they should, or nothing would ever happen again.
+    """
+    if level is Level.CORE:
+        yield Stage(plan, World(plan), broken)
+        return
+    from simulations.whole.world import NodeWorld
+
+    world = NodeWorld(plan)
+    world.begin()
+    try:
+        yield Stage(plan, world, broken)
+    except StuckError as error:
+        raise broken(Violation("bounded", str(error))) from error
+    finally:
+        left = world.end()
+        if left:
+            raise broken(left[0])
+
+
 def _refusal(error: BaseException | None) -> SessionRingError | None:
     return error if isinstance(error, SessionRingError) else None
 
@@ -162,4 +204,4 @@ def _look_away(error: BaseException | None) -> None:
     """The judge has seen what was answered."""
 
 
-__all__ = ["Played", "Stage"]
+__all__ = ["Played", "Stage", "stage_of"]

@@ -17,6 +17,7 @@ from ring import Liveness
 from simulations.budget import Budget
 from simulations.circumstances import Circumstances
 from simulations.face import AnyProcess, AnyWorld
+from simulations.healing import mend
 from simulations.moments import Moment
 from simulations.plan import Disk, Fault, Kind, Mode, Plan, Trigger
 from simulations.reshaping import Reshaping
@@ -125,6 +126,15 @@ class Striking:
             self.moments[Moment.SETTLED_AGAIN] += 1
 
     # --- Striking ---
+
+    def strike(self, fault: Fault) -> None:
+        """Have a fault strike now, or when its gate lets it."""
+        self._pass_gate(fault, fault.nodes[0], 0.0)
+
+    def bring_back(self, name: str) -> None:
+        """Start a node that is away, and let one go on that stands still."""
+        self._start([name])
+        self._thaw(name)
 
     def _strike(self, fault: Fault, nodes: tuple[str, ...]) -> None:
         for witness in self._world.scheduler.witnesses:
@@ -355,36 +365,8 @@ class Striking:
 
     def heal(self) -> None:
         """Let no more faults begin, and end those that there are."""
-        self.stopped = True
-        world = self._world
-        world.healed = True
-        world.cut.clear()
-        for road in world.roads.values():
-            road.slowness = 1.0
-            while road.stalls:
-                road.free()
-        for disk in world.disks.values():
-            disk.failing, disk.slowness = 0, 1.0
-        for name in sorted(world.ring.leaving - self.reshaping.left):
-            if name in world.processes:
-                world.thaw(name, world.processes[name])
-            else:
-                world.start(name)
-            self.reshaping.let_go(name)
-        for name in world.ring.names:
-            process = world.processes.get(name)
-            if process is not None and process.replica.draining:
-                # It was on its way out, and would stay there for ever.
-                self._budget.on_lost(name, disk_kept=True)
-                world.crash(name)
-            if name in world.processes:
-                world.thaw(name, world.processes[name])
-            else:
-                world.start(name)
-        # Whoever knew it may have lost its memory and its disk: then people set it once more.
-        processes = list(world.processes.values())
-        if all(each.replica.ring.version < world.ring.version for each in processes):
-            world.adopt(processes[0], world.ring)
+        self.stopped = self._world.healed = True
+        mend(self._world, self._budget, self.reshaping)
 
     def _copy_disks(self) -> None:
         for disk in self._world.disks.values():

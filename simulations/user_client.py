@@ -76,6 +76,7 @@ class Client:
         self._versions = versions
         self._random = random
         self._requests = 0
+        self._is_changing = False
         self.writers = Writers(random)
         """See ``Backend``."""
         self.sessions = SessionRepository(self, SessionsConfig())
@@ -122,7 +123,21 @@ class Client:
         return None
 
     async def perform(self, request: Request) -> Found | Absent | Saved | Failed:
-        """See ``Backend``."""
+        """See ``Backend``. Of two changes at a time nobody could say which came first."""
+        if isinstance(request, Find):
+            return await self._ask(request)
+        if self._is_changing:
+            raise RuntimeError(
+                f"client {self.number} is to change something before it is told what became of "
+                "another change: what goes on at the same time is for several clients"
+            )
+        self._is_changing = True
+        try:
+            return await self._ask(request)
+        finally:
+            self._is_changing = False
+
+    async def _ask(self, request: Request) -> Found | Absent | Saved | Failed:
         operation, request = self._noted(request)
 
         def begin(go_on: Callable[[Reply | None], None]) -> None:

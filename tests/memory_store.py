@@ -15,6 +15,7 @@ class MemoryStore:
         self.loaded = loaded
         self.is_open = False
         self.records: dict[SessionId, bytes | None] = {}
+        self.written_ms: dict[SessionId, int] = {}
         self.batches: list[list[SessionId]] = []
         self.is_full = False
         self.broken: set[SessionId] = set()
@@ -42,6 +43,7 @@ class MemoryStore:
             if self.is_full or session_id in self.broken
         }
         self.records.update({key: value for key, value in changes if key not in failed})
+        self.written_ms.update({key: written_ms for key, _ in changes if key not in failed})
         return failed
 
     def set_aside(

@@ -1,0 +1,261 @@
+"""A simulated ring for Hypothesis's stateful tests: rules of an application among faults.
+
+Rules:
+- Whatever a rule has the application do is a coroutine, which ``do`` plays in the simulated ring
+  until it has returned. So rules are plain methods.
+- The faults take nothing that was acknowledged undegraded, nor hide it: a node is lost or stands
+  still only if no other one was, and none was cut off, since all last said that one may be; and
+  cuts come by themselves.
+- The ring is always the same one: what Hypothesis draws are the steps.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import combinations
+from typing import Any, ClassVar, Final, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from node.session import Session
+from ring import SessionId
+from ring.errors import SessionRingError
+from simulations.plan import Fault, Kind, Level, simplest
+from simulations.run import SETTLE_LIMIT_S, STEP_S, late_s_after
+from simulations.simulate import PromiseBroken
+from simulations.stage import stage_of
+from simulations.user_client import Client
+from simulations.violation import Violation
+
+DO_LIMIT_S: Final = 60.0
+"""What one rule may have its clients do takes at most so long, in simulated seconds."""
+
+_DO_STEP_S: Final = 0.01
+_WATCH_S: Final = 0.5
+_UNTIL_MENDED_S: Final = 1e9
+
+T = TypeVar("T")
+
+
+def _drawn(choose: Callable[["RingMachine"], Sequence[T]]) -> st.SearchStrategy[T]:
+    """Return a strategy for one of what there is to choose from when the rule is drawn."""
+    return st.runner().flatmap(lambda machine: st.sampled_from(choose(machine)))
+
+
+_RUNNING: Final = _drawn(lambda machine: machine.running)
+_AWAY: Final = _drawn(lambda machine: machine.away)
+_PAIRS: Final = _drawn(lambda machine: list(combinations(machine.names, 2)))
+_SOON_S: Final = st.sampled_from((0.0, 0.005, 0.02, 0.1, 0.5))
+"""When a fault strikes: now, or while the next rule does something."""
+
+
+class RingMachine(RuleBasedStateMachine):
+    """A ring whose nodes crash, stop and stand still between the rules of a subclass.
+
+    Subclasses set what is said here, add rules and invariants, and may have ``check_settled``.
+    """
+
+    nodes: ClassVar[int] = 3
+    """How many members the ring has, from 1 to 7."""
+    copies: ClassVar[int] = 2
+    """How many of them keep each session, from 1 to 4."""
+    clients: ClassVar[int] = 2
+    """How many clients there are, from 1."""
+    level: ClassVar[str] = "core"
+    """How much is real: ``core`` for the replicas alone, ``node`` for whole nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[SessionRingError] = []
+        """Errors of the ring that have ended what ``do`` was given, the latest last."""
+        self._held_up_s = 0.0
+        self._outside = sys.exc_info()[1]
+        plan = simplest(self.nodes, self.copies, self.clients)
+        self._exit = ExitStack()
+        self._stage = self._exit.enter_context(stage_of(plan, Level(self.level), _broken))
+        self._world = self._stage.world
+        self.names: Sequence[str] = self._world.ring.names
+        """The nodes, in ring order."""
+        self._watch()
+        self._world.scheduler.run_while(
+            lambda: not self._world.all_settled(), SETTLE_LIMIT_S, STEP_S
+        )
+
+    # --- What rules and invariants use ---
+
+    def client(self, number: int = 0) -> Client:
+        """Return a client: it has ``sessions``, and ``sleep``; from 0."""
+        return self._stage.clients[number]
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
+        """Have a client do something, until it is done.
+
+        Args:
+            coroutine: awaits only what a client offers.
+
+        Returns:
+            What the coroutine has returned; None if an error of the ring ended it, as it would
+            have ended a request. ``refused`` has the error.
+
+        Raises:
+            PromiseBroken: the ring has broken a promise.
+            TimeoutError: it was not done after ``DO_LIMIT_S`` simulated seconds.
+            BaseException: what the coroutine has raised, unless it is an error of the ring.
+        """
+        return self.do_together(coroutine)[0]
+
+    def do_together(self, *coroutines: Coroutine[Any, Any, T]) -> list[T | None]:
+        """Have several clients do something at the same time; see ``do``."""
+        parts = self._stage.play(coroutines, DO_LIMIT_S, _DO_STEP_S)
+        if not all(part.is_over for part in parts):
+            raise TimeoutError(f"it was not done after {DO_LIMIT_S:g} simulated seconds")
+        self.refused += [part.refused for part in parts if part.refused is not None]
+        return [part.value for part in parts]
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds since the beginning."""
+        return self._world.now
+
+    @property
+    def running(self) -> Sequence[str]:
+        """The nodes that run, answer, and are not about to stop."""
+        return [
+            name
+            for name, process in sorted(self._world.processes.items())
+            if not (process.frozen or process.replica.draining)
+        ]
+
+    @property
+    def away(self) -> Sequence[str]:
+        """The nodes that do not run, or stand still."""
+        processes = self._world.processes
+        return [name for name in self.names if name not in processes or processes[name].frozen]
+
+    def session(self, session_id: str) -> Session | None:
+        """Return a session as members have it, to look at; None: there is none.
+
+        Once the ring has settled, all its holders have it so.
+        """
+        record = self._stage.records().get(session_id)
+        if record is None:
+            return None
+        return self.client().opened(SessionId(session_id.encode()), record)
+
+    def settle(self) -> None:
+        """Have all faults end, let the ring settle, and call ``check_settled``.
+
+        It is done in the end, and wherever a rule or an invariant does it. Some 25 simulated
+        seconds pass.
+
+        Raises:
+            PromiseBroken: the ring has broken a promise.
+        """
+        self._stage.converge()
+        self.check_settled()
+        self._stage.go_on()
+
+    def check_settled(self) -> None:
+        """Assert what has to be there once all faults are over and everything has settled."""
+
+    # --- Faults ---
+
+    def _may_lose_one(self) -> bool:
+        is_disturbed = self._stage.judge.budget.is_disturbed
+        is_leaving = any(each.replica.draining for each in self._world.processes.values())
+        return self.copies > 1 and len(self.running) > 1 and not (is_disturbed or is_leaving)
+
+    def _may_be_cut(self) -> bool:
+        """Two sides of one cut may be cut again: every home goes on by itself."""
+        is_cut = self._stage.striking.circumstances.is_blocked() and not self._one_stands_still()
+        return len(self.names) > 1 and (is_cut or self._may_lose_one())
+
+    def _one_stands_still(self) -> bool:
+        return any(process.frozen for process in self._world.processes.values())
+
+    @precondition(_may_lose_one)
+    @rule(node=_RUNNING, after_s=_SOON_S)
+    def crash(self, node: str, after_s: float) -> None:
+        """A node is killed. Its disk is kept."""
+        self._strike(Kind.CRASH, node, after_s=after_s)
+
+    @precondition(_may_lose_one)
+    @rule(node=_RUNNING)
+    def stop(self, node: str) -> None:
+        """A node hands everything over and stops."""
+        self._strike(Kind.STOP, node)
+
+    @precondition(_may_lose_one)
+    @rule(node=_RUNNING, after_s=_SOON_S)
+    def freeze(self, node: str, after_s: float) -> None:
+        """A node stands still."""
+        self._strike(Kind.FREEZE, node, after_s=after_s)
+
+    @precondition(lambda self: bool(self.away))
+    @rule(node=_AWAY)
+    def restart(self, node: str) -> None:
+        """A node comes back from its disk, or goes on if it stood still."""
+        self._stage.striking.bring_back(node)
+
+    @precondition(_may_be_cut)
+    @rule(pair=_PAIRS, silently=st.booleans(), after_s=_SOON_S)
+    def cut(self, pair: tuple[str, str], silently: bool, after_s: float) -> None:
+        """Two nodes cannot reach each other; silently: they are not told, either."""
+        self._strike(Kind.CUT, *pair, after_s=after_s, amount=float(silently))
+
+    @rule(node=_drawn(lambda machine: machine.names))
+    def fill_disk(self, node: str) -> None:
+        """A disk takes nothing."""
+        self._strike(Kind.DISK_FAILS, node)
+
+    @rule(seconds=st.sampled_from((0.1, 1.0, 5.0)))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self._world.scheduler.run_until(self.now + seconds)
+        self._stage.demand_nothing_broken()
+
+    @rule()
+    def heal(self) -> None:
+        """All faults end. What follows from them goes on."""
+        self._stage.mend()
+
+    def _strike(self, kind: Kind, *nodes: str, after_s: float = 0.0, amount: float = 0.0) -> None:
+        fault = Fault(kind, self.now, nodes, _UNTIL_MENDED_S, amount=amount)
+        if after_s:
+            self._world.after(after_s, partial(self._strike_if_it_may, fault))
+        else:
+            self._strike_if_it_may(fault)
+
+    def _strike_if_it_may(self, fault: Fault) -> None:
+        """Things may have changed since it was drawn."""
+        may = True
+        if fault.kind is Kind.CUT:
+            may = self._may_be_cut()
+        elif fault.kind is not Kind.DISK_FAILS:
+            may = self._may_lose_one() and fault.nodes[0] in self.running
+        if may:
+            self._stage.striking.strike(fault)
+
+    def _watch(self) -> None:
+        """Allow for what is held up on its way: it makes a last use of a session younger."""
+        if self._one_stands_still() or self._stage.striking.circumstances.is_blocked():
+            self._held_up_s += _WATCH_S
+            self._stage.judge.late_s = late_s_after(self._held_up_s)
+        self._world.after(_WATCH_S, self._watch)
+
+    # --- The end ---
+
+    def teardown(self) -> None:
+        """Let everything settle, unless a rule has failed, and end the ring."""
+        failure = sys.exc_info()
+        if failure[1] is not self._outside:
+            self._exit.__exit__(*failure)
+            return
+        with self._exit:
+            self.settle()
+
+
+def _broken(violation: Violation) -> PromiseBroken:
+    return PromiseBroken(violation.promise, violation.story)
