@@ -27,7 +27,7 @@ from node.backoff import BackOff
 from node.config import SessionsConfig
 from node.randomness import checked_random
 from node.sections import check_secret, to_secrets
-from node.sessions import SessionRepository
+from node.sessions import SessionRepository, Sessions
 from node.station import Loss, Station
 from node.stations import Stations
 from node.tables import SECRET_VARIABLE
@@ -54,7 +54,7 @@ class Client:
     Made by `open_client`.
     """
 
-    sessions: SessionRepository
+    sessions: Sessions
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
-from node.sessions import SessionRepository
+from node.sessions import SessionRepository, Sessions
 from node.status import NodeStatus
 from node.stores.base import Store
 from node.stores.disk import OsDisk
@@ -61,7 +61,7 @@ STORE_FLUSH_S: Final = 30.0
 class Node:
     """A running node. Made by `open_node`."""
 
-    sessions: SessionRepository
+    sessions: Sessions
 
     def __init__(
         self,

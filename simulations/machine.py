@@ -4,15 +4,13 @@ Rules:
 - Whatever a rule has the application do is a coroutine, which ``do`` plays in the simulated ring
   until it has returned. So rules are plain methods.
 - The faults take nothing that was acknowledged undegraded, nor hide it: a node is lost or stands
-  still only if no other one was, and none was cut off, since all last said that one may be; and
-  cuts come by themselves.
+  still, and links are cut, once all others say that the ring can bear it; cuts come alone.
 - The ring is always the same one: what Hypothesis draws are the steps.
 """
 
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -33,15 +31,17 @@ DO_LIMIT_S: Final = 60.0
 """What one rule may have its clients do takes at most so long, in simulated seconds."""
 
 _DO_STEP_S: Final = 0.01
-_WATCH_S: Final = 0.5
+_WATCH_S: Final = 0.1
+_SETTLED_WITHIN_S: Final = 10.0
 _UNTIL_MENDED_S: Final = 1e9
 
 T = TypeVar("T")
 
 
-def _drawn(choose: Callable[["RingMachine"], Sequence[T]]) -> st.SearchStrategy[T]:
-    """Return a strategy for one of what there is to choose from when the rule is drawn."""
-    return st.runner().flatmap(lambda machine: st.sampled_from(choose(machine)))
+@st.composite
+def _drawn(draw: st.DrawFn, choose: Callable[["RingMachine"], Sequence[T]]) -> T:
+    """Draw one of what there is to choose from just then."""
+    return draw(st.sampled_from(choose(draw(st.runner()))))
 
 
 _RUNNING: Final = _drawn(lambda machine: machine.running)
@@ -162,18 +162,23 @@ class RingMachine(RuleBasedStateMachine):
 
     # --- Faults ---
 
+    def _is_cut(self) -> bool:
+        return self._stage.striking.circumstances.is_blocked() and not self._stands_still()
+
+    def _stands_still(self) -> bool:
+        return any(process.frozen for process in self._world.processes.values())
+
+    def _is_leaving(self) -> bool:
+        return any(process.replica.draining for process in self._world.processes.values())
+
     def _may_lose_one(self) -> bool:
-        is_disturbed = self._stage.judge.budget.is_disturbed
-        is_leaving = any(each.replica.draining for each in self._world.processes.values())
-        return self.copies > 1 and len(self.running) > 1 and not (is_disturbed or is_leaving)
+        """Whether the ring can bear a loss now, or as soon as it has settled."""
+        is_whole = not (self._is_cut() or self._stands_still() or self._is_leaving())
+        return is_whole and self.copies > 1 and len(self.running) > 1
 
     def _may_be_cut(self) -> bool:
         """Two sides of one cut may be cut again: every home goes on by itself."""
-        is_cut = self._stage.striking.circumstances.is_blocked() and not self._one_stands_still()
-        return len(self.names) > 1 and (is_cut or self._may_lose_one())
-
-    def _one_stands_still(self) -> bool:
-        return any(process.frozen for process in self._world.processes.values())
+        return len(self.names) > 1 and (self._is_cut() or self._may_lose_one())
 
     @precondition(_may_lose_one)
     @rule(node=_RUNNING, after_s=_SOON_S)
@@ -208,7 +213,8 @@ class RingMachine(RuleBasedStateMachine):
     @rule(node=_drawn(lambda machine: machine.names))
     def fill_disk(self, node: str) -> None:
         """A disk takes nothing."""
-        self._strike(Kind.DISK_FAILS, node)
+        fault = Fault(Kind.DISK_FAILS, self.now, (node,), _UNTIL_MENDED_S)
+        self._stage.striking.strike(fault)
 
     @rule(seconds=st.sampled_from((0.1, 1.0, 5.0)))
     def wait(self, seconds: float) -> None:
@@ -222,25 +228,32 @@ class RingMachine(RuleBasedStateMachine):
         self._stage.mend()
 
     def _strike(self, kind: Kind, *nodes: str, after_s: float = 0.0, amount: float = 0.0) -> None:
+        """Have a fault strike, once the ring can bear it."""
+        may = self._may_be_cut if kind is Kind.CUT else self._may_lose_one
         fault = Fault(kind, self.now, nodes, _UNTIL_MENDED_S, amount=amount)
-        if after_s:
-            self._world.after(after_s, partial(self._strike_if_it_may, fault))
-        else:
-            self._strike_if_it_may(fault)
 
-    def _strike_if_it_may(self, fault: Fault) -> None:
-        """Things may have changed since it was drawn."""
-        may = True
-        if fault.kind is Kind.CUT:
-            may = self._may_be_cut()
-        elif fault.kind is not Kind.DISK_FAILS:
-            may = self._may_lose_one() and fault.nodes[0] in self.running
-        if may:
-            self._stage.striking.strike(fault)
+        def is_near() -> bool:
+            return may() and nodes[0] in self.running
+
+        def is_borne() -> bool:
+            return is_near() and (self._is_cut() or not self._stage.judge.budget.is_disturbed)
+
+        def strike() -> None:
+            # Another one may have struck since it was drawn.
+            if is_borne():
+                self._stage.striking.strike(fault)
+
+        self._world.scheduler.run_while(
+            lambda: is_near() and not is_borne(), _SETTLED_WITHIN_S, _WATCH_S
+        )
+        if after_s:
+            self._world.after(after_s, strike)
+        else:
+            strike()
 
     def _watch(self) -> None:
         """Allow for what is held up on its way: it makes a last use of a session younger."""
-        if self._one_stands_still() or self._stage.striking.circumstances.is_blocked():
+        if self._stands_still() or self._is_cut():
             self._held_up_s += _WATCH_S
             self._stage.judge.late_s = late_s_after(self._held_up_s)
         self._world.after(_WATCH_S, self._watch)

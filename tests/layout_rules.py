@@ -51,7 +51,11 @@ IMPURE_CALLS: Final = frozenset({"open", "print", "input", "eval", "exec", "__im
 IMPORT_NAMES: Final = {"attrs": ("attrs", "attr")}
 """Distributions whose import names are not their own, with dashes turned into underscores."""
 
-NAMED_FOR: Final = {"simulations.strategies": "testing", "simulations.ring_view": "cli"}
+NAMED_FOR: Final = {
+    "simulations.strategies": "testing",
+    "simulations.machine": "testing",
+    "simulations.ring_view": "cli",
+}
 """Modules that belong to an extra without bearing its name or that of what they import."""
 
 

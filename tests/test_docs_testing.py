@@ -1,0 +1,121 @@
+"""What docs/testing.md shows is run, by users who have nothing but what is shipped."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from simulations.plan import simplest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+FEW: Final = ("settings(", "settings(max_examples=5, ")
+CART, VISITS, STORE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command without the paths of this clone."""
+    environment = {key: each for key, each in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Python that has the wheel, and what it depends on, and not this clone."""
+    place = tmp_path_factory.mktemp("shipped")
+    wheels, home = place / "wheels", place / "venv"
+    hatchling = (sys.executable, "-m", "hatchling", "build", "--target", "wheel")
+    built = run(*hatchling, "--directory", wheels, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    venv.create(home, symlinks=True)
+    paths = {"base": str(home), "platbase": str(home)}
+    packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    (wheel,) = wheels.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(packages)
+    # The path of what is installed here leads to no other path, as that of this clone is.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    return home / "bin" / "python"
+
+
+def passed_to_pytest(
+    python: Path, text: str, place: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Have pytest run an example that somebody has pasted into a file."""
+    (place / "test_example.py").write_text(text, encoding="utf-8")
+    return run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, cwd=place)
+
+
+def test_every_module_that_is_shipped_finds_all_it_needs(python: Path, tmp_path: Path) -> None:
+    script = """
+import importlib, pkgutil
+for package in ("ring", "wire", "node", "simulations"):
+    module = importlib.import_module(package)
+    assert "site-packages" in module.__file__, module.__file__
+    for each in pkgutil.walk_packages(module.__path__, package + "."):
+        if not each.name.endswith("__main__"):
+            importlib.import_module(each.name)
+"""
+    done = run(python, "-W", "error", "-c", script, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_cart_fails_as_the_page_says(python: Path, tmp_path: Path) -> None:
+    done = passed_to_pytest(python, CART.replace(*FEW), tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert f"plan={simplest()!r}" in done.stdout
+
+
+def test_the_cart_passes_when_it_is_mended(python: Path, tmp_path: Path) -> None:
+    plain = 'session["cart"] = [*session.get("cart", []), client.number]'
+    mended = CART.replace(plain, 'session[f"cart:{client.number}"] = 1').replace(
+        'sorted(report.session(ids[0])["cart"]) == [0, 1]',
+        'sorted(report.session(ids[0])) == ["cart:0", "cart:1"]',
+    )
+    done = passed_to_pytest(python, mended.replace(*FEW), tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_visitor_loses_the_session_as_the_page_says(python: Path, tmp_path: Path) -> None:
+    """The steps are not made fewer here, which takes longer than to find some."""
+    found = VISITS.replace("set(Phase) - {Phase.explain}", "[Phase.generate], derandomize=True")
+    done = passed_to_pytest(python, found, tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert "the visitor has another session now" in done.stdout
+    assert "state.freeze(" in done.stdout
+
+
+def test_the_visitor_keeps_the_session_when_that_is_mended(python: Path, tmp_path: Path) -> None:
+    wrong = VISITS[VISITS.index("    try:") : VISITS.index("    if session is None")]
+    mended = VISITS.replace(wrong, "    session = await sessions.find(cookie)\n")
+    few = mended.replace("max_examples=100", "max_examples=10")
+    done = passed_to_pytest(python, few, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_store_passes(python: Path, tmp_path: Path) -> None:
+    done = passed_to_pytest(python, STORE, tmp_path, "-k", "replaced or kill")
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_everything_is_where_the_page_says(python: Path, tmp_path: Path) -> None:
+    imports = re.findall(r"^\| `(from [\w.]+ import [\w, ]+)`", PAGE, flags=re.MULTILINE)
+    assert len(imports) == 5
+    by_hand = re.findall(r"`(evolve\(.*?\))`", PAGE)
+    lines = [*imports, "from attrs import evolve", *by_hand]
+    done = run(python, "-c", "\n".join(lines), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
