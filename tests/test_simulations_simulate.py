@@ -11,10 +11,12 @@ from ablations import ABLATIONS
 from attrs import evolve
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis.errors import NoSuchExample
+from hypothesis.vendor.pretty import pretty
 
 import node.node
 from ring.errors import SessionRingError, SessionUnavailableError
-from simulations.plan import Fault, Kind, Level, Plan, plan_to_json, read_plan
+from ring.settings import Settings
+from simulations.plan import Disk, Fault, Kind, Level, Plan, Way, plan_to_json, read_plan
 from simulations.simulate import Client, PromiseBroken, simulate
 from simulations.strategies import plans
 from simulations.violation import Violation
@@ -342,3 +344,24 @@ def test_a_node_that_stops_by_itself_breaks_a_promise() -> None:
     bug = partial(patch, "node.dialling.Dialling._dial_once", side_effect=ZeroDivisionError)
     with bug(), pytest.raises(PromiseBroken, match="stopped by itself"):
         simulate(a_plan(), workload, level=Level.NODE)
+
+
+# --- What is printed ---
+
+
+def test_a_plan_prints_what_is_special_about_it() -> None:
+    """Ninety lines of settings hid the one fault that counted."""
+    assert repr(simplest(2)) == "Plan(members=3, copies=2, clients=2, faults=())"
+    crash = Fault(Kind.CRASH, 1.0, ("a",), 2.0, disk=Disk.LOST)
+    told = "Fault(kind='crash', at=1.0, nodes=('a',), for_s=2.0, disk='lost')"
+    assert repr(crash) == told
+    plan = evolve(a_plan(crash), seed=7, ways=dict.fromkeys(a_plan().ways, Way(0.02, 0.24)))
+    assert repr(plan) == (
+        "Plan(members=3, copies=2, clients=2, seed=7, ways=Way(least_s=0.02, most_s=0.24), "
+        f"faults=({told},))"
+    )
+    assert pretty(plan).replace("\n", "").replace(" ", "") == repr(plan).replace(" ", "")
+    assert max(map(len, pretty(plan).splitlines())) < 80
+    assert "settings={'ack_timeout_s': 0.5}" in repr(
+        evolve(plan, settings=Settings(ack_timeout_s=0.5))
+    )
