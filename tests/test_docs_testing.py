@@ -98,6 +98,12 @@ def test_the_visitor_loses_the_session_as_the_page_says(python: Path, tmp_path: 
     assert "state.freeze(" in done.stdout
 
 
+def test_the_steps_on_the_page_lose_the_session(python: Path, tmp_path: Path) -> None:
+    (steps,) = re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
+    done = run(python, "-c", VISITS + steps, cwd=tmp_path)
+    assert done.stderr.endswith("AssertionError: the visitor has another session now\n")
+
+
 def test_the_visitor_keeps_the_session_when_that_is_mended(python: Path, tmp_path: Path) -> None:
     wrong = VISITS[VISITS.index("    try:") : VISITS.index("    if session is None")]
     mended = VISITS.replace(wrong, "    session = await sessions.find(cookie)\n")
