@@ -21,7 +21,7 @@ from node.session import Session
 from ring import SessionId
 from ring.errors import SessionRingError
 from simulations.plan import Fault, Kind, Level, simplest
-from simulations.run import SETTLE_LIMIT_S, STEP_S, late_s_after
+from simulations.run import late_s_after, settle
 from simulations.simulate import PromiseBroken
 from simulations.stage import stage_of
 from simulations.user_client import Client
@@ -73,15 +73,15 @@ class RingMachine(RuleBasedStateMachine):
         self._held_up_s = 0.0
         self._outside = sys.exc_info()[1]
         plan = simplest(self.nodes, self.copies, self.clients)
-        self._exit = ExitStack()
-        self._stage = self._exit.enter_context(stage_of(plan, Level(self.level), _broken))
-        self._world = self._stage.world
-        self.names: Sequence[str] = self._world.ring.names
-        """The nodes, in ring order."""
-        self._watch()
-        self._world.scheduler.run_while(
-            lambda: not self._world.all_settled(), SETTLE_LIMIT_S, STEP_S
-        )
+        with ExitStack() as begun:
+            self._stage = begun.enter_context(stage_of(plan, Level(self.level), _broken))
+            self._world = self._stage.world
+            self.names: Sequence[str] = self._world.ring.names
+            """The nodes, in ring order."""
+            self._watch()
+            settle(self._world, self._stage.judge)
+            self._stage.demand_nothing_broken()
+            self._exit = begun.pop_all()
 
     # --- What rules and invariants use ---
 
