@@ -171,14 +171,20 @@ class RingMachine(RuleBasedStateMachine):
     def _is_leaving(self) -> bool:
         return any(process.replica.draining for process in self._world.processes.values())
 
+    def _all_are_ready(self) -> bool:
+        return all(process.replica.ready for process in self._world.processes.values())
+
     def _may_lose_one(self) -> bool:
         """Whether the ring can bear a loss now, or as soon as it has settled."""
         is_whole = not (self._is_cut() or self._stands_still() or self._is_leaving())
         return is_whole and self.copies > 1 and len(self.running) > 1
 
     def _may_be_cut(self) -> bool:
-        """Two sides of one cut may be cut again: every home goes on by itself."""
-        return len(self.names) > 1 and (self._is_cut() or self._may_lose_one())
+        """Whether each home goes on by itself; so what is cut may be cut again.
+
+        Who came back to a ring that it cannot reach would go on from its disk.
+        """
+        return not self.away and (self._is_cut() or self._may_lose_one())
 
     @precondition(_may_lose_one)
     @rule(node=_RUNNING, after_s=_SOON_S)
@@ -236,7 +242,8 @@ class RingMachine(RuleBasedStateMachine):
             return may() and nodes[0] in self.running
 
         def is_borne() -> bool:
-            return is_near() and (self._is_cut() or not self._stage.judge.budget.is_disturbed)
+            is_calm = self._is_cut() or not self._stage.judge.budget.is_disturbed
+            return is_near() and is_calm and self._all_are_ready()
 
         def strike() -> None:
             # Another one may have struck since it was drawn.

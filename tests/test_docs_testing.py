@@ -21,6 +21,10 @@ from hypothesis import Phase, settings
 settings.register_profile("few", max_examples=5, phases=set(Phase) - {Phase.explain})
 settings.load_profile("few")
 """
+ALWAYS_ALIKE: Final = (
+    "set(Phase) - {Phase.explain}",
+    "[Phase.generate], derandomize=True, report_multiple_bugs=False",
+)
 CART, VISITS, STORE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
@@ -97,7 +101,7 @@ def test_the_cart_passes_when_it_is_mended(python: Path, tmp_path: Path) -> None
 
 def test_the_visitor_loses_the_session_as_the_page_says(python: Path, tmp_path: Path) -> None:
     """The steps are not made fewer here, which takes longer than to find some."""
-    found = VISITS.replace("set(Phase) - {Phase.explain}", "[Phase.generate], derandomize=True")
+    found = VISITS.replace(*ALWAYS_ALIKE)
     done = passed_to_pytest(python, found, tmp_path)
     assert done.returncode == 1, done.stdout
     assert "the visitor has another session now" in done.stdout
@@ -113,7 +117,7 @@ def test_the_steps_on_the_page_lose_the_session(python: Path, tmp_path: Path) ->
 def test_the_visitor_keeps_the_session_when_that_is_mended(python: Path, tmp_path: Path) -> None:
     wrong = VISITS[VISITS.index("    try:") : VISITS.index("    if session is None")]
     mended = VISITS.replace(wrong, "    session = await sessions.find(cookie)\n")
-    few = mended.replace("max_examples=100", "max_examples=10")
+    few = mended.replace("max_examples=100", "max_examples=10").replace(*ALWAYS_ALIKE)
     done = passed_to_pytest(python, few, tmp_path)
     assert done.returncode == 0, done.stdout
 

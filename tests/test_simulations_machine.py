@@ -250,6 +250,19 @@ def test_nothing_else_strikes_while_a_node_stands_still_or_links_are_cut() -> No
         assert machine._stage.striking.faults == {"freeze": 1, "cut": 2}
 
 
+def test_who_comes_back_has_heard_the_others_before_it_is_cut_off() -> None:
+    """It would go on from its disk, which need not have what was acknowledged."""
+    with running() as machine:
+        machine.crash("a", 0.0)
+        machine.cut(("a", "b"), silently=False, after_s=0.0)
+        assert machine._stage.striking.faults == {"crash": 1}
+        machine.wait(5.0)
+        machine.restart("a")
+        machine.cut(("a", "b"), silently=False, after_s=0.0)
+        assert machine._stage.striking.faults == {"crash": 1, "cut": 1}
+        assert machine._world.processes["a"].replica.ready
+
+
 def test_the_same_steps_are_the_same_run() -> None:
     def trace() -> str:
         with running(Items) as machine:
