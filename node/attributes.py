@@ -9,23 +9,23 @@ Rules:
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from node.cells import Cells
+from node.cells import MISSING, Cells
 from node.counting import Counting
 from node.members import Members
 from node.structures import SessionCounter, SessionMap, SessionSet
 from node.writers import Writers
 from ring.clock import STAMP_BYTES
-from ring.structured import MEMBER, SHARD, Kind, is_part, kind_of, name_of
+from ring.structured import SHARD, Kind, is_part, kind_of, name_of
 
 NAME_BYTES_MAX: Final = 255
 """The longest name of an attribute, in UTF-8."""
 
-_NO_NAMES: Final = ("\0", chr(MEMBER), chr(SHARD))
-"""How no attribute's name begins: keys of other entries do."""
+_FIRST_OF_NAMES: Final = bytes([SHARD + 1])
+"""The least name of an attribute: what is less are keys of other entries."""
 _CALLS: Final = {Kind.MAP: "map", Kind.SET: "set", Kind.COUNTER: "counter"}
 
 
@@ -50,14 +50,14 @@ def check_attribute_name(name: str) -> None:
         )
 
 
+@lru_cache(maxsize=256)  # An application has few names, and asks for them with every request.
 def _key_of(name: object) -> bytes:
     """Return the key of an attribute; empty if nothing can have this name."""
-    if not isinstance(name, str) or name.startswith(_NO_NAMES):
-        return b""
     try:
-        return name.encode()
+        key = name.encode() if isinstance(name, str) else b""
     except UnicodeEncodeError:
         return b""
+    return key if key >= _FIRST_OF_NAMES else b""
 
 
 class Attributes(MutableMapping[str, Any]):
@@ -80,8 +80,8 @@ class Attributes(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         key = _key_of(name)
-        if key and self._cells.has(key):
-            return self._cells.value(key)
+        if key and (value := self._cells.get(key, MISSING)) is not MISSING:
+            return value
         match self._structure(key):
             case Counting() as counter:
                 return counter.value
@@ -198,7 +198,7 @@ class Attributes(MutableMapping[str, Any]):
         """Return the structured attribute under a name, if there is one."""
         found = self._structures.get(key)
         if found is None:
-            kind = self._cells.floor_kind(key)
+            kind = self._cells.floor_kind(key) if key in self._cells.known else None
             if kind is None:
                 return None
             found = self._structures[key] = self._make(key, kind)
@@ -218,6 +218,8 @@ class Attributes(MutableMapping[str, Any]):
     @property
     def lacks_floors(self) -> bool:
         """Whether ``learn`` is needed before ``changes``, for a counter that was set anew."""
+        if not self._structures:
+            return False
         counters = (each for each in self._structures.values() if isinstance(each, Counting))
         return any(counter.lacks_floor for counter in counters)
 

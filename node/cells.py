@@ -34,10 +34,11 @@ from ring.structured import (
     says_removed,
 )
 
+MISSING: Final = object()
+"""What no value is."""
+
 NO_STAMP: Final = bytes(STAMP_BYTES)
 """In the place of the stamp of what was saved here: nobody has told it."""
-
-_NOT_CELLS: Final = (b"\0", bytes([SHARD]))
 
 
 class Cells:
@@ -83,15 +84,18 @@ class Cells:
         """Return whether there is a value."""
         return key in self._values or bool(self._known_packed(key))
 
-    def value(self, key: bytes) -> Any:
-        """Return a value that is there.
+    def get(self, key: bytes, default: object) -> Any:
+        """Return a value, or else the default.
 
         Raises:
             AttributeDecodeError: it is none that this process knows. Nothing changed.
         """
-        if key in self._values:
-            return self._values[key]
-        value = self._values[key] = unpack_value(label(key), self._known_packed(key))
+        value = self._values.get(key, MISSING)
+        if value is MISSING:
+            packed = self._known_packed(key)
+            if not packed:
+                return default
+            value = self._values[key] = unpack_value(label(key), packed)
         return value
 
     def put(self, key: bytes, value: object) -> None:
@@ -130,7 +134,7 @@ class Cells:
 
     def _known_packed(self, key: bytes) -> bytes:
         """Return the bytes that the ring has of a value; empty if none, or discarded here."""
-        if key in self._removed or key in self._floored or key.startswith(_NOT_CELLS):
+        if key in self._removed or key in self._floored:
             return b""
         entry = self.known.get(key, b"")
         return entry[STAMP_BYTES:] if kind_of(entry) is None else b""
@@ -248,12 +252,21 @@ class Cells:
             return False
         self._answered_turn = turn
         for key, packed in changes.items():
-            self._note_known(key, packed, turn)
-        self._changed = {key: at for key, at in self._changed.items() if at > turn}
-        self._removed = {key: at for key, at in self._removed.items() if at > turn}
-        self._sent = {key: at for key, at in self._sent.items() if at > turn}
-        self._floored = {key: at for key, at in self._floored.items() if at > turn}
-        self._packed = {key: change for key, change in self._packed.items() if change[0] > turn}
+            if key[0] > SHARD and is_new_floor(packed):
+                self.known[key] = NO_STAMP + (packed or b"")
+            else:
+                self._note_known(key, packed, turn)
+        waiting = (self._changed, self._removed, self._sent, self._floored)
+        if turn >= self.turn:
+            for turns in waiting:
+                turns.clear()
+            self._packed.clear()
+            return True
+        for turns in waiting:
+            for key in [key for key, at in turns.items() if at <= turn]:
+                del turns[key]
+        for key in [key for key, (at, _) in self._packed.items() if at <= turn]:
+            del self._packed[key]
         return True
 
     def _note_known(self, key: bytes, packed: bytes | None, turn: int) -> None:
@@ -262,7 +275,7 @@ class Cells:
                 return  # It was ended here meanwhile.
             self.known[key] = packed if key[0] == SHARD and packed else NO_STAMP + (packed or b"")
         elif is_new_floor(packed):
-            self.known[key] = NO_STAMP + (packed or b"")
+            self.known[key] = NO_STAMP + (packed or b"")  # a reserved one
         else:
             old = self.known.get(key)
             floor = floor_after(old, packed, Stamp(0)) or old or b""

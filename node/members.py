@@ -76,7 +76,7 @@ class Members:
 
     def value(self, member: object) -> Any:
         """Return the value of a member; KeyError if it is not there."""
-        return self._cells.value(self._keys[member][0])
+        return self._cells.get(self._keys[member][0], None)
 
     def put(self, member: object, value: object) -> None:
         """Have a member in it, with this value.
