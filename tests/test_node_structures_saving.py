@@ -16,7 +16,12 @@ from node.session import ATTEMPTS_MAX, Session
 from node.writers import Writers, Written
 from ring.clock import Stamp
 from ring.entry import make_entry
-from ring.errors import LocalProtocolError, OutcomeUnknownError, SessionEnded
+from ring.errors import (
+    LocalProtocolError,
+    OutcomeUnknownError,
+    SessionEnded,
+    SessionRingError,
+)
 from ring.identity import SessionId
 from ring.messages import Failure, Find, Rotate, Save
 from ring.record import Record
@@ -395,6 +400,59 @@ async def test_additions_made_while_saves_are_under_way_count_once() -> None:
     assert (session["visits"], session["set"], shards(shelf, session)) == (113, 110, 2)
 
 
+@pytest.mark.parametrize("step", [1, -1])
+async def test_an_addition_that_is_taken_back_while_saves_are_under_way_is_taken_back(
+    step: int,
+) -> None:
+    """The first answer says just what is wanted, and the second save is still to arrive."""
+    shelf = Shelf()
+    session = stocked(shelf)
+    answers = [trio.Event(), trio.Event()]
+    shelf.held_back.extend(answers)
+    async with trio.open_nursery() as nursery:
+        for _ in answers:
+            session.counter("visits").add(step)
+            nursery.start_soon(session.save)
+            await trio.testing.wait_all_tasks_blocked()
+        session.counter("visits").subtract(step)
+        answers[0].set()
+        await trio.testing.wait_all_tasks_blocked()
+        await session.save()
+        answers[1].set()
+    assert session["visits"] == found(shelf, session)["visits"] == 2 + step
+
+
+async def test_a_counter_that_is_set_while_it_is_set_ends_what_others_add_in_between() -> None:
+    shelf = Shelf()
+    session = stocked(shelf)
+    answer = trio.Event()
+    shelf.held_back.append(answer)
+    async with trio.open_nursery() as nursery:
+        session.counter("visits").set(10)
+        nursery.start_soon(session.save)
+        await trio.testing.wait_all_tasks_blocked()
+        session.counter("visits").set(20)
+        answer.set()
+    other = found(shelf, session)
+    other.counter("visits").add(100)
+    await other.save()
+    await session.save()
+    assert session["visits"] == found(shelf, session)["visits"] == 20
+
+
+def test_what_has_arrived_already_is_not_counted_twice_when_it_is_learnt() -> None:
+    shelf = Shelf()
+    session = stocked(shelf)
+    session.counter("visits").add(10)
+    shelf.replies.append(Failure.OUTCOME_UNKNOWN)
+    with pytest.raises(OutcomeUnknownError):
+        at_once(session.save())
+    session.learn(shelf.records[session._id].entries)
+    assert session["visits"] == 12
+    at_once(session.save())
+    assert session["visits"] == found(shelf, session)["visits"] == 12
+
+
 # --- Kinds that others have changed meanwhile ----------------------------------------------
 
 
@@ -483,6 +541,8 @@ async def test_what_a_map_was_emptied_of_does_not_come_back_with_a_late_answer()
         session.map("cart")["new"] = 1
         answer.set()
     assert session["cart"] == {"new": 1}
+    plum = member_key(b"cart", b"\xa4plum")
+    assert plum not in session.entry_sizes({}), "it would count towards the session's limit"
     await session.save()
     assert session["cart"] == found(shelf, session)["cart"] == {"new": 1}
 
@@ -498,6 +558,23 @@ def test_a_member_of_a_save_that_failed_is_taken_out_of_the_ring_too() -> None:
     session.set("rooms").remove("a")
     at_once(session.save())
     assert found(shelf, session)["rooms"] == {"b"}
+
+
+@pytest.mark.parametrize("failure", [Failure.OUTCOME_UNKNOWN, Failure.UNAVAILABLE])
+def test_what_was_taken_out_after_a_save_that_failed_may_become_of_another_kind(
+    failure: Failure,
+) -> None:
+    """A map that came to nothing, perhaps; a counter under its name has no members."""
+    shelf = Shelf()
+    session = saved(shelf)
+    session.map("x")["a"] = 1
+    shelf.replies.append(failure)
+    with pytest.raises(SessionRingError):
+        at_once(session.save())
+    del session.map("x")["a"]
+    session.counter("x").add(3)
+    at_once(session.save())
+    assert session["x"] == found(shelf, session)["x"] == 3
 
 
 # --- Rotation -------------------------------------------------------------------------------
