@@ -24,6 +24,9 @@ async def application(sessions: Sessions) -> list[object]:
     """Use everything that there is, and return what was seen of it."""
     session = sessions.create(max_idle=60, lifetime=3600)
     session["name"] = "Ada"
+    session.map("cart")["apples"] = 3
+    session.set("rooms").add("lobby")
+    session.counter("clicks").add(2)
     await session.save()
     again = await sessions.find(session.id)
     assert again is not None
@@ -35,7 +38,8 @@ async def application(sessions: Sessions) -> list[object]:
     return seen
 
 
-SEEN = [{"name": "Ada"}, 60, 3600, False, True, None, None]
+HAS = {"name": "Ada", "cart": {"apples": 3}, "rooms": {"lobby"}, "clicks": 2}
+SEEN = [HAS, 60, 3600, False, True, None, None]
 
 
 async def test_an_application_does_the_same_in_a_node_and_in_its_client(tmp_path: Path) -> None:
