@@ -51,7 +51,7 @@ COPIES: Final = (1, 1, 2, 30, 5000)
 SAID_BYTES_MAX: Final = 400_000
 PLAIN_MAX: Final = 64
 """Messages that wait on a link and answer nothing."""
-ASKED_AFTER_S: Final = (0.0, 0.02, 0.1, 0.5, 2.0, 5.0)
+ASKED_AFTER_S: Final = (0.0, 0.02, 0.1, 0.5, 1.5, 3.0)
 """When others ask for sessions, in seconds from when the stranger comes."""
 CALM_S: Final = 12.0
 """After the last word, until everything is as if nothing had been: longer than all time-outs."""
