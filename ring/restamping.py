@@ -3,6 +3,7 @@
 Rules:
 - Nothing but stamps that lie ahead of a limit changes, and their order stays. So every record
   merges with every other one from the same disk as before.
+- A shard names the floor from which it counts by its stamp, so it follows it.
 - What is stamped anew counts as written now: it wins over what others have written meanwhile. So
   it is for people to decide (``sessionring repair``).
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from ring.clock import STAMP_BYTES, Stamp
 from ring.entry import entry_stamp, make_entry
 from ring.record import Record
+from ring.structured import SHARD, recounted
 
 
 def stamps_ahead(record: Record, limit: Stamp) -> set[Stamp]:
@@ -30,6 +32,8 @@ def restamped(record: Record, stamps: Mapping[Stamp, Stamp]) -> Record:
     result = Record()
     for key, entry in record.entries.items():
         old = entry_stamp(entry)
+        if key[0] == SHARD:
+            key = recounted(key, stamps)
         result.put(key, make_entry(stamps.get(old, old), entry[STAMP_BYTES:]))
     if record.accessed:
         result.touch(stamps.get(record.accessed, record.accessed), record.accessed_at)

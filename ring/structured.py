@@ -137,6 +137,12 @@ def _counts_from(shard: bytes) -> bytes:
     return shard[-STAMP_BYTES - TOKEN_BYTES : -TOKEN_BYTES]
 
 
+def recounted(shard: bytes, stamps: Mapping[Stamp, Stamp]) -> bytes:
+    """Return the key of a shard whose floor has another stamp now, if it has."""
+    floor = Stamp(int.from_bytes(_counts_from(shard), "big"))
+    return shard_key(name_of(shard), stamps.get(floor, floor), shard[-TOKEN_BYTES:])
+
+
 def parts_by_name(entries: Mapping[bytes, bytes]) -> dict[bytes, dict[bytes, None]]:
     """Return the keys of all parts, by name; ``entries`` have ascending keys.
 
