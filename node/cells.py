@@ -15,11 +15,13 @@ Rules:
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from node.errors import AttributeDecodeError
 from node.packing import pack_value, step_to
 from node.unpacking import unpack_value
 from node.values import IMMUTABLE_TYPES
 from ring.clock import STAMP_BYTES, Stamp
 from ring.entry import entry_stamp
+from ring.errors import SessionTooLargeError
 from ring.structured import (
     MEMBER,
     SHARD,
@@ -225,7 +227,8 @@ class Cells:
                 continue
             packed = pack_value(label(key), value, attribute_bytes_max)
             if not is_changed:
-                if packed == self.known.get(key, b"")[STAMP_BYTES:]:
+                known = self.known.get(key, b"")[STAMP_BYTES:]
+                if packed == known or packed == _respelt(key, known, attribute_bytes_max):
                     continue
                 # From here on like one that was put: it stays a change until it is answered for,
                 # also if it is changed back before that.
@@ -282,6 +285,18 @@ class Cells:
             # What is derived from a floor whose stamp nobody has told is not known either.
             told = old is None or entry_stamp(old)
             self.known[key] = floor if told else NO_STAMP + floor[STAMP_BYTES:]
+
+
+def _respelt(key: bytes, known: bytes, bytes_max: int) -> bytes:
+    """Return how this process spells what the ring has.
+
+    What was written by an older version of a class, and only read here, is left to those who may
+    still have that version.
+    """
+    try:
+        return pack_value(label(key), unpack_value(label(key), known), bytes_max)
+    except (AttributeDecodeError, SessionTooLargeError):
+        return b""
 
 
 def label(key: bytes) -> str:

@@ -129,7 +129,8 @@ class _Shaper:
         registered = registered_class(kind)
         if registered is not None:
             fields = self._shape_fields(registered, value, depth)
-            return msgpack.ExtType(REGISTERED, _pack([registered.name, fields]))
+            version = [registered.version] if registered.version > 1 else []
+            return msgpack.ExtType(REGISTERED, _pack([registered.name, fields, *version]))
         raise _NotStorable(_refusal(kind))
 
     def _count(self, items: int) -> None:

@@ -5,15 +5,23 @@ Rules:
 - Only attrs classes, and only by their constructor: a value is its fields, and comes back by
   calling the class with them. No other code of a class runs.
 - A class has one name, and a name one class.
+- A class has a version, which stands in the bytes if it is above 1. What was written by an older
+  one is brought up to date when it is read, step by step; what a newer one wrote is not read.
 """
 
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
 from node.errors import ValueNotStorableError
 
 NAME_BYTES_MAX: Final = 255
+
+VERSION_MAX: Final = 2**31 - 1
+
+Upcast: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes the fields of one version from those of the version before; it may change what it gets."""
 
 _C = TypeVar("_C")
 
@@ -26,26 +34,41 @@ class RegisteredClass:
     cls: type
     fields: tuple[tuple[str, str], ...]
     """Name of each field, and of the argument of the constructor that takes it."""
+    version: int = 1
+    upcasts: Mapping[int, Upcast] = attrs.Factory(dict)
+    """By version: what makes the next one of its fields."""
 
 
 _by_class: dict[type, RegisteredClass] = {}
 _by_name: dict[str, RegisteredClass] = {}
 
 
-def register(cls: type[_C], name: str | None = None) -> type[_C]:
+def register(
+    cls: type[_C],
+    name: str | None = None,
+    *,
+    version: int = 1,
+    upcast: Mapping[int, Upcast] | None = None,
+) -> type[_C]:
     """Let values of the attrs class ``cls`` be kept in sessions; return ``cls``.
 
     Each field's value must itself be storable. Every process that reads such a value must have
     registered a class of this name, with fields that its constructor accepts.
 
+    A process that has an older version of the class raises ``AttributeDecodeError`` for an
+    attribute of a newer one, which stays as it is. What was only read is not written anew.
+
     Args:
         cls: a class made by attrs whose fields all are arguments of its constructor.
         name: what stands for the class in the bytes, for ever: 1 to 255 bytes of UTF-8;
             ``cls.__name__`` if not given.
+        version: of the class, from 1 to 2**31 - 1: raise it when its fields change.
+        upcast: by older version, what makes of its fields, by name, those of the next version.
+            What was written by a version without it cannot be read any more.
 
     Raises:
         ValueNotStorableError: ``cls`` is no such class, or has another name, or another class
-            has this one. Nothing was registered.
+            has this one; or no such version. Nothing was registered.
     """
     if not _is_made_by_attrs(cls):
         raise ValueNotStorableError(
@@ -60,11 +83,17 @@ def register(cls: type[_C], name: str | None = None) -> type[_C]:
         )
     name = cls.__name__ if name is None else name
     _check_name(cls, name)
+    upcasts = dict(upcast or {})
+    _check_versions(cls, version, upcasts)
     known = _by_name.get(name)
     if known is not None:  # The module was loaded again: the new class takes the old one's place.
         del _by_class[known.cls]
     _by_class[cls] = _by_name[name] = RegisteredClass(
-        name, cls, tuple((field.name, field.alias or field.name) for field in fields)
+        name,
+        cls,
+        tuple((field.name, field.alias or field.name) for field in fields),
+        version,
+        upcasts,
     )
     return cls
 
@@ -98,6 +127,21 @@ def _check_name(cls: type, name: str) -> None:
         raise ValueNotStorableError(
             f"{refused}: {known.cls!r} has that name; give another with name="
         )
+
+
+def _check_versions(cls: type, version: int, upcasts: dict[int, Upcast]) -> None:
+    refused = f"class {cls.__name__} cannot be registered"
+    if type(version) is not int or not 1 <= version <= VERSION_MAX:
+        raise ValueNotStorableError(f"{refused} with version {version!r}; use 1 to {VERSION_MAX}")
+    for old, step in upcasts.items():
+        if type(old) is not int or not 1 <= old < version:
+            raise ValueNotStorableError(
+                f"{refused} with an upcast of version {old!r}: only those before {version} have one"
+            )
+        if not callable(step):
+            raise ValueNotStorableError(
+                f"{refused}: its upcast of version {old} is {step!r}; give a function of the fields"
+            )
 
 
 def _utf8_bytes(name: str) -> int:

@@ -71,7 +71,9 @@ def _unpack_extension(depth: int, code: int, payload: bytes) -> Any:
     if code == REGISTERED:
         match _unpack(payload, depth):
             case [str(name), dict(fields)]:
-                return _construct(name, fields)
+                return _construct(name, fields, 1)
+            case [str(name), dict(fields), version] if type(version) is int and version > 1:
+                return _construct(name, fields, version)
         raise ValueError("it has a registered class without its name and fields")
     return unpack_scalar(code, payload)
 
@@ -83,10 +85,19 @@ def _unpack_items(payload: bytes, depth: int) -> list[Any]:
     return items
 
 
-def _construct(name: str, fields: dict[Any, Any]) -> object:
+def _construct(name: str, fields: dict[Any, Any], version: int) -> object:
     registered = registered_as(name)
     if registered is None:
         raise ValueError(f"no class is registered as {name!r}")
+    if version > registered.version:
+        raise ValueError(
+            f"it is of version {version} of the class registered as {name!r}, which has version "
+            f"{registered.version} here"
+        )
+    for older in range(version, registered.version):
+        if older not in registered.upcasts:
+            raise ValueError(f"version {older} of the class registered as {name!r} has no upcast")
+        fields = registered.upcasts[older](fields)
     arguments = dict(registered.fields)
     unknown = next((field for field in fields if field not in arguments), None)
     if unknown is not None:

@@ -5,7 +5,8 @@ Rules:
   subclass, an enum, a named tuple) is refused when it is packed, with the path to it.
 - Equal sets give equal bytes: members are written in the order of their bytes. The order of a
   dict is kept. (``1``, ``1.0`` and ``True`` are equal members with different bytes.)
-- Decoding is strict and bounded, and runs no code but constructors of registered classes.
+- Decoding is strict and bounded, and runs no code but constructors and upcasts of registered
+  classes.
 - ``node.packing`` writes the bytes, ``node.unpacking`` reads them.
 
 The bytes are msgpack. What msgpack has no type for is an extension; big-endian, without padding:
@@ -22,7 +23,8 @@ code type         payload
 6    timedelta    days i32, seconds u32 (0 to 86399), microseconds u32 (0 to 999999)
 7    UUID         its 16 bytes
 8    Decimal      its text in ASCII, as ``str`` writes it
-9    registered   msgpack array of the registered name and a map of field name to value
+9    registered   msgpack array of the registered name, a map of field name to value and, if the
+                  class has a version above 1, the version
 ==== ============ ==========================================================================
 
 An aware datetime keeps its offset, not the rules of its time zone: it comes back with a
