@@ -15,7 +15,7 @@ Rules:
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from node.errors import AttributeDecodeError
+from node.errors import AttributeDecodeError, ValueNotStorableError
 from node.packing import pack_value, step_to
 from node.unpacking import unpack_value
 from node.values import IMMUTABLE_TYPES
@@ -130,8 +130,11 @@ class Cells:
         prefix = member_key(name, b"")
         keys = dict.fromkeys(key for key in self._values if key.startswith(prefix))
         if self.floor_kind(name) in (Kind.MAP, Kind.SET):
-            known = (key for key in self.known if key.startswith(prefix))
-            keys |= dict.fromkeys(key for key in known if self._known_packed(key))
+            keys |= dict.fromkeys(
+                key
+                for key, entry in self.known.items()
+                if key.startswith(prefix) and len(entry) > STAMP_BYTES and key not in self._removed
+            )
         return list(keys)
 
     def _known_packed(self, key: bytes) -> bytes:
@@ -225,7 +228,7 @@ class Cells:
             is_changed = key in self._changed
             if not is_changed and type(value) in IMMUTABLE_TYPES:
                 continue
-            packed = pack_value(label(key), value, attribute_bytes_max)
+            packed = _packed(key, value, attribute_bytes_max)
             if not is_changed:
                 known = self.known.get(key, b"")[STAMP_BYTES:]
                 if packed == known or packed == _respelt(key, known, attribute_bytes_max):
@@ -287,6 +290,14 @@ class Cells:
             self.known[key] = floor if told else NO_STAMP + floor[STAMP_BYTES:]
 
 
+def _packed(key: bytes, value: object, bytes_max: int) -> bytes:
+    """Return the bytes of a value; raises as ``pack_value``."""
+    try:
+        return pack_value("", value, bytes_max)
+    except (ValueNotStorableError, SessionTooLargeError):
+        return pack_value(label(key), value, bytes_max)  # Only an error needs to say which it is.
+
+
 def _respelt(key: bytes, known: bytes, bytes_max: int) -> bytes:
     """Return how this process spells what the ring has.
 
@@ -294,7 +305,7 @@ def _respelt(key: bytes, known: bytes, bytes_max: int) -> bytes:
     still have that version.
     """
     try:
-        return pack_value(label(key), unpack_value(label(key), known), bytes_max)
+        return _packed(key, unpack_value(label(key), known), bytes_max)
     except (AttributeDecodeError, SessionTooLargeError):
         return b""
 

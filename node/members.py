@@ -41,21 +41,23 @@ class Members:
         self._keys: dict[Any, list[bytes]] = {}
         """By member, the keys of all that are equal to it."""
         self._strange: AttributeDecodeError | None = None
+        text, start = name.decode(), len(self._prefix)
         for key in cells.members(name):
             try:
-                self._keys.setdefault(self._member(key), []).append(key)
+                self._keys.setdefault(self._member(text, key[start:]), []).append(key)
             except AttributeDecodeError as error:
                 self._strange = error
 
-    def _member(self, key: bytes) -> Any:
-        name = self._name.decode()
-        member = unpack_value(name, key[len(self._prefix) :])
+    def _member(self, name: str, packed: bytes) -> Any:
+        member = unpack_value(name, packed)
+        if type(member) in KEY_TYPES:
+            return member
         try:
             hash(member)
         except TypeError:
             is_one = False
         else:
-            is_one = self.kind is Kind.SET or type(member) in KEY_TYPES
+            is_one = self.kind is Kind.SET
         if not is_one:
             raise AttributeDecodeError(
                 f"attribute {name!r} cannot be decoded: a member of it is a "
