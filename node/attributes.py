@@ -179,9 +179,7 @@ class Attributes(MutableMapping[str, Any]):
         if there is None and not self._cells.has(key):
             found = self._structures.get(key)
             if found is None or found.kind is not kind:
-                if found is not None:
-                    self._end_structure(key)
-                    self._cells.discard(key)
+                # One of another kind was only looked at: it takes nothing along.
                 found = self._structures[key] = self._make(key, kind)
             return found
         if there is None or there.kind is not kind:

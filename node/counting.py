@@ -25,6 +25,7 @@ from ring.structured import (
     ensuring,
     kind_of,
     marker,
+    member_key,
     shard_entry,
     shard_key,
     total,
@@ -125,6 +126,9 @@ class Counting:
             return
         if not self._pending and self._written is None:
             return
+        prefix = member_key(self._name, b"")
+        for key in [key for key in changes if key.startswith(prefix)]:
+            del changes[key]  # Taken out while this was a map or set; a counter hides it.
         floor = self._cells.known.get(self._name)
         if kind_of(floor) is Kind.COUNTER and floor is not None:
             counts_from = entry_stamp(floor)

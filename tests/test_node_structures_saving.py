@@ -525,6 +525,73 @@ def test_a_map_and_a_set_of_one_name_made_at_once_are_one_or_the_other() -> None
     at_once(both.save())
 
 
+# --- Kinds that were only looked at ---------------------------------------------------------
+
+LOOKS: list[Callable[[Session], object]] = [
+    lambda session: len(session.map("x")),
+    lambda session: len(session.set("x")),
+    lambda session: session.counter("x").value,
+]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("was", LOOKS)
+def test_who_looks_at_what_was_deleted_takes_nothing_from_those_who_make_it_anew(
+    was: Callable[[Session], object], look: Callable[[Session], object]
+) -> None:
+    shelf = Shelf()
+    session = saved(shelf)
+    session.set("x").add("a")
+    at_once(session.save())
+    del session["x"]
+    at_once(session.save())
+    reader, other = found(shelf, session), found(shelf, session)
+    other.map("x")["k"] = 1
+    at_once(other.save())
+    was(reader)
+    look(reader)
+    reader["color"] = "red"
+    at_once(reader.save())
+    assert last_save(shelf).changes == ((b"color", b"\xa3red"),)
+    assert found(shelf, session)["x"] == {"k": 1}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("deletes_first", [True, False])
+def test_what_was_looked_at_as_another_kind_can_be_counted(
+    deletes_first: bool, look: Callable[[Session], object]
+) -> None:
+    shelf = Shelf()
+    session = saved(shelf, x=1)
+    del session["x"]
+    if deletes_first:
+        at_once(session.save())
+    look(session)
+    at_once(session.save())
+    session.counter("x").add(5)
+    at_once(session.save())
+    session.counter("x").add(1)
+    at_once(session.save())
+    assert session["x"] == found(shelf, session)["x"] == 6
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_what_was_taken_out_is_not_there_though_it_is_a_counter_now(number: int) -> None:
+    """Of a map that was deleted while another request has put something in."""
+    shelf = Shelf()
+    session = stocked(shelf)
+    other = found(shelf, session)
+    del session["cart"]
+    at_once(session.save())
+    other.map("cart")["plum"] = 1
+    at_once(other.save())
+    session = found(shelf, session)
+    del session.map("cart")["plum"]
+    session.counter("cart").add(number)
+    at_once(session.save())
+    assert session.get("cart") == found(shelf, session).get("cart") == (number or None)
+
+
 # --- Saves that fail, and saves at the same time --------------------------------------------
 
 
