@@ -146,10 +146,9 @@ class Members:
 
     def clear(self) -> None:
         """End all of them, those that others have added and this copy does not know included."""
-        if self.exists:
-            self._keys.clear()
-            self._strange = None
-            self._cells.put_floor(self._name, self.kind)
+        self._keys.clear()
+        self._strange = None
+        self._cells.put_floor(self._name, self.kind)
 
     def copy(self) -> dict[Any, Any]:
         """Return the values by member, in their order; raises as ``ordered`` and ``value`` do."""

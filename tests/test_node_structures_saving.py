@@ -453,6 +453,19 @@ def test_what_has_arrived_already_is_not_counted_twice_when_it_is_learnt() -> No
     assert session["visits"] == found(shelf, session)["visits"] == 12
 
 
+@pytest.mark.parametrize("how", ["map", "set"])
+def test_what_others_have_put_where_nothing_was_known_of_it_is_cleared_too(how: str) -> None:
+    shelf = Shelf()
+    session = saved(shelf)
+    other = found(shelf, session)
+    other.map("x")["a"] = 1
+    at_once(other.save())
+    getattr(session, how)("x").clear()
+    at_once(session.save())
+    assert len(getattr(found(shelf, session), how)("x")) == 0
+    assert "x" in session
+
+
 # --- Kinds that others have changed meanwhile ----------------------------------------------
 
 
