@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from functools import partial
 from typing import Final
 
 import trio
@@ -34,7 +33,7 @@ _CLONE_NEWNET: Final = 0x40000000
 
 
 class NoNetworkError(ConfigError):
-    """This machine does not let the network be made. Definite: the message has the remedy."""
+    """This machine does not let the network be made, or cut. The message has what it said."""
 
 
 def missing_here() -> str | None:
@@ -110,7 +109,8 @@ class HostNetwork:
         """Make it, with nothing that cuts.
 
         Raises:
-            NoNetworkError: the system, or the container that this is, does not let it.
+            NoNetworkError: the system, or the container that this is, does not let it. The message
+                has the remedy.
         """
         for command in commands(self.hosts, self.prefix):
             _run(command)
@@ -143,22 +143,30 @@ class HostNetwork:
         return f"{self.hosts.addresses[member]}:{PORT}"
 
     async def cut(self, cuts: Cuts) -> None:
-        """Let this, and nothing else, stand between the hosts."""
+        """Let this, and nothing else, stand between the hosts.
+
+        Raises:
+            NoNetworkError: in groups; a rule was not taken. Others may have been.
+        """
         before, self.cuts = self.cuts, cuts
         async with trio.open_nursery() as nursery:
             for member in self.hosts.members:
                 rules = self.hosts.rules(member, cuts)
                 if rules != self.hosts.rules(member, before):
                     command = [*within(self.prefix, member), "nft", "-f", "-"]
-                    nursery.start_soon(partial(trio.run_process, command, stdin=rules.encode()))
+                    nursery.start_soon(_change, command, rules)
 
     async def plug(self, unplugged: Collection[str]) -> None:
-        """Have the cables of these members, and of no others, be out."""
+        """Have the cables of these members, and of no others, be out.
+
+        Raises:
+            NoNetworkError: one was not pulled or put in. Others may have been.
+        """
         before, self.unplugged = self.unplugged, frozenset(unplugged)
         for member in sorted(before ^ self.unplugged):
             way = "down" if member in self.unplugged else "up"
             port = ["link", "set", _port(member), way]
-            await trio.run_process(["ip", "-n", f"{self.prefix}{HUB}", *port])
+            await _change(["ip", "-n", f"{self.prefix}{HUB}", *port])
 
 
 _ELSEWHERE: Final = (
@@ -171,6 +179,17 @@ def _run(command: list[str], said: str = "") -> None:
         command, input=said.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
     )
     if done.returncode:
-        why = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = why[0] if why else f"status {done.returncode}"
-        raise NoNetworkError(f"`{' '.join(command)}` failed ({reason}); {_ELSEWHERE}")
+        raise NoNetworkError(f"{_failure(command, done)}; {_ELSEWHERE}")
+
+
+async def _change(command: list[str], said: str = "") -> None:
+    """Change what is there already, so that no other machine is the remedy."""
+    done = await trio.run_process(command, stdin=said.encode(), capture_stderr=True, check=False)
+    if done.returncode:
+        raise NoNetworkError(_failure(command, done))
+
+
+def _failure(command: list[str], done: "subprocess.CompletedProcess[bytes]") -> str:
+    why = done.stderr.decode(errors="replace").strip().splitlines()
+    reason = why[0] if why else f"status {done.returncode}"
+    return f"`{' '.join(command)}` failed ({reason})"

@@ -8,7 +8,6 @@ Rules:
 """
 
 from functools import partial
-from typing import Final
 
 import trio
 
@@ -16,6 +15,7 @@ from node.transport import SocketTransport
 from simulations.budget import Budget
 from simulations.host_network import SIDES, HostNetwork
 from simulations.host_nodes import open_host_nodes
+from simulations.hosts_command import NAME
 from simulations.hosts_script import HostsScript, Site
 from simulations.judge import Judge
 from simulations.local_ring import (
@@ -33,8 +33,6 @@ from simulations.real_nodes import COPIES, NAMES
 from simulations.ring_place import Place, open_place
 from simulations.ring_tally import Tally
 
-TITLE: Final = "ring on hosts"
-
 
 def run(options: Options, watcher: Watcher) -> Tally | int:
     """Play the whole script; return what was counted, or the number of the signal that ended it.
@@ -42,8 +40,8 @@ def run(options: Options, watcher: Watcher) -> Tally | int:
     The calling thread stays in the network of the hosts, of which nothing is left.
 
     Raises:
-        ConfigError: the directory to keep cannot be used, or (``NoNetworkError``) this machine does
-            not let the hosts be made. Definite: nothing was started.
+        ConfigError: the directory to keep cannot be used. Definite: nothing was started.
+        NoNetworkError: this machine does not let the hosts be made, or, later, their ways be cut.
         NodeFailedError: a node ended by itself, or the ring did not become as one again.
         BrokenPipeError: nobody reads any more what the watcher says.
     """
@@ -69,7 +67,7 @@ async def _play(options: Options, place: Place, network: HostNetwork, watcher: W
                 judge=judge,
                 transport_of=lambda number: SocketTransport(from_host=sides[number % len(sides)]),
             )
-            scene = Scene(options, nodes, clients, tally, trio.current_time(), title=TITLE)
+            scene = Scene(options, nodes, clients, tally, trio.current_time(), title=NAME)
             script = HostsScript(
                 Site(nodes, network, judge),
                 scene,

@@ -1,6 +1,7 @@
 """``python -m simulations hosts``: a real ring on hosts of its own, whose ways are cut under load.
 
-Rule: exit status as that of ``ring``; 2 also where this machine does not let hosts be made.
+Rule: exit status as that of ``ring``; 2 also where this machine does not let hosts be made,
+or their ways be cut.
 """
 
 import argparse

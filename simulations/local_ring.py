@@ -17,8 +17,10 @@ import trio
 from attrs import define, field, frozen
 
 from ring.messages import Durability
+from simulations.host_network import NoNetworkError
 from simulations.real_clients import Clients, Load
 from simulations.real_nodes import NodeFailedError, RealNodes, open_nodes
+from simulations.ring_command import NAME
 from simulations.ring_place import Place, open_place
 from simulations.ring_script import Part, RingScript
 from simulations.ring_tally import Phase, Tally
@@ -69,7 +71,7 @@ class Scene:
     """By trio's clock."""
     phases: list[str] = field(factory=list)
     """All that will be played or skipped, in order."""
-    title: str = "local ring"
+    title: str = NAME
 
 
 class Watcher:
@@ -111,7 +113,7 @@ def unless_told(play: Callable[[], Awaitable[Outcome]]) -> Outcome | int:
     try:
         return trio.run(_play_unless_told, play)
     except BaseExceptionGroup as group:
-        expected = group.subgroup((NodeFailedError, BrokenPipeError))
+        expected = group.subgroup((NodeFailedError, NoNetworkError, BrokenPipeError))
         if expected is None:
             raise
         raise _first(expected) from None

@@ -1,11 +1,13 @@
-"""The network namespaces of one run: what they are called, and who may remove them.
+"""What one run has on this machine: what it is called, and who may remove it.
 
 Rules:
-- A name tells whose it is: the process by its id and by when that process began, so that another
-  process which has got the id since is not taken for it. Two runs never share a name.
+- The names of its network namespaces and of its directory tell whose they are: the process by its
+  id and by when that process began, so that another process which has got the id since is not
+  taken for it. Two runs never share a name.
 - What a run made that was killed with everything that cleans up is removed by the next run: first
-  the processes that are still in there, then the names. With the last of both the kernel removes
-  the namespace and every link in it.
+  the processes that are still in the namespaces, then the names, then the directory. With the last
+  of the first two the kernel removes the namespace and every link in it. A directory that is kept
+  has no such name.
 """
 
 import contextlib
@@ -13,11 +15,14 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
+
+from simulations.ring_janitor import remove
 
 NAMES: Final = Path("/run/netns")
 """Where iproute2 keeps the names."""
@@ -40,7 +45,7 @@ class Owner:
 
     @property
     def prefix(self) -> str:
-        """How the names of its namespaces begin."""
+        """How the names of its namespaces and of its directory begin."""
         return f"sessionring-{self.pid}-{self.started}-"
 
 
@@ -67,7 +72,7 @@ def started_in(stat: str) -> int:
 
 
 def owner_of(name: str) -> Owner | None:
-    """Return who has made a namespace of this name; None: it is none of ours."""
+    """Return who has made what has this name; None: it is none of ours."""
     found = _NAME.fullmatch(name)
     return Owner(int(found[1]), int(found[2])) if found else None
 
@@ -86,7 +91,29 @@ def remove_leftovers() -> list[str]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         _said(["ip", "netns", "delete", name])
-    return names
+    directories = _leftover_directories()
+    for directory in directories:
+        remove(directory.path)
+    return [*names, *(directory.name for directory in directories)]
+
+
+def _leftover_directories() -> list[os.DirEntry[str]]:
+    """Return those of which the owner is gone; anybody may have made something of such a name."""
+    with os.scandir(tempfile.gettempdir()) as entries:
+        ours = {
+            entry.name: entry
+            for entry in entries
+            if owner_of(entry.name) is not None and _is_own_directory(entry)
+        }
+    return [ours[name] for name in leftovers(ours)]
+
+
+def _is_own_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        is_directory = entry.is_dir(follow_symlinks=False)
+        return is_directory and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+    except FileNotFoundError:  # Its own cleaner was quicker.
+        return False
 
 
 def _said(command: list[str]) -> str:

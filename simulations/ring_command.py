@@ -138,7 +138,8 @@ def run_and_tell(
         parsed: what ``add_options`` has added.
         name: what is run, for messages.
         parts: all that can be played.
-        run: plays; it raises ``ConfigError`` where it cannot begin, and ``NodeFailedError``.
+        run: plays; it raises ``NodeFailedError``, and ``ConfigError`` where it cannot begin or this
+            machine does not let it go on.
     """
     from random import SystemRandom
 

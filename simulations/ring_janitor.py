@@ -49,7 +49,7 @@ def main(directory: str, prefix: str) -> None:
     if prefix:
         _remove_namespaces(prefix)
     if directory:
-        _remove(directory)
+        remove(directory)
 
 
 def _kill(group: int) -> None:
@@ -63,7 +63,8 @@ def _kill(group: int) -> None:
         pass
 
 
-def _remove(directory: str) -> None:
+def remove(directory: str) -> None:
+    """Remove a directory in which processes that were just killed may still write, for a while."""
     deadline = time.monotonic() + REMOVED_S
     while os.path.lexists(directory) and time.monotonic() < deadline:
         shutil.rmtree(directory, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 Rules:
 - A temporary directory goes with the script, however that ends (``simulations.ring_janitor``).
+  Where the janitor may be killed as well, its name tells whose it is (``simulations.namespaces``).
 - A directory that the user names is kept, and used only if it is empty or was made here before:
   nothing else is ever removed from it, and two runs never share it.
 """
@@ -57,13 +58,13 @@ def open_place(keep: Path | None, namespaces: str = "") -> Iterator[Place]:
     Args:
         keep: the directory to use and to keep; None: a temporary one.
         namespaces: how the names of the network namespaces begin that are removed in the end;
-            empty: none are.
+            empty: none are. That of a temporary directory begins so, too.
 
     Raises:
         ConfigError: ``keep`` cannot be used. Definite: nothing in it was touched.
     """
     if keep is None:
-        directory = Path(tempfile.mkdtemp(prefix="sessionring-"))
+        directory = Path(tempfile.mkdtemp(prefix=namespaces or "sessionring-"))
         with _janitor(str(directory), namespaces) as group:
             yield _laid_out(Place(directory, group, kept=False))
         return

@@ -1,6 +1,7 @@
 """The script of cuts: what is cut, what the judge is told, and what a user is told."""
 
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import cast
 
@@ -13,14 +14,16 @@ from simulations import hosts_command
 from simulations.__main__ import main
 from simulations.budget import Budget
 from simulations.cuts import Cuts
-from simulations.host_network import SIDES, HostNetwork, missing_here
+from simulations.host_network import SIDES, HostNetwork, NoNetworkError, missing_here
 from simulations.host_nodes import CALM_S, HostNodes
 from simulations.hosts_script import ACTS, CUT_S, HostsScript, Part, Site
 from simulations.judge import Judge
+from simulations.local_ring import unless_told
 from simulations.real_clients import Clients, Load
 from simulations.ring_place import Place
 from simulations.ring_tally import Phase, Tally
 from simulations.script import STEADY, Stage
+from simulations.slow_ways import open_slow_ways
 
 CUTTING = [part for part in Part if part is not Part.SLOW]
 """Slow ways are processes, and played where there are hosts (``test_simulations_hosts_real``)."""
@@ -280,6 +283,63 @@ def test_without_the_tools_it_names_their_packages(
     assert capsys.readouterr().err == (
         "ring on hosts: there is no ip and no nft on PATH; apt-get install iproute2 nftables\n"
     )
+
+
+# --- What keeps them from being cut ---------------------------------------------------------
+
+
+def put_first(monkeypatch: pytest.MonkeyPatch, directory: Path, tool: str, script: str) -> None:
+    """Have ``script`` be run wherever ``tool`` is called."""
+    (directory / tool).write_text(f"#!/bin/sh\n{script}\n")
+    (directory / tool).chmod(0o700)
+    monkeypatch.setenv("PATH", os.fspath(directory), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        (lambda network: network.cut(Cuts(era=2)), "ip netns exec none-a nft -f -"),
+        (lambda network: network.plug(["a"]), "ip -n none-hub link set port-a down"),
+    ],
+)
+def test_what_a_tool_says_that_fails_during_a_run_is_told(
+    change: Callable[[HostNetwork], Awaitable[None]],
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    put_first(monkeypatch, tmp_path, "ip", "echo No buffer space available >&2; exit 2")
+    network = HostNetwork("ab", "none-")
+    with pytest.raises(NoNetworkError) as failed:
+        unless_told(lambda: change(network))
+    # Both hosts are told at once, and either may be the first to fail.
+    assert str(failed.value).replace("none-b", "none-a") == (
+        f"`{command}` failed (No buffer space available)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo Address already in use >&2; exit 1", "Address already in use"),
+        ("exit 1", "it said nothing"),
+        ("echo ready; echo Too many open files >&2; exit 1", "Too many open files"),
+    ],
+)
+def test_a_slow_way_that_ends_by_itself_ends_the_run_with_what_it_said(
+    script: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_first(monkeypatch, tmp_path, "ip", script)
+
+    async def play() -> None:
+        place = Place(tmp_path, 0, kept=False)
+        async with open_slow_ways(HostNetwork("a", "none-"), place, 0.1):
+            with trio.fail_after(20.0):
+                await trio.sleep_forever()
+
+    with pytest.raises(NoNetworkError) as failed:
+        unless_told(play)
+    assert str(failed.value) == f"the slow way to a ended by itself ({why})"
 
 
 def test_a_part_of_the_other_script_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,20 +11,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 import trio
 
 from node.transport import SocketTransport
 from simulations.cuts import PORT, Cuts, both_ways
-from simulations.host_network import SIDES, HostNetwork, missing_here
+from simulations.host_network import SIDES, HostNetwork, NoNetworkError, missing_here
 from simulations.namespaces import HUB, NAMES, Owner, remove_leftovers, started_at, this_process
 from simulations.ring_place import Place, open_place
 from simulations.slow_ways import open_slow_ways
@@ -38,17 +39,30 @@ DELAY_S: Final = 0.3
 
 @pytest.fixture(scope="module", autouse=True)
 def hosts_are_possible() -> None:
-    """Without root or a tool: skip, but not where the tests decide over a change."""
+    if (reason := refusal()) is not None:
+        go_without(reason)
+
+
+def refusal() -> str | None:
+    """Return why hosts cannot be made, entered and cut here; None: they can."""
     if (missing := missing_here()) is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"hosts cannot be made: {missing}")
-        pytest.skip(f"hosts cannot be made: {missing}")
-    name = f"{this_process().prefix}probe"
-    adding = ["ip", "netns", "add", name]
-    done = subprocess.run(adding, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"this kernel or container has no namespaces for us: {done.stderr.strip()}")
-    subprocess.run(["ip", "netns", "delete", name], check=True)
+        return missing
+
+    async def nothing(ends: Ends) -> None:
+        pass
+
+    try:
+        at_hosts(nothing)
+    except NoNetworkError as error:
+        return str(error)
+    return None
+
+
+def go_without(reason: str) -> NoReturn:
+    """Skip, but fail where the tests decide over a change."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"hosts cannot be made: {reason}")
+    pytest.skip(f"hosts cannot be made: {reason}")
 
 
 def names_of(prefix: str) -> list[str]:
@@ -229,6 +243,33 @@ def test_a_slow_way_is_slow_in_both_directions_and_only_between_members() -> Non
     at_hosts(test)
 
 
+# --- Where hosts cannot be made -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", ["ip", "nft"])
+def test_where_the_system_refuses_them_it_is_said_why(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / tool).write_text("#!/bin/sh\necho Operation not permitted >&2\nexit 1\n")
+    (tmp_path / tool).chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        reason = refusal()
+    assert reason is not None
+    assert "(Operation not permitted); it takes a machine, or a container that" in reason
+
+
+@pytest.mark.parametrize(
+    ("environ", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_who_decides_over_a_change_does_not_go_without(
+    environ: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", environ)
+    with pytest.raises(outcome, match="hosts cannot be made: no root"):
+        go_without("no root")
+
+
 # --- What stays behind ----------------------------------------------------------------------
 
 
@@ -268,14 +309,17 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 KILLED = """
 import os
+import sys
 from simulations.host_network import HostNetwork
 from simulations.namespaces import NAMES, this_process
 from simulations.ring_place import open_place
 
 prefix = this_process().prefix
-with open_place(None, prefix):
+with open_place(None, prefix) as place:
     HostNetwork(("a",), prefix).make()
     print(sum(name.startswith(prefix) for name in os.listdir(NAMES)), flush=True)
+    if sys.argv[1:]:
+        os.killpg(place.process_group, 9)
     os.kill(os.getpid(), 9)
 """
 
@@ -285,6 +329,20 @@ def test_whoever_is_killed_leaves_no_namespace_behind() -> None:
         assert it.communicate()[0] == b"2\n"
     assert it.returncode == -signal.SIGKILL
     wait_until(lambda: names_of(f"sessionring-{it.pid}-") == [])
+
+
+def test_what_is_left_where_the_cleaner_was_killed_too_is_removed_by_the_next_run() -> None:
+    command = [sys.executable, "-c", KILLED, "and its cleaner"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as it:
+        assert it.communicate()[0] == b"2\n"
+    prefix = f"sessionring-{it.pid}-"
+
+    def left() -> list[Path]:
+        return [*NAMES.glob(f"{prefix}*"), *Path(tempfile.gettempdir()).glob(f"{prefix}*")]
+
+    assert len(left()) == 3, "two namespaces and a directory"
+    remove_leftovers()
+    assert left() == []
 
 
 # --- A ring ---------------------------------------------------------------------------------

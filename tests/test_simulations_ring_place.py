@@ -1,17 +1,20 @@
 """Where a local ring lives: its configuration, its ports, and its directory."""
 
 import contextlib
+import os
 import socket
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from node import NodeConfig
 from ring.errors import ConfigError
 from ring.placement import Member, Ring
+from simulations.namespaces import Owner, owner_of, remove_leftovers, this_process
 from simulations.real_nodes import config_text
 from simulations.ring_place import open_place
 from simulations.ring_ports import ReservedPorts
@@ -64,3 +67,42 @@ def test_what_an_exception_leaves_is_removed() -> None:
         raise ZeroDivisionError
     assert directory.name.startswith("sessionring-")
     assert not directory.exists()
+
+
+# --- What is left where the janitor was killed too ------------------------------------------
+
+HAS_OWNERS: Final = pytest.mark.skipif(
+    sys.platform != "linux", reason="owners are looked up in /proc, which is Linux's"
+)
+
+
+@HAS_OWNERS
+def test_the_directory_of_a_run_on_hosts_tells_whose_it_is() -> None:
+    with open_place(None, this_process().prefix) as place:
+        assert owner_of(place.directory.name) == this_process()
+
+
+@HAS_OWNERS
+def test_a_directory_whose_owner_is_gone_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what somebody still uses or somebody else has put there, nor what a link leads to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("simulations.namespaces.NAMES", tmp_path / "no namespaces")
+    gone = Owner(2**31 - 1, 1).prefix
+    left, used = tmp_path / f"{gone}x1_", tmp_path / f"{this_process().prefix}x1_"
+    link, file, others = (tmp_path / name for name in (f"{gone}link", f"{gone}file", "docker-1-2"))
+    foreign = tmp_path / f"{gone}foreign"
+    for directory in (left, used, others, foreign):
+        (directory / "nodes").mkdir(parents=True)
+        (directory / "nodes" / "log").write_text("...")
+    if os.geteuid() == 0:
+        os.chown(foreign, 65534, 65534)
+    else:
+        foreign.rename(tmp_path / "foreign")
+    link.symlink_to(others)
+    file.touch()
+    before = set(tmp_path.iterdir())
+    assert remove_leftovers() == [left.name]
+    assert before - set(tmp_path.iterdir()) == {left}
+    assert (others / "nodes" / "log").exists()
