@@ -19,11 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from node.session import Session
 from ring import SessionId
-from ring.errors import SessionRingError
 from simulations.plan import Fault, Kind, Level, simplest
 from simulations.run import late_s_after, settle
 from simulations.simulate import PromiseBroken
-from simulations.stage import stage_of
+from simulations.stage import Refusal, stage_of
 from simulations.user_client import Client
 from simulations.violation import Violation
 
@@ -68,8 +67,8 @@ class RingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.refused: list[SessionRingError] = []
-        """Errors of the ring that have ended what ``do`` was given, the latest last."""
+        self.refused: list[Refusal] = []
+        """What the ring has refused, which ended what ``do`` was given; the latest last."""
         self._held_up_s = 0.0
         self._outside = sys.exc_info()[1]
         plan = simplest(self.nodes, self.copies, self.clients)
@@ -96,13 +95,14 @@ class RingMachine(RuleBasedStateMachine):
             coroutine: awaits only what a client offers.
 
         Returns:
-            What the coroutine has returned; None if an error of the ring ended it, as it would
-            have ended a request. ``refused`` has the error.
+            What the coroutine has returned; None if an error that faults may cause ended it, as
+            it would have ended a request. ``refused`` has the error.
 
         Raises:
             PromiseBroken: the ring has broken a promise.
             TimeoutError: it was not done after ``DO_LIMIT_S`` simulated seconds.
-            BaseException: what the coroutine has raised, unless it is an error of the ring.
+            BaseException: what the coroutine has raised, unless it is an error that faults may
+                cause (``Refusal``).
         """
         return self.do_together(coroutine)[0]
 

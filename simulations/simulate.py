@@ -54,7 +54,7 @@ class Simulated:
     faults: Mapping[str, int]
     """How often each kind has struck."""
     refused: tuple[str, ...]
-    """Errors of the ring that ended a workload, since it did not catch them."""
+    """What ended a workload that did not catch it: errors that faults may cause."""
     unfinished: int
     """Clients whose workloads were not done when the time of the plan was over."""
     simulated_s: float
@@ -72,8 +72,9 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
 
     Args:
         plan: the ring, its network and disks, and what goes wrong (``simulations.strategies``).
-        workload: what each client does. Errors of the ring that it does not catch end it, as they
-            would end a request; anything else that it raises is raised from here.
+        workload: what each client does. Errors that faults may cause (``stage.Refusal``) and that
+            it does not catch end it, as they would end a request; anything else that it raises is
+            raised from here.
         level: ``core`` for the replicas alone, ``node`` for whole nodes, byte by byte.
 
     Raises:

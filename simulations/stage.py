@@ -8,12 +8,17 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
 from ring import Record, SessionId
-from ring.errors import SessionRingError
+from ring.errors import (
+    ReplicationTimeoutError,
+    RingFullError,
+    SessionEnded,
+    SessionUnavailableError,
+)
 from simulations.budget import Budget
 from simulations.convergence import check_convergence
 from simulations.face import AnyWorld
@@ -28,6 +33,16 @@ from simulations.user_client import Client
 from simulations.violation import Violation
 from simulations.world import World
 
+Refusal: TypeAlias = (
+    SessionUnavailableError | ReplicationTimeoutError | RingFullError | SessionEnded
+)
+"""What a ring may answer to an application that does everything right.
+
+A session may have ended: somebody else ended it, or a fault took what was acknowledged degraded.
+No other error of the ring comes from a fault: a value that cannot be stored, or a session that is
+too large, is the application's doing, and has to fail its test.
+"""
+
 
 @frozen
 class Played:
@@ -37,8 +52,8 @@ class Played:
     """Whether it was done in time."""
     value: Any
     """What it has returned."""
-    refused: SessionRingError | None
-    """The error of the ring that ended it, since it did not catch that."""
+    refused: Refusal | None
+    """What the ring has refused it with, which ended it, since it did not catch that."""
 
 
 @define
@@ -96,14 +111,14 @@ class Stage:
 
         Raises:
             PromiseBroken: the ring has broken a promise.
-            BaseException: what a part has raised, unless it is an error of the ring.
+            BaseException: what a part has raised, unless it is a ``Refusal``.
         """
         over = dict[int, BaseException | None]()
         errors = list[BaseException]()
 
         def done(number: int, error: BaseException | None) -> None:
             over[number] = error
-            if error is not None and not isinstance(error, SessionRingError):
+            if error is not None and not isinstance(error, Refusal):
                 errors.append(error)
 
         tasks = [
@@ -196,12 +211,12 @@ def stage_of(plan: Plan, level: Level, broken: Callable[[Violation], Exception])
             raise broken(left[0])
 
 
-def _refusal(error: BaseException | None) -> SessionRingError | None:
-    return error if isinstance(error, SessionRingError) else None
+def _refusal(error: BaseException | None) -> Refusal | None:
+    return error if isinstance(error, Refusal) else None
 
 
 def _look_away(error: BaseException | None) -> None:
     """The judge has seen what was answered."""
 
 
-__all__ = ["Played", "Stage", "stage_of"]
+__all__ = ["Played", "Refusal", "Stage", "stage_of"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from node import Sessions, SessionUnavailableError
+from node.errors import ValueNotStorableError
 from simulations.machine import RingMachine
 from simulations.plan import Level
 from simulations.simulate import PromiseBroken
@@ -155,6 +156,13 @@ def test_an_error_of_the_ring_ends_what_a_client_does() -> None:
     with running() as machine:
         assert machine.do(refused()) is None
         assert [str(error) for error in machine.refused] == ["not today"]
+
+
+def test_what_no_fault_causes_fails_the_rule() -> None:
+    with running() as machine:
+        with pytest.raises(ValueNotStorableError, match="cart"):
+            machine.do(create(machine.client().sessions, cart=object()))
+        assert machine.refused == []
 
 
 def test_what_else_is_raised_is_raised_and_what_never_ends_is_ended() -> None:

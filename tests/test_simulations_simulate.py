@@ -14,7 +14,19 @@ from hypothesis.errors import NoSuchExample
 from hypothesis.vendor.pretty import pretty
 
 import node.node
-from ring.errors import SessionRingError, SessionUnavailableError
+from node.errors import AttributeDecodeError, ValueNotStorableError
+from ring.errors import (
+    ConfigError,
+    LocalProtocolError,
+    OutcomeUnknownError,
+    ReplicationTimeoutError,
+    RingFullError,
+    SessionEnded,
+    SessionRingError,
+    SessionTooLargeError,
+    SessionUnavailableError,
+    UnknownMemberError,
+)
 from ring.settings import Settings
 from simulations.plan import Disk, Fault, Kind, Level, Plan, Way, plan_to_json, read_plan
 from simulations.simulate import Client, PromiseBroken, simulate
@@ -170,6 +182,59 @@ def test_what_a_workload_raises_is_raised_and_errors_of_the_ring_end_it() -> Non
     assert report.refused == tuple(
         f"client {number}: SessionUnavailableError: not today" for number in (0, 1)
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SessionUnavailableError,
+        OutcomeUnknownError,
+        ReplicationTimeoutError,
+        RingFullError,
+        SessionEnded,
+    ],
+)
+def test_what_faults_cause_ends_a_workload_as_it_would_end_a_request(
+    error: type[SessionRingError],
+) -> None:
+    async def unlucky(client: Client) -> None:
+        raise error("not today")
+
+    assert simulate(a_plan(clients=1), unlucky).refused == (
+        f"client 0: {error.__name__}: not today",
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueNotStorableError,
+        AttributeDecodeError,
+        SessionTooLargeError,
+        LocalProtocolError,
+        ConfigError,
+        UnknownMemberError,
+    ],
+)
+def test_what_no_fault_causes_is_raised(error: type[SessionRingError]) -> None:
+    async def wrong(client: Client) -> None:
+        raise error("never")
+
+    with pytest.raises(error, match="never"):
+        simulate(a_plan(clients=1), wrong)
+
+
+def test_a_cart_that_can_never_be_stored_fails() -> None:
+    """It would end every workload, and leave nothing to be asserted."""
+
+    async def put_what_cannot_be_stored(client: Client, session_id: str) -> None:
+        session = await client.sessions.find(session_id)
+        assert session is not None
+        session["cart"] = object()
+        await session.save()
+
+    with pytest.raises(ValueNotStorableError, match="cart"):
+        cart_after(a_plan(), put_what_cannot_be_stored)
 
 
 def test_a_workload_that_awaits_something_else_is_told_what_it_may() -> None:
