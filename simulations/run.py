@@ -67,9 +67,10 @@ def run(plan: Plan, witnesses: Sequence[Witness] = (), level: Level = Level.CORE
     world.begin()
     try:
         report = _play(plan, world)
-    finally:
-        left = world.end()
-    return evolve(report, violations=(*report.violations, *left))
+    except BaseException:
+        world.end(at_rest=False)
+        raise
+    return evolve(report, violations=(*report.violations, *world.end()))
 
 
 def _play(plan: Plan, world: AnyWorld) -> Report:

@@ -204,11 +204,17 @@ def stage_of(plan: Plan, level: Level, broken: Callable[[Violation], Exception])
     try:
         yield Stage(plan, world, broken)
     except StuckError as error:
+        world.end(at_rest=False)
         raise broken(Violation("bounded", str(error))) from error
-    finally:
-        left = world.end()
-        if left:
-            raise broken(left[0])
+    except Exception as error:
+        if left := world.end(at_rest=False):
+            raise broken(left[0]) from error
+        raise
+    except BaseException:
+        world.end(at_rest=False)
+        raise
+    if left := world.end():
+        raise broken(left[0])
 
 
 def _refusal(error: BaseException | None) -> Refusal | None:

@@ -6,6 +6,7 @@ prints the first small seed below 100 that finds each, and what it breaks.
 """
 
 import argparse
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -62,7 +63,7 @@ async def _write_on(self: Link) -> None:
     while True:
         await self._bell.wait()
         while not self.is_closing and (data := self._pack()):
-            with trio.move_on_after(1.0):
+            with trio.move_on_after(1.0), contextlib.suppress(OSError):
                 await self._stream.send_all(data)
 
 

@@ -32,11 +32,12 @@ def test_the_private_names_of_trio_are_what_they_were() -> None:
     _run._r.seed(7)
     assert [_run._r.random() for _ in range(3)] == once
     assert {"runner", "unrolled_run_gen"} <= {each.name for each in attrs.fields(_run.GuestState)}
-    assert {"tasks", "runq", "main_task", "main_task_outcome"} <= {
+    assert {"tasks", "runq", "io_manager", "main_task", "main_task_outcome"} <= {
         each.name for each in attrs.fields(_run.Runner)
     }
     assert {"_scope", "_parent"} <= {each.name for each in attrs.fields(_run.CancelStatus)}
-    assert "_cancel_status" in {each.name for each in attrs.fields(_run.Task)}
+    assert "runner.io_manager.process_events(events)" in inspect.getsource(_run.unrolled_run)
+    assert {"_cancel_status", "_parent_nursery"} <= {each.name for each in attrs.fields(_run.Task)}
 
 
 def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_time() -> None:

@@ -175,21 +175,12 @@ class _FencedDisk:
     def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
         self._disk = disk
         self._is_alive = is_alive
-        self._has_it = False
         self._has_written = False
-
-    def attach(self) -> None:
-        """See ``node.stores.disk.Disk``."""
-        if not self._is_alive():
-            _gone()
-        self._disk.files.attach()
-        self._has_it = True
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         call: Callable[..., object] = getattr(self._disk.files, name)
         if not self._is_alive():
             return _nothing if name == "detach" else _gone
-        assert self._has_it, f"{name!r} on a disk that this process has not locked"
         # A disk that fails while it is opened keeps a node from starting; that is not played here.
         self._has_written |= name == "create"
         if self._disk.failing and self._has_written and name in _WRITES:

@@ -10,10 +10,13 @@ Rules:
   release of trio has others.
 """
 
+import signal
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import inf
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 import trio
@@ -88,11 +91,19 @@ class GuestScheduler(Scheduler):
         self._clock = _SharedClock(self)
         self._runner: Any = None
         self._run: Any = None
+        self._interrupt = _Interrupt()
+        self._undo = ExitStack()
 
     def host(self, main: Callable[[], Awaitable[None]]) -> None:
-        """Begin to run ``main`` in trio; it runs as the time of this scheduler passes."""
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-        _run._r.seed(self._seed)
+        """Begin to run ``main`` in trio; it runs as the time of this scheduler passes.
+
+        Raises:
+            RuntimeError: trio runs here already.
+        """
+        if trio.lowlevel.in_trio_run():
+            raise RuntimeError("whole nodes bring their own trio: play them outside of trio.run()")
+        self._undo.enter_context(_seeded(self._seed))
+        self._undo.enter_context(self._interrupt.caught())
         begun = list[Any]()
         trio.lowlevel.start_guest_run(
             main,
@@ -120,15 +131,23 @@ class GuestScheduler(Scheduler):
         """Whether ``main`` has returned or raised."""
         return self._run is None
 
+    def wind_up(self) -> None:
+        """Have an interrupt wait until all has ended, from now on."""
+        self._interrupt.may_be_raised = False
+
     def end(self) -> None:
         """Run trio to its end, once ``main`` has nothing to wait for any more.
 
         Raises:
+            KeyboardInterrupt: somebody has asked for it meanwhile.
             StuckError: it still waits.
             BaseException: what ``main`` has raised.
         """
         for _ in range(TICKS_MAX):
             if self.has_ended:
+                self._undo.close()
+                self._interrupt.may_be_raised = True
+                self._interrupt.check()
                 self._runner.main_task_outcome.unwrap()
                 return
             # The last thing that trio does is to wake itself up, through a socket.
@@ -161,10 +180,15 @@ class GuestScheduler(Scheduler):
         raise StuckError(f"tasks never wait at {self.now:.6f} s")
 
     def run_until(self, time: float) -> None:
-        """Let everything happen that is due by ``time``, in the heap and in trio."""
+        """Let everything happen that is due by ``time``, in the heap and in trio.
+
+        Raises:
+            KeyboardInterrupt: somebody has asked for it.
+        """
         heap, clock = self._heap, self._clock
         self.let_tasks_run()  # What was asked for since the last time is due now.
         while not self.has_ended:
+            self._interrupt.check()
             due = heap[0][0] if heap else inf
             if min(due, clock.next_deadline) > time:
                 break
@@ -182,6 +206,50 @@ class GuestScheduler(Scheduler):
             self._run.send(came)
         except StopIteration:
             self._run = None
+
+
+class _Interrupt:
+    """SIGINT, while tasks run: raised inside one of them, it would be a bug of its node."""
+
+    def __init__(self) -> None:
+        self.may_be_raised = True
+        self._is_wanted = False
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Note it in the block, instead of raising it wherever Python is."""
+        before = signal.getsignal(signal.SIGINT)
+        is_default = before is signal.default_int_handler
+        if not is_default or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._is_wanted = True
+
+    def check(self) -> None:
+        """Raise it, if it has been noted since it was raised last."""
+        if self._is_wanted and self.may_be_raised:
+            self._is_wanted = False
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Have ``seed`` decide in the block in which order trio runs tasks."""
+    before, state = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
+    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    _run._r.seed(seed)
+    try:
+        yield
+    finally:
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
+        _run._r.setstate(state)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -103,8 +103,10 @@ class Errands:
         self._send, self._receive = trio.open_memory_channel[Errand](inf)
 
     def add(self, errand: Errand) -> None:
-        """Have a task do something soon."""
-        self._send.send_nowait(errand)
+        """Have a task do something soon; nothing, once there is nothing more to come."""
+        # A world that is ended in the middle of its faults is still asked to start nodes.
+        with suppress(trio.ClosedResourceError):
+            self._send.send_nowait(errand)
 
     def close(self) -> None:
         """Say that there is nothing more to come."""

@@ -87,11 +87,17 @@ class NodeWorld(Scene[Life, NodeDisk]):
             self._time.host(self._run)  # Not while trio runs here already.
             self._exit = undo.pop_all()
 
-    def end(self) -> list[Violation]:
-        """Kill every process; return what the nodes have done wrong by themselves."""
+    def end(self, *, at_rest: bool = True) -> list[Violation]:
+        """Kill every process; return what the nodes have done wrong by themselves.
+
+        Args:
+            at_rest: whether they should have let go of what they need no more.
+        """
+        self._time.wind_up()
         try:
             for name in list(self.processes):
-                self._check_left(name)
+                if at_rest:
+                    self._check_left(name)
                 self.crash(name)
             self._births.close()
             try:
