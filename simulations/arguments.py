@@ -6,6 +6,7 @@ Rule: what cannot be used is refused with the argument, the value and the range.
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 BROKEN_STATUS: Final = 1
@@ -26,6 +27,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
                 f"{text!r} cannot be used; give a whole number from {low:,} to {high:,}"
             )
         return number
+
+    return parse
+
+
+def path_of(what: str) -> Callable[[str], Path]:
+    """Return what reads the path of a file or directory, as ``what`` says, from an argument."""
+
+    def parse(text: str) -> Path:
+        if not text:  # It would be the directory in which somebody happens to be.
+            raise argparse.ArgumentTypeError(f"'' cannot be used; name a {what}")
+        return Path(text)
 
     return parse
 

@@ -180,7 +180,7 @@ def settle(world: AnyWorld, judge: Judge) -> None:
             + ")"
             for name, process in world.processes.items()
         ]
-        story = f"the ring has not settled: {'; '.join(unsettled)}"
+        story = f"the ring has not settled: {'; '.join(unsettled) or 'nobody lives'}"
         judge.violations.append(Violation("convergence", story))
 
 

@@ -2,7 +2,8 @@
 
 Rules:
 - A failure names the promise, tells its story, leaves the plan in a file, and says how to replay
-  it; the exit status is 1.
+  it; the exit status is 1, whatever else goes wrong.
+- Where something is to be written is made sure of before anything is played.
 - With ``--json`` standard output gets one object, and nothing else; progress goes to standard
   error, and only to a terminal.
 """
@@ -14,13 +15,14 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, number, whole_number
+from simulations.arguments import BROKEN_STATUS, USAGE_STATUS, number, path_of, whole_number
 
 if TYPE_CHECKING:
     from simulations.plan import Level, Mode, Plan
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 STORIES_MAX: Final = 3
 _MODES: Final = ("safety", "liveness")
 _LEVELS: Final = ("core", "node")
+_PLAN: Final = path_of("file")
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,14 +55,18 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--jobs", type=whole_number(1, 64), default=1, metavar="N", help="processes (default: 1)"
     )
     run.add_argument(
-        "--plans", type=Path, default=Path("plans"), metavar="DIR", help="for plans that fail"
+        "--plans",
+        type=path_of("directory"),
+        default=Path("plans"),
+        metavar="DIR",
+        help="for plans that fail (default: plans)",
     )
     run.add_argument("--json", action="store_true", help="print one JSON object, and only that")
     run.set_defaults(run=_run)
 
     replay = commands.add_parser("replay", help="play one plan again")
     what = replay.add_mutually_exclusive_group(required=True)
-    what.add_argument("plan", nargs="?", type=Path, metavar="PLAN.json", help="a plan in a file")
+    what.add_argument("plan", nargs="?", type=_PLAN, metavar="PLAN.json", help="a plan in a file")
     what.add_argument("--seed", type=whole_number(0, 2**63 - 1), metavar="N", help="or a seed")
     replay.add_argument("--mode", choices=_MODES, default="safety", help="of the seed")
     replay.add_argument("--level", choices=_LEVELS, default="core", help="(default: core)")
@@ -67,12 +74,12 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     replay.add_argument("--trace-hash", action="store_true", help="print the hash of all events")
     replay.add_argument("--show-plan", action="store_true", help="print the plan")
     replay.add_argument(
-        "--html", type=Path, metavar="FILE", help="draw it: one page, for any browser"
+        "--html", type=path_of("file"), metavar="FILE", help="draw it: one page, for any browser"
     )
     replay.set_defaults(run=_replay)
 
     shrink = commands.add_parser("shrink", help="make a failing plan smaller")
-    shrink.add_argument("plan", type=Path, metavar="PLAN.json")
+    shrink.add_argument("plan", type=_PLAN, metavar="PLAN.json")
     shrink.add_argument("--level", choices=_LEVELS, default="core", help="(default: core)")
     shrink.set_defaults(run=_shrink)
 
@@ -91,12 +98,25 @@ def _seeds(text: str) -> range:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    from ring.errors import ConfigError
+    from simulations.targets import directory_for_files
+
+    if _is_out_of_reach(parsed.level):
+        return USAGE_STATUS
+    with ExitStack() as targets:
+        try:
+            targets.enter_context(directory_for_files("--plans", parsed.plans))
+        except ConfigError as error:
+            print(f"run: {error}", file=sys.stderr)
+            return USAGE_STATUS
+        return _run_all(parsed)
+
+
+def _run_all(parsed: argparse.Namespace) -> int:
     from simulations.plan import Level, Mode
 
     began = time.monotonic()
     mode, level = Mode(parsed.mode), Level(parsed.level)
-    if _is_out_of_reach(level):
-        return USAGE_STATUS
     ends_at = began + 60 * parsed.minutes if parsed.minutes else None
     seeds: Iterable[int] = parsed.seeds or (count() if ends_at else range(100))
     total = len(parsed.seeds) if parsed.seeds else None if ends_at else 100
@@ -104,9 +124,9 @@ def _run(parsed: argparse.Namespace) -> int:
     for report in _reports(seeds, mode, level, parsed.jobs):
         sums.add(report)
         if report.violations:
-            path = _write_plan(report.plan, parsed.plans)
+            replayed = _write_plan(report.plan, parsed.plans, level)
             if not parsed.json:
-                for line in _failure_lines(report, path, level):
+                for line in (*_failure_lines(report), _replay_line(replayed, level)):
                     print(line, flush=True)
         if sys.stderr.isatty():
             speed = sums.simulated_s / max(0.001, time.monotonic() - began)
@@ -225,23 +245,33 @@ def _is_out_of_reach(level: str, *, draws: bool = False) -> bool:
     return True
 
 
-def _write_plan(plan: "Plan", directory: Path) -> Path:
+def _write_plan(plan: "Plan", directory: Path, level: str) -> str:
+    """Write a plan that fails into a file; return what says to ``replay`` which plan it is."""
     from simulations.plan import plan_to_json
 
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{plan.mode}-{plan.seed}.json"
-    path.write_text(plan_to_json(plan), encoding="utf-8")
-    return path
+    at = f"-{level}" if level != "core" else ""
+    path = directory / f"{plan.mode}{at}-{plan.seed}.json"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(plan_to_json(plan), encoding="utf-8")
+    except OSError as error:
+        print(f"run: the plan is not in {path} ({error.strerror})", file=sys.stderr)
+        mode = f" --mode {plan.mode}" if plan.mode != "safety" else ""
+        return f"--seed {plan.seed}{mode}"
+    return str(path)
 
 
-def _failure_lines(report: "Report", path: Path, level: str = "core") -> Iterator[str]:
+def _failure_lines(report: "Report") -> Iterator[str]:
     yield f"seed {report.plan.seed}: BROKEN"
     for violation in report.violations[:STORIES_MAX]:
         yield f"  {violation}"
     if (left_out := len(report.violations) - STORIES_MAX) > 0:
         yield f"  and {left_out} more"
+
+
+def _replay_line(replayed: str, level: str) -> str:
     at = f" --level {level}" if level != "core" else ""
-    yield f"  python -m simulations replay {path}{at}"
+    return f"  python -m simulations replay {replayed}{at}"
 
 
 # --- replay, shrink ---
@@ -250,28 +280,43 @@ def _failure_lines(report: "Report", path: Path, level: str = "core") -> Iterato
 def _replay(parsed: argparse.Namespace) -> int:
     from ring.errors import ConfigError
     from simulations.drawing import draw_plan
-    from simulations.picture.page import write_page
+    from simulations.plan import Mode, plan_to_json, read_plan
+    from simulations.targets import file_for_text
+
+    with ExitStack() as targets:
+        try:
+            plan = (
+                read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
+            )
+            if _is_out_of_reach(parsed.level, draws=bool(parsed.html)):
+                return USAGE_STATUS
+            draw = None
+            if parsed.html:
+                named = f"--html is {str(parsed.html)!r}"
+                instead = "name a file that can be made"
+                draw = targets.enter_context(file_for_text(parsed.html, named, instead))
+        except ConfigError as error:
+            print(f"replay: {error}", file=sys.stderr)
+            return USAGE_STATUS
+        if parsed.show_plan:
+            print(plan_to_json(plan), end="")
+        return _replay_plan(parsed, plan, draw)
+
+
+def _replay_plan(
+    parsed: argparse.Namespace, plan: "Plan", draw: Callable[[str], None] | None
+) -> int:
+    from ring.errors import ConfigError
+    from simulations.picture.page import page_of
     from simulations.picture.recorder import Recorder
-    from simulations.plan import Level, Mode, plan_to_json, read_plan
+    from simulations.plan import Level
     from simulations.run import run
     from simulations.witness import Teller, Witness
 
-    try:
-        plan = read_plan(parsed.plan) if parsed.plan else draw_plan(parsed.seed, Mode(parsed.mode))
-    except ConfigError as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return USAGE_STATUS
-    if _is_out_of_reach(parsed.level, draws=bool(parsed.html)):
-        return USAGE_STATUS
-    if parsed.show_plan:
-        print(plan_to_json(plan), end="")
-    if parsed.html and not parsed.html.absolute().parent.is_dir():
-        print(f"replay: {parsed.html.parent}: there is no such directory", file=sys.stderr)
-        return USAGE_STATUS
     level = Level(parsed.level)
     recorder = Recorder(plan, level)
     witnesses: list[Witness] = [Teller(print)] if parsed.trace else []
-    if parsed.html:
+    if draw is not None:
         witnesses.append(recorder)
     report = run(plan, witnesses, level)
     if parsed.trace_hash:
@@ -283,29 +328,43 @@ def _replay(parsed: argparse.Namespace) -> int:
             f"kept every promise: {report.operations:,} operations, {report.events:,} events, "
             f"{sum(report.faults.values()):,} faults in {report.simulated_s:,.0f} simulated s"
         )
-    if parsed.html:
+    status = BROKEN_STATUS if report.violations else 0
+    if draw is not None:
         try:
-            write_page(recorder.recording(report.violations), parsed.html)
-        except OSError as error:
-            print(f"replay: {parsed.html}: {error.strerror}", file=sys.stderr)
-            return USAGE_STATUS
-    return BROKEN_STATUS if report.violations else 0
+            draw(page_of(recorder.recording(report.violations)))
+        except ConfigError as error:
+            print(f"replay: {error}", file=sys.stderr)
+            return status or USAGE_STATUS
+    return status
 
 
 def _shrink(parsed: argparse.Namespace) -> int:
     from ring.errors import ConfigError
-    from simulations.plan import Level, plan_to_json, read_plan
+    from simulations.plan import read_plan
+    from simulations.targets import file_for_text
+
+    with ExitStack() as targets:
+        try:
+            plan = read_plan(parsed.plan)
+            if _is_out_of_reach(parsed.level):
+                return USAGE_STATUS
+            path = parsed.plan.with_suffix(".small.json")
+            named = f"PLAN.json is {str(parsed.plan)!r}; what is left of it goes to {str(path)!r}"
+            instead = "copy the plan to where files can be made"
+            write = targets.enter_context(file_for_text(path, named, instead))
+        except ConfigError as error:
+            print(f"shrink: {error}", file=sys.stderr)
+            return USAGE_STATUS
+        return _shrink_plan(plan, parsed.level, path, write)
+
+
+def _shrink_plan(plan: "Plan", at: str, path: Path, write: Callable[[str], None]) -> int:
+    from ring.errors import ConfigError
+    from simulations.plan import Level, plan_to_json
     from simulations.run import run
     from simulations.shrink import shrink
 
-    try:
-        plan = read_plan(parsed.plan)
-    except ConfigError as error:
-        print(f"shrink: {error}", file=sys.stderr)
-        return USAGE_STATUS
-    if _is_out_of_reach(parsed.level):
-        return USAGE_STATUS
-    level = Level(parsed.level)
+    level = Level(at)
     if not run(plan, level=level).violations:
         print("shrink: this plan breaks no promise; there is nothing to keep", file=sys.stderr)
         return USAGE_STATUS
@@ -315,10 +374,17 @@ def _shrink(parsed: argparse.Namespace) -> int:
             print(f"\r{len(smaller.faults)} faults left ", end="", file=sys.stderr)
 
     smaller = shrink(plan, tell, level)
-    path = parsed.plan.with_suffix(".small.json")
-    path.write_text(plan_to_json(smaller), encoding="utf-8")
+    unwritten = None
+    try:
+        write(plan_to_json(smaller))
+    except ConfigError as error:
+        unwritten = error
     report = run(smaller, level=level)
     print(f"{len(plan.faults)} faults shrunk to {len(smaller.faults)}")
-    for line in _failure_lines(report, path, level):
+    for line in _failure_lines(report):
         print(line)
+    if unwritten is not None:
+        print(f"shrink: {unwritten}", file=sys.stderr)
+        return USAGE_STATUS
+    print(_replay_line(str(path), level))
     return 0

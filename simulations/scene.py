@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Final, Generic, TypeVar
 
-from ring import Liveness, Member, Record, Ring, SessionId
+from ring import Liveness, Member, Record, Replica, Ring, SessionId
 from simulations.face import AnyDisk, AnyProcess
 from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.process import WALL_MS
@@ -150,6 +150,11 @@ class Scene(Generic[ProcessT, DiskT]):
     def randomness_of_life(self, name: str) -> Random:
         """Return the source of randomness of a node's next life."""
         return self.plan.stream(f"life/{name}/{self._lives[name].getrandbits(64)}")
+
+    def tell_loaded(self, name: str, replica: Replica) -> None:
+        """Tell witnesses that a node has read its disk; it is not in the trace."""
+        for witness in self.scheduler.witnesses:
+            witness.on_loaded(self.now, name, replica)
 
     def notice(self, name: str, event: str) -> None:
         """A node tells people something."""

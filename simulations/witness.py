@@ -9,7 +9,7 @@ Rules:
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ring import Record, SessionId
+from ring import Record, Replica, SessionId
 from ring.messages import Message
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Witness:
 
     def on_delivered(self, now: float, sender: str, receiver: str, message: Message) -> None:
         """A message that is equal to one that was sent has arrived."""
+
+    def on_loaded(self, now: float, node: str, replica: Replica) -> None:
+        """A node that was started has read its disk, and has done nothing else yet."""
 
     def on_record(self, now: float, node: str, session_id: SessionId, held: Record | None) -> None:
         """A node has changed what it has of a session; None: it has nothing any more."""

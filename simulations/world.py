@@ -106,6 +106,7 @@ class World(Scene[Process, Disk]):
                 # It is refused, until somebody has set the clock.
                 self.wall_offsets_s[name] = max(self.wall_offsets_s.values())
                 return self.start(name)
+        self.tell_loaded(name, process.replica)
         ages_s = {peer: max(0, wall_ms - at) / 1000 for peer, at in disk.contacts.items()}
         process.replica.restore_contacts(ages_s, now)
         self._perform(process, process.replica.start(now))

@@ -12,9 +12,10 @@ from traces import trace_of
 from ring.errors import ConfigError
 from ring.settling import Settling
 from simulations.__main__ import main
+from simulations.budget import Budget
 from simulations.drawing import draw_plan
 from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
-from simulations.run import run
+from simulations.run import judge_of, run, settle
 from simulations.witness import Teller
 from simulations.world import World
 
@@ -45,8 +46,12 @@ def test_a_healthy_core_goes_on_when_faults_elsewhere_stay(seed: int) -> None:
 
 def test_a_ring_of_which_nobody_lives_has_not_settled() -> None:
     """Who judges would ask for nothing that had been acknowledged before all of them died."""
-    world = World(draw_plan(2))
-    assert not world.all_settled()
+    plan = draw_plan(2)
+    world, judge = World(plan), judge_of(plan, Budget(plan.copies))
+    settle(world, judge)
+    assert list(map(str, judge.violations)) == [
+        "convergence: the ring has not settled: nobody lives"
+    ]
 
 
 # --- Plans ---

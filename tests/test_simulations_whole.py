@@ -328,7 +328,7 @@ def test_a_failure_says_at_which_level_it_is_replayed(
         arguments = ["--seeds", "2:3", "--level", "node", "--plans", str(tmp_path)]
         assert main(["run", *arguments]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert f"  python -m simulations replay {tmp_path}/safety-2.json --level node" in lines
+    assert f"  python -m simulations replay {tmp_path}/safety-node-2.json --level node" in lines
 
 
 @pytest.mark.parametrize("command", [["run", "--seeds", "3:4"], ["replay", "--seed", "3"]])

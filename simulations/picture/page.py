@@ -14,7 +14,6 @@ from hashlib import sha256
 from html import escape
 from importlib import resources
 from math import isinf
-from pathlib import Path
 from string import Template
 from typing import Any, Final
 
@@ -28,15 +27,6 @@ SCRIPTS: Final = (
     *("point.js", "lists.js", "page.js"),
 )
 """In the order in which they stand in the page, as one script."""
-
-
-def write_page(recording: Recording, path: Path) -> None:
-    """Write the page of a run.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    path.write_text(page_of(recording), encoding="utf-8")
 
 
 def page_of(recording: Recording) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from ring import Record, SessionId
+from ring import Record, Replica, SessionId
 from ring.messages import (
     Absent,
     Acks,
@@ -100,8 +100,6 @@ class Recorder(Witness):
         """By sender and receiver: the sessions of all changes of the latest connection."""
         self._acknowledged = Counter[tuple[str, str]]()
         self._has: dict[str, set[str]] = {name: set() for name in plan.names}
-        self._reading: set[str] = set()
-        """Nodes that were started, and whose disks were not looked at since."""
 
     # --- What happens ---
 
@@ -138,10 +136,6 @@ class Recorder(Witness):
             for session in sorted(self._has[node]):
                 self._made.kept.append(Kept(now, node, Shown(session)))
             self._has[node].clear()
-        elif event == "start":
-            self._reading.add(node)
-        else:
-            self._read_disk(node)
 
     def on_sent(self, now: float, sender: str, receiver: str, message: Message) -> None:
         """See ``Witness``."""
@@ -159,7 +153,6 @@ class Recorder(Witness):
         if self._is_over:
             return
         self._look(now)
-        self._read_disk(receiver)
         waiting = self._under_way.get((sender, receiver), [])
         for number in reversed(range(len(waiting))):
             sent, arrow = waiting[number]
@@ -167,6 +160,14 @@ class Recorder(Witness):
                 arrow.arrived = now
                 del waiting[number]
                 return
+
+    def on_loaded(self, now: float, node: str, replica: Replica) -> None:
+        """See ``Witness``."""
+        if self._is_over:
+            return
+        self._look(now)
+        for session_id in sorted(replica.session_ids()):
+            self._keep(now, node, session_id, replica.record(session_id))
 
     def on_record(self, now: float, node: str, session_id: SessionId, held: Record | None) -> None:
         """See ``Witness``."""
@@ -250,12 +251,9 @@ class Recorder(Witness):
             claims = process.replica.claims if process is not None else ()
             for home in self._made.plan.names:
                 self._note(now, ("acting", home, name), "acts" if home in claims else "")
-        frozen = {name for name, process in world.processes.items() if process.frozen}
         for pair, road in world.roads.items():
-            # Whole nodes are frozen by having nothing reach them, which is told already.
-            stalls = road.stalls and frozen.isdisjoint(pair)
             is_cut = world.cut.get(pair, 0) > 0
-            trouble = "cut" if is_cut else "stalled" if stalls else ""
+            trouble = "cut" if is_cut else "stalled" if road.stalls else ""
             self._note(now, ("trouble", *pair), trouble or "slow" * (road.slowness > 1))
         self._seen_at = now
 
@@ -274,16 +272,6 @@ class Recorder(Witness):
         spans = {"state": made.states, "trouble": made.troubles, "acting": made.acting}[key[0]]
         if until > since:
             spans.append(Span(since, until, key[1:], what))
-
-    def _read_disk(self, node: str) -> None:
-        """Note what a node has found on its disk, now that it does something."""
-        if node not in self._reading:
-            return
-        assert self._world is not None
-        self._reading.discard(node)
-        replica = self._world.processes[node].replica
-        for session_id in sorted(replica.session_ids()):
-            self._keep(self._seen_at, node, session_id, replica.record(session_id))
 
     def _keep(self, now: float, node: str, session_id: SessionId, held: Record | None) -> None:
         assert self._world is not None

@@ -50,6 +50,9 @@ class Surroundings(Protocol):
     async def listen(self, life: "Life", address: str) -> tuple[Listener, ...]:
         """Listen."""
 
+    def on_loaded(self, life: "Life") -> None:
+        """See that the replica of a life has what was on the disk."""
+
     def watch(self, life: "Life", effects: Iterable[Effect]) -> None:
         """See what the replica of a life wants."""
 
@@ -233,6 +236,8 @@ class WatchedDriver(Driver):
         super().__init__(replica, *arguments, **named)  # type: ignore[arg-type]
         self._life = CURRENT.get()
         self._life.replica = replica
+        if self._life.alive:  # Else it was killed while it read.
+            self._life.world.on_loaded(self._life)
 
     def perform(self, effects: Iterable[Effect]) -> None:
         """See ``Driver``."""

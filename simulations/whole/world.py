@@ -359,6 +359,10 @@ class NodeWorld(Scene[Life, NodeDisk]):
                 case _:
                     pass
 
+    def on_loaded(self, life: Life) -> None:
+        """See ``Surroundings``."""
+        self.tell_loaded(life.name, life.replica)
+
     def on_sent(self, life: Life, peer: str, message: Message) -> None:
         """See ``Surroundings``."""
         self.scheduler.note_sent(life.name, peer, message)
