@@ -19,6 +19,8 @@ from node.members import Members
 from node.structures import SessionCounter, SessionMap, SessionSet
 from node.writers import Writers
 from ring.clock import STAMP_BYTES
+from ring.errors import SessionTooLargeError
+from ring.largest import Measure, largest
 from ring.structured import SHARD, Kind, is_part, kind_of, name_of
 
 NAME_BYTES_MAX: Final = 255
@@ -253,6 +255,23 @@ class Attributes(MutableMapping[str, Any]):
         for structure in self._structures.values():
             structure.complete(changes)
         return changes
+
+    def check_size(self, changes: dict[bytes, bytes | None], bytes_max: int) -> None:
+        """Check that the session is not too large after ``changes``, or at least no larger.
+
+        Raises:
+            SessionTooLargeError: it is. Nothing is forgotten.
+        """
+        sizes = self.entry_sizes(changes)
+        total = sum(sizes.values())
+        if total <= bytes_max or total <= self._cells.bytes_before():
+            return
+        after = {key: entry[STAMP_BYTES:] for key, entry in self._cells.known.items()} | changes
+        removed = {key for key, packed in after.items() if not packed}
+        raise SessionTooLargeError(
+            f"the session takes {total} bytes, more than sessions.session_bytes_max, which is "
+            f"{bytes_max}{largest(sizes, removed, Measure.BYTES)}"
+        )
 
     def entry_sizes(self, changes: dict[bytes, bytes | None]) -> dict[bytes, int]:
         """Return the bytes of each entry after ``changes``: of its key, stamp and value."""

@@ -53,6 +53,7 @@ class Cells:
     __slots__ = (
         "_answered_turn",
         "_changed",
+        "_ended_bytes",
         "_floored",
         "_packed",
         "_removed",
@@ -76,6 +77,8 @@ class Cells:
         """The same for what is packed already: reserved entries and floors."""
         self._floored: dict[bytes, int] = {}
         """The same for names of which all parts were ended."""
+        self._ended_bytes = 0
+        """Of what was known of the parts of those."""
         self._sent: dict[bytes, int] = {}
         """Keys of saves that were not answered for: the ring may have heard of them."""
         self._answered_turn = -1
@@ -174,9 +177,11 @@ class Cells:
     def end_parts(self, name: bytes) -> None:
         """End what is there under a name; a new floor, or its removal, has to follow."""
         self.turn += 1
+        if not self._floored:
+            self._ended_bytes = 0
         self._floored[name] = self.turn
         for part in [key for key in self.known if is_part(key) and name_of(key) == name]:
-            del self.known[part]
+            self._ended_bytes += len(part) + len(self.known.pop(part))
         prefix = member_key(name, b"")
         for cells in (self._values, self._changed, self._removed):
             for part in [key for key in cells if key.startswith(prefix)]:
@@ -215,6 +220,11 @@ class Cells:
         return True
 
     # --- What has to be sent ------------------------------------------------------------------
+
+    def bytes_before(self) -> int:
+        """Return how many bytes the ring has of the session, as far as this copy knows."""
+        ended = self._ended_bytes if self._floored else 0
+        return ended + sum(len(key) + len(entry) for key, entry in self.known.items())
 
     def changes(self, attribute_bytes_max: int) -> dict[bytes, bytes | None]:
         """Return what the ring has not got: entry key to packed value, None for removed.

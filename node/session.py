@@ -35,12 +35,11 @@ from ring.errors import (
     ReplicationTimeoutError,
     RingFullError,
     SessionEnded,
-    SessionTooLargeError,
 )
 from ring.identity import SessionId, home_of
 from ring.messages import Durability, Rotate, Save
 from ring.record import Record
-from ring.structured import is_part, name_of
+from ring.structured import is_part
 
 ATTEMPTS_MAX: Final = 4
 """How often a save is sent while others set anew, each time, what it adds to."""
@@ -356,7 +355,7 @@ class Session(Attributes):
         """Return what changed, which is not too much."""
         changes = self.changes(self._terms.attribute_bytes_max)
         if changes:
-            self._check_size(changes)
+            self.check_size(changes, self._terms.session_bytes_max)
         return changes
 
     async def end(
@@ -382,15 +381,3 @@ class Session(Attributes):
             raise
         self._ended = True
         return receipt
-
-    def _check_size(self, changes: dict[bytes, bytes | None]) -> None:
-        sizes = self.entry_sizes(changes)
-        total = sum(sizes.values())
-        if total > self._terms.session_bytes_max:
-            largest = max(sizes, key=sizes.__getitem__)
-            name = name_of(largest) if is_part(largest) else largest
-            raise SessionTooLargeError(
-                f"the session takes {total} bytes, more than sessions.session_bytes_max, which is "
-                f"{self._terms.session_bytes_max}; its largest attribute is {name.decode()!r} "
-                f"with {sizes[largest]} bytes"
-            )

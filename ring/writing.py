@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import define
 
-from ring.clock import Clock, Stamp
+from ring.clock import STAMP_BYTES, Clock, Stamp
 from ring.entry import (
     ACCESSED,
     CREATED,
@@ -23,11 +23,13 @@ from ring.entry import (
     EndReason,
     make_entry,
 )
+from ring.errors import RecordFormatError
+from ring.largest import Measure, largest
 from ring.messages import Failure, Rotate, Save
 from ring.record import Record
 from ring.rotating import moved, rotation_of
 from ring.settings import Settings
-from ring.structured import entries_for, is_new_floor, is_part, why_not_written
+from ring.structured import entries_for, is_new_floor, is_part, name_of, why_not_written
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
 """Half of what a record's form allows: two sides of a partition may both have filled theirs."""
@@ -142,24 +144,53 @@ def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -
         if size > settings.attribute_bytes_max:
             raise RefusedChange(
                 Failure.TOO_LARGE,
-                f"attribute {key.decode(errors='replace')!r} has {size} bytes packed; "
+                f"{_what(key)} has {size} bytes packed; "
                 f"the limit attribute_bytes_max is {settings.attribute_bytes_max}",
             )
         after[key] = size
     if reason := why_not_written(record.entries, request.changes):
         raise RefusedChange(Failure.INVALID, reason)
-    if len(after) > ENTRIES_WRITTEN_MAX:
+    _check_growth(record, request, after, settings)
+
+
+def _check_growth(
+    record: Record, request: Save | Rotate, after: dict[bytes, int], settings: Settings
+) -> None:
+    """Check the limits of the whole session, given the bytes of its entries afterwards.
+
+    What two sides of a cut have made too large may be anything but larger: it may be made smaller,
+    and rotated, which nobody should be refused at login.
+    """
+    count = len(after)
+    if count > ENTRIES_WRITTEN_MAX and count > len(record.entries):
         raise RefusedChange(
             Failure.TOO_LARGE,
-            f"the session would have {len(after)} attributes, removed ones included; "
-            f"the limit is {ENTRIES_WRITTEN_MAX}",
+            f"the session would have {count} attributes and members, removed ones included; the "
+            f"limit is {ENTRIES_WRITTEN_MAX}{_largest(record, request, after, Measure.ENTRIES)}",
         )
     total = sum(len(key) + size for key, size in after.items())
     before = sum(len(key) + len(entry) for key, entry in record.entries.items())
-    # What two sides of a cut have made too large may still be made smaller.
-    if total > before and total > settings.session_bytes_max:
+    if total > settings.session_bytes_max and total > before:
         raise RefusedChange(
             Failure.TOO_LARGE,
-            f"the session would have {total} bytes packed; "
-            f"the limit session_bytes_max is {settings.session_bytes_max}",
+            f"the session would have {total} bytes packed; the limit session_bytes_max is "
+            f"{settings.session_bytes_max}{_largest(record, request, after, Measure.BYTES)}",
         )
+
+
+def _largest(
+    record: Record, request: Save | Rotate, after: dict[bytes, int], measure: Measure
+) -> str:
+    gone = {key for key in after if len(record.entries.get(key, NIL)) == STAMP_BYTES}
+    for key, value in request.changes:
+        (gone.discard if value else gone.add)(key)
+    return largest({key: len(key) + size for key, size in after.items()}, gone, measure)
+
+
+def _what(key: bytes) -> str:
+    """Return what people call an entry that a client asks for, whatever its key."""
+    try:
+        name, what = (name_of(key), "a member of attribute") if is_part(key) else (key, "attribute")
+    except RecordFormatError:
+        name, what = key, "attribute"
+    return f"{what} {name.decode(errors='replace')!r}"

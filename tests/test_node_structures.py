@@ -538,6 +538,47 @@ def test_values_in_a_map_have_the_limits_of_attributes() -> None:
     at_once(session.save())
 
 
+def test_what_two_sides_of_a_cut_have_made_too_large_may_be_made_smaller() -> None:
+    shelf = Shelf()
+    big = saved(shelf)
+    for number in range(10):
+        big.map("cart")[number] = "x" * 90
+    for number in range(4):
+        big.map("old")[number] = "x" * 90
+    at_once(big.save())
+
+    def limited() -> Session:
+        copy = at_once(
+            repository(shelf, session_bytes_max=700, attribute_bytes_max=200).find(big.id)
+        )
+        assert copy is not None
+        return copy
+
+    session = limited()
+    session["more"] = 1
+    with pytest.raises(SessionTooLargeError) as caught:
+        at_once(session.save())
+    assert str(caught.value).endswith(
+        "700; its largest attribute is 'cart' with 1094 bytes, 10 members and 0 removed ones; "
+        "clear() it, or assign it anew"
+    )
+    del session["more"]
+    del session.map("cart")[0]
+    at_once(session.save())
+    at_once(session.rotate_id())
+    big = session
+    session = limited()
+    session["old"] = "y" * 90
+    at_once(session.save())
+    assert found(shelf, session)["old"] == "y" * 90
+    session["more"] = 1
+    with pytest.raises(SessionTooLargeError, match="9 members and 1 removed ones"):
+        at_once(session.save())
+    session.map("cart").clear()
+    at_once(session.save())
+    assert found(shelf, session)["more"] == 1
+
+
 # --- What this version does not understand ------------------------------------------------
 
 

@@ -23,11 +23,18 @@ from ring.entry import (
     entry_stamp,
     make_entry,
 )
-from ring.messages import Durability, Failure, Save
+from ring.largest import Measure, largest
+from ring.messages import Durability, Failure, Rotate, Save
 from ring.record import Record
 from ring.settings import Settings
-from ring.structured import Kind, kind_of, marker
-from ring.writing import RefusedChange, apply_changes, apply_end
+from ring.structured import Kind, kind_of, marker, member_key, shard_key
+from ring.writing import (
+    ENTRIES_WRITTEN_MAX,
+    RefusedChange,
+    apply_changes,
+    apply_end,
+    apply_rotation,
+)
 
 SETTINGS = Settings(attribute_bytes_max=100, session_bytes_max=1000)
 
@@ -191,12 +198,93 @@ def test_a_session_has_at_most_half_of_the_entries_that_its_form_allows() -> Non
     request = Save(1, IDS[0], True, ((b"more", NIL),), Durability.LOCAL, False, False)
     clock = a_clock()
     clock.observe(record.stamp())
-    with pytest.raises(RefusedChange, match="attributes, removed ones included") as caught:
+    with pytest.raises(RefusedChange, match="removed ones included") as caught:
         apply_changes(record, request, settings, clock, clock.epoch, NOW)
     assert caught.value.failure is Failure.TOO_LARGE
     other = evolve(record, entries={key + b"x": each for key, each in record.entries.items()})
     other.merge(record)
     assert Record.from_portable(other.portable(NOW), NOW).entries == other.entries
+
+
+def grown_apart(entries: dict[bytes, bytes]) -> Record:
+    """Return a session with so much in it that no save could have made it so."""
+    record = a_session()
+    for key, value in entries.items():
+        record.put(key, make_entry(Stamp(record.stamp() + 1), value))
+    return record
+
+
+CART = {member_key(b"cart", b"%d" % number): bytes(50) for number in range(20)}
+MANY = {member_key(b"cart", b"%d" % number): NIL for number in range(ENTRIES_WRITTEN_MAX)}
+
+
+@pytest.mark.parametrize("members", [CART, MANY], ids=["bytes", "entries"])
+def test_what_two_sides_of_a_cut_have_made_too_large_may_be_anything_but_larger(
+    members: dict[bytes, bytes],
+) -> None:
+    record = grown_apart({b"cart": marker(Kind.MAP), b"color": NIL, **members})
+    first = next(iter(members))
+    assert refused(record, {b"more": b"\x01"}).failure is Failure.TOO_LARGE
+    assert change(record, {first: None, b"color": b"\x01"}) == {first, b"color"}
+    before = copy(record)
+    rotate = Rotate(1, IDS[0], IDS[1], (), Durability.LOCAL, False, False)
+    clock = a_clock()
+    clock.observe(record.stamp())
+    rotated, _ = apply_rotation(record, rotate, SETTINGS, clock, clock.epoch, NOW)
+    assert rotated.keys() >= before.keys()
+    grows = evolve(rotate, changes=((b"more", b"\x01"),))
+    with pytest.raises(RefusedChange, match="'cart'"):
+        apply_rotation(record, grows, SETTINGS, clock, clock.epoch, NOW)
+    assert b"cart" in change(record, {b"cart": marker(Kind.MAP), b"more": bytes(100)})
+
+
+def test_what_is_too_large_is_named_with_what_it_consists_of() -> None:
+    record = a_session()
+    change(record, {b"cart": marker(Kind.MAP), **dict(list(CART.items())[:12])})
+    change(record, dict.fromkeys(list(CART)[:3]))
+    more: dict[bytes, bytes | None] = dict(list(CART.items())[2:4] + list(CART.items())[12:18])
+    assert refused(record, more).reason == (
+        "the session would have 1057 bytes packed; the limit session_bytes_max is 1000; its "
+        "largest attribute is 'cart' with 1046 bytes, 16 members and 2 removed ones; clear() it, "
+        "or assign it anew"
+    )
+    plain = grown_apart({b"x%d" % number: bytes(80) for number in range(12)} | {b"y": bytes(90)})
+    why = refused(plain, {b"y": bytes(100)})
+    assert why.reason.endswith("its largest attribute is 'y' with 101 bytes")
+
+
+def test_too_many_entries_are_named_by_whose_they_are() -> None:
+    record = grown_apart({b"seen": marker(Kind.SET)})
+    members = [member_key(b"seen", b"%d" % number) for number in range(ENTRIES_WRITTEN_MAX - 4)]
+    change(record, dict.fromkeys(members, NIL), Settings())
+    change(record, dict.fromkeys(members[9:]), Settings())
+    new: dict[bytes, bytes | None] = {
+        member_key(b"seen", b"new%d" % number): NIL for number in range(9)
+    }
+    assert refused(record, new).reason == (
+        "the session would have 2055 attributes and members, removed ones included; the limit is "
+        "2048; its largest attribute is 'seen' with 37857 bytes, 18 members and 2035 removed ones; "
+        "clear() it, or assign it anew"
+    )
+    many = grown_apart({b"%d" % number: NIL for number in range(ENTRIES_WRITTEN_MAX)})
+    assert refused(many, {b"more": NIL}).reason.endswith("the limit is 2048")
+
+
+def test_of_a_counter_it_is_said_how_many_count_it() -> None:
+    shards = {shard_key(b"clicks", Stamp(1), b"%08d" % n): 40 for n in range(3)}
+    clause = largest({b"clicks": 10, b"long": 99, **shards}, set(), Measure.BYTES)
+    assert clause == (
+        "; its largest attribute is 'clicks' with 130 bytes, in the shares of 3 processes; set it "
+        "anew"
+    )
+
+
+def test_a_member_over_its_limit_is_refused_by_the_name_of_its_attribute() -> None:
+    key = member_key(b"cart", b"\xa5apple")
+    for what, name in ((key, "a member of attribute 'cart'"), (key[:3], "attribute '")):
+        why = refused(a_session(), {what: bytes(101)})
+        assert why.failure is Failure.TOO_LARGE
+        assert why.reason.startswith(name)
 
 
 @given(records)
