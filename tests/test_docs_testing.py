@@ -7,10 +7,12 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
 
 from simulations.plan import simplest
 
@@ -54,9 +56,32 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
     (wheel,) = wheels.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(packages)
-    # The path of what is installed here leads to no other path, as that of this clone is.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    (metadata,) = packages.glob("*.dist-info")
+    for name in sorted(needed(PathDistribution(metadata), "testing")):
+        link(distribution(name), packages)
     return home / "bin" / "python"
+
+
+def needed(whose: Distribution, *extras: str) -> set[str]:
+    """Return the names of all distributions that one needs here, with these extras of it."""
+    found, waiting = set[str](), [(whose, extra) for extra in ("", *extras)]
+    seen = set[tuple[str, str]]()
+    while waiting:
+        each, extra = waiting.pop()
+        for requirement in map(Requirement, each.requires or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                found.add(requirement.name)
+                news = {(requirement.name, of_it) for of_it in ("", *requirement.extras)} - seen
+                waiting += [(distribution(name), of_it) for name, of_it in sorted(news)]
+                seen |= news
+    return found
+
+
+def link(what: Distribution, packages: Path) -> None:
+    """Have ``packages`` lead to what a distribution has brought, and to nothing beside it."""
+    assert what.files is not None
+    for name in {file.parts[0] for file in what.files} - {"..", "__pycache__"}:
+        (packages / name).symlink_to(str(what.locate_file(name)))
 
 
 def passed_to_pytest(
@@ -67,15 +92,29 @@ def passed_to_pytest(
     return run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, cwd=place)
 
 
+def test_nothing_is_there_but_what_is_shipped(python: Path, tmp_path: Path) -> None:
+    """Neither what only development needs, nor what another extra brings, nor this clone."""
+    for name in ("mypy", "trustme", "rich", "tests", "benchmarks"):
+        done = run(python, "-c", f"import {name}", cwd=tmp_path)
+        assert f"No module named '{name}'" in done.stderr
+
+
 def test_every_module_that_is_shipped_finds_all_it_needs(python: Path, tmp_path: Path) -> None:
+    """But what draws a ring in a terminal: that takes Rich, which the extra ``cli`` brings."""
     script = """
 import importlib, pkgutil
+no_cli = set()
 for package in ("ring", "wire", "node", "simulations"):
     module = importlib.import_module(package)
     assert "site-packages" in module.__file__, module.__file__
     for each in pkgutil.walk_packages(module.__path__, package + "."):
         if not each.name.endswith("__main__"):
-            importlib.import_module(each.name)
+            try:
+                importlib.import_module(each.name)
+            except ModuleNotFoundError as error:
+                assert error.name == "rich", error
+                no_cli.add(each.name)
+assert no_cli == {"simulations.ring_view"}, no_cli
 """
     done = run(python, "-W", "error", "-c", script, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
