@@ -24,11 +24,13 @@ from simulations.store_probes import (
     Records,
     damage,
     demand,
+    error_in_a_child,
     expect_equal,
     expect_no_id,
     ids,
     in_a_thread,
     no_space,
+    pieces_in,
     shown,
     skip_without_files,
     told,
@@ -41,6 +43,7 @@ NOW_MS: Final = 1_700_000_000_000
 _MANY: Final = 600
 _CHUNK: Final = 64
 _LARGE_BYTES: Final = 1 << 20
+_RECORD_BYTES: Final = 200
 _DAMAGES: Final = 40
 _BATCHES: Final = 60
 
@@ -195,28 +198,32 @@ class StoreConformance:
             raise SkipTest("locks is False: nobody else can reach this store")
         with self._life(tmp_path):
             second = self.make(tmp_path, lambda notice: None)
-            try:
-                second.open()
-            except StoreLockedError:
-                pass
-            else:
-                second.close()
-                raise AssertionError(
-                    "a second store was opened while the first one was open; open() has to raise "
-                    "StoreLockedError"
-                )
+            told = error_in_a_child(second.open)
+            demand(
+                told.startswith(StoreLockedError.__name__),
+                "a second store was opened by another process while the first one was open; "
+                f"open() has to raise StoreLockedError, and raised {told or 'nothing'}",
+            )
         self._expect(tmp_path, {})
 
     def test_what_is_set_aside_is_never_loaded_again(self, tmp_path: Path) -> None:
-        """And leaves what is written under the same id alone."""
+        """But it is kept, all of it; and what is written under the same id is left alone."""
         kept, gone = ids(2)
+        current, *aside = (Random(number).randbytes(_RECORD_BYTES) for number in range(5))
         with self._life(tmp_path) as store:
-            self._write(store, [(kept, b"current"), (gone, b"current")])
-            for _ in range(2):
-                failures = store.set_aside([(kept, b"aside"), (gone, b"aside")], NOW_MS)
+            self._write(store, [(kept, current), (gone, current)])
+            for values in (aside[:2], aside[2:]):
+                failures = store.set_aside(list(zip((kept, gone), values, strict=True)), NOW_MS)
                 demand(not failures, f"set_aside could not keep records: {told(failures)}")
             self._write(store, [(gone, None)])
-        self._expect(tmp_path, {kept: b"current"})
+        self._expect(tmp_path, {kept: current})
+        if pieces_in(tmp_path, [current]):
+            found = sum(bool(pieces_in(tmp_path, [value])) for value in aside)
+            demand(
+                found == len(aside),
+                f"{len(aside)} records were set aside, and {len(aside) - found} of them are not "
+                "in the files any more; set_aside has to keep them",
+            )
 
     # --- When things go wrong ---
 
@@ -266,24 +273,29 @@ class StoreConformance:
 
     def test_what_is_damaged_is_reported_and_not_served(self, tmp_path: Path) -> None:
         """Or the whole store is refused, with a ``StoreError``."""
-        written = {each: Random(each).randbytes(200) for each in ids(5)}
+        written = {each: Random(each).randbytes(_RECORD_BYTES) for each in ids(5)}
         sound, random = tmp_path / "sound", Random(0)
         with self._life(sound) as store:
             self._write(store, list(written.items()))
         skip_without_files(sound)
+        found, usual = self._told_of(shutil.copytree(sound, tmp_path / "looked-at"))
+        demand(found is not None, "a store with nothing wrong was refused")
         for number in range(_DAMAGES):
             damaged = tmp_path / f"damaged-{number}"
             shutil.copytree(sound, damaged)
             what = damage(damaged, random)
-            notices = list[Notice]()
-            store = self.make(damaged, notices.append)
-            try:
-                store.open()
-                try:
-                    found = self._load(store)
-                finally:
-                    store.close()
-            except StoreError:
+            before = {each: pieces_in(damaged, [value]) for each, value in written.items()}
+            found, notices = self._told_of(damaged)
+            for session_id, pieces in before.items():
+                is_loaded = found is not None and session_id in found
+                left = pieces_in(damaged, [written[session_id]])
+                # What is moved may be laid out otherwise, and a piece of it be cut in two.
+                demand(
+                    is_loaded or 2 * len(left) >= len(pieces),
+                    f"{what}, and a record that was not loaded is not in the files any more; what "
+                    "cannot be read has to be kept",
+                )
+            if found is None:
                 continue
             for session_id, stored in found.items():
                 demand(
@@ -292,7 +304,7 @@ class StoreConformance:
                     f"{shown(stored.portable)} as of {stored.written_ms} ms",
                 )
             demand(
-                found.keys() == written.keys() or bool(notices),
+                found.keys() == written.keys() or len(notices) > len(usual),
                 f"{what}, and {len(written) - len(found)} of {len(written)} records were not "
                 "loaded, of which nothing was reported",
             )
@@ -308,6 +320,19 @@ class StoreConformance:
             yield store
         finally:
             store.close()
+
+    def _told_of(self, directory: Path) -> tuple[dict[SessionId, Stored] | None, list[Notice]]:
+        """Return what is loaded there (None: the store is refused), and what is reported."""
+        notices = list[Notice]()
+        store = self.make(directory, notices.append)
+        try:
+            store.open()
+            try:
+                return self._load(store), notices
+            finally:
+                store.close()
+        except StoreError:
+            return None, notices
 
     def _write(self, store: Store, changes: Batch, written_ms: int = NOW_MS) -> None:
         failures = store.write(changes, written_ms)

@@ -1,8 +1,10 @@
 """What one does to a store, and with what it has kept, to see whether it is one."""
 
+import os
 import resource
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -17,6 +19,8 @@ Records: TypeAlias = Mapping[SessionId, bytes]
 
 _SHOWN_BYTES: Final = 24
 _CUT_SHARE: Final = 0.2
+_PIECE_BYTES: Final = 8
+_ERROR_BYTES_MAX: Final = 4096
 
 T = TypeVar("T")
 
@@ -43,6 +47,30 @@ def in_a_thread(call: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def error_in_a_child(call: Callable[[], object]) -> str:
+    """Call in another process; return the type of what it raised, and that in words; "": nothing.
+
+    Locks of POSIX (``lockf``) keep out other processes only, so no thread would do.
+    """
+    read_end, write_end = os.pipe()
+    with warnings.catch_warnings():
+        # The child calls nothing that another thread of this process could have locked.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 -- it is told where it belongs
+            os.write(write_end, f"{type(error).__name__}: {error}".encode()[:_ERROR_BYTES_MAX])
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return told.decode(errors="replace")
 
 
 def ids(number: int, seed: int = 0) -> list[SessionId]:
@@ -108,6 +136,20 @@ def damage(directory: Path, random: Random) -> str:
     content[place] ^= 1 << random.randrange(8)
     path.write_bytes(content)
     return f"byte {place} of {path.name} was changed"
+
+
+def pieces_in(directory: Path, values: Iterable[bytes]) -> set[bytes]:
+    """Return the pieces of records that lie in the files there as they are.
+
+    A store that packs what it keeps has none; and of a record that was damaged there are most.
+    """
+    contents = [path.read_bytes() for path in files(directory)]
+    pieces = {
+        value[start : start + _PIECE_BYTES]
+        for value in values
+        for start in range(0, len(value) - _PIECE_BYTES + 1, _PIECE_BYTES)
+    }
+    return {piece for piece in pieces if any(piece in content for content in contents)}
 
 
 @contextmanager

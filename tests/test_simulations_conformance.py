@@ -1,7 +1,9 @@
 """Stores by the tests for stores: ours pass all of them, broken ones fail with a story."""
 
+import fcntl
+import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
@@ -11,6 +13,9 @@ from memory_store import MemoryStore
 
 from node.stores import FileStore, OsDisk, Report, Store, Stored
 from node.stores.session_file import file_name
+from node.stores.set_aside import SET_ASIDE
+from ring.effects import Notice
+from ring.errors import StoreLockedError
 from ring.identity import SessionId
 from simulations.conformance import StoreConformance
 
@@ -89,13 +94,51 @@ class LoyalStore(FileStore):
     """Works in one thread only, as connections to databases do."""
 
     def open(self) -> None:
-        self.thread = threading.get_ident()
+        self.thread = threading.current_thread()  # The number of one that ended is given again.
         super().open()
 
     def write(self, changes: Sequence[Change], written_ms: int) -> Mapping[SessionId, OSError]:
-        if threading.get_ident() != self.thread:
+        if threading.current_thread() is not self.thread:
             raise RuntimeError("objects made in one thread can only be used there")
         return super().write(changes, written_ms)
+
+
+class ChattyStore(FileStore):
+    """Says something at each open, and nothing of what it could not read."""
+
+    def __init__(self, disk: OsDisk, report: Report) -> None:
+        super().__init__(disk, lambda notice: None)
+        self.say = report
+
+    def open(self) -> None:
+        super().open()
+        self.say(Notice("store_opened", {}))
+
+
+class TidyStore(FileStore):
+    """Deletes what it could not read."""
+
+    def load(self) -> Iterator[Stored]:
+        yield from super().load()
+        shutil.rmtree(Path(self._disk._path) / SET_ASIDE, ignore_errors=True)
+
+
+class ForgetfulStore(FileStore):
+    """Throws away what it is to set aside."""
+
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        return {}
+
+
+class HalfStore(FileStore):
+    """Sets the first one aside."""
+
+    def set_aside(
+        self, records: Sequence[tuple[SessionId, bytes]], written_ms: int
+    ) -> Mapping[SessionId, OSError]:
+        return super().set_aside(records[:1], written_ms)
 
 
 class OpenDisk(OsDisk):
@@ -157,6 +200,30 @@ def no_case() -> AbstractContextManager[object]:
             "what_is_damaged_is_reported_and_not_served",
             "byte .* was changed, and a record was loaded that nobody has written so",
         ),
+        (
+            ChattyStore,
+            nullcontext,
+            "what_is_damaged_is_reported_and_not_served",
+            "1 of 5 records were not loaded, of which nothing was reported",
+        ),
+        (
+            TidyStore,
+            nullcontext,
+            "what_is_damaged_is_reported_and_not_served",
+            "a record that was not loaded is not in the files any more",
+        ),
+        (
+            ForgetfulStore,
+            nullcontext,
+            "what_is_set_aside_is_never_loaded_again",
+            "4 records were set aside, and 4 of them are not in the files",
+        ),
+        (
+            HalfStore,
+            nullcontext,
+            "what_is_set_aside_is_never_loaded_again",
+            "4 records were set aside, and 2 of them are not in the files",
+        ),
         (FileStore, no_case, "ids_that_look_alike_are_kept_apart", "what was written last"),
     ],
 )
@@ -173,6 +240,33 @@ def test_a_broken_store_fails_with_a_story(
 
     with spoiled(), pytest.raises(AssertionError, match=story):
         getattr(Broken(), f"test_{test}")(tmp_path)
+
+
+class PosixStore(FileStore):
+    """Keeps out other processes, by a lock that its own one does not feel."""
+
+    def open(self) -> None:
+        directory = Path(self._disk._path)
+        directory.mkdir(exist_ok=True)
+        self.lock = (directory.parent / "lock").open("w")
+        try:
+            fcntl.lockf(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreLockedError("another process has it") from error
+        with patch("node.stores.claim.fcntl.flock"):
+            super().open()
+
+    def close(self) -> None:
+        super().close()
+        self.lock.close()
+
+
+def test_a_lock_that_keeps_out_other_processes_will_do(tmp_path: Path) -> None:
+    class Posix(StoreConformance):
+        def make(self, directory: Path, report: Report) -> Store:
+            return PosixStore(OsDisk(directory / "store", "a", report), report)
+
+    Posix().test_a_second_one_is_refused_until_the_first_is_closed(tmp_path)
 
 
 def test_a_store_of_one_thread_fails(tmp_path: Path) -> None:
