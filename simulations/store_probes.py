@@ -49,8 +49,8 @@ def in_a_thread(call: Callable[[], T]) -> T:
     return results[0]
 
 
-def error_in_a_child(call: Callable[[], object]) -> str:
-    """Call in another process; return the type of what it raised, and that in words; "": nothing.
+def not_raised_in_a_child(call: Callable[[], object], wanted: type[Exception]) -> str:
+    """Call in another process; return in words what it did instead of raising; "": it raised.
 
     Locks of POSIX (``lockf``) keep out other processes only, so no thread would do.
     """
@@ -60,17 +60,21 @@ def error_in_a_child(call: Callable[[], object]) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
+        instead = "raised nothing"
         try:
             call()
+        except wanted:
+            instead = ""
         except BaseException as error:  # noqa: BLE001 -- it is told where it belongs
-            os.write(write_end, f"{type(error).__name__}: {error}".encode()[:_ERROR_BYTES_MAX])
+            instead = f"raised {error!r}"
         finally:
+            os.write(write_end, instead.encode()[:_ERROR_BYTES_MAX])
             os._exit(0)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
-        told = pipe.read()
+        instead = pipe.read().decode(errors="replace")
     os.waitpid(child, 0)
-    return told.decode(errors="replace")
+    return instead
 
 
 def ids(number: int, seed: int = 0) -> list[SessionId]:

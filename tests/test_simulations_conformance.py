@@ -118,9 +118,13 @@ class ChattyStore(FileStore):
 class TidyStore(FileStore):
     """Deletes what it could not read."""
 
+    def __init__(self, disk: OsDisk, report: Report) -> None:
+        super().__init__(disk, report)
+        self.directory = Path(disk._path)
+
     def load(self) -> Iterator[Stored]:
         yield from super().load()
-        shutil.rmtree(Path(self._disk._path) / SET_ASIDE, ignore_errors=True)
+        shutil.rmtree(self.directory / SET_ASIDE, ignore_errors=True)
 
 
 class ForgetfulStore(FileStore):
@@ -245,10 +249,12 @@ def test_a_broken_store_fails_with_a_story(
 class PosixStore(FileStore):
     """Keeps out other processes, by a lock that its own one does not feel."""
 
+    def __init__(self, disk: OsDisk, report: Report) -> None:
+        super().__init__(disk, report)
+        self.lock_path = Path(disk._path).parent / "lock"
+
     def open(self) -> None:
-        directory = Path(self._disk._path)
-        directory.mkdir(exist_ok=True)
-        self.lock = (directory.parent / "lock").open("w")
+        self.lock = self.lock_path.open("w")
         try:
             fcntl.lockf(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
