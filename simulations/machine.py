@@ -10,7 +10,7 @@ Rules:
 
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import combinations
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -22,7 +22,8 @@ from ring import SessionId
 from simulations.plan import Fault, Kind, Level, simplest
 from simulations.run import late_s_after, settle
 from simulations.simulate import PromiseBroken
-from simulations.stage import Refusal, stage_of
+from simulations.stage import Refusal, Stage, stage_of
+from simulations.tasks import demand_coroutines
 from simulations.user_client import Client
 from simulations.violation import Violation
 
@@ -72,8 +73,11 @@ class RingMachine(RuleBasedStateMachine):
         self._held_up_s = 0.0
         self._outside = sys.exc_info()[1]
         plan = simplest(self.nodes, self.copies, self.clients)
+        level = Level(self.level)
+        for left in tuple(_ON_STAGE):
+            left._abandon()
         with ExitStack() as begun:
-            self._stage = begun.enter_context(stage_of(plan, Level(self.level), _broken))
+            self._staged = begun.enter_context(stage_of(plan, level, _broken))
             self._world = self._stage.world
             self.names: Sequence[str] = self._world.ring.names
             """The nodes, in ring order."""
@@ -81,12 +85,22 @@ class RingMachine(RuleBasedStateMachine):
             settle(self._world, self._stage.judge)
             self._stage.demand_nothing_broken()
             self._exit = begun.pop_all()
+        if level is Level.NODE:
+            _ON_STAGE.append(self)
 
     # --- What rules and invariants use ---
 
     def client(self, number: int = 0) -> Client:
-        """Return a client: it has ``sessions``, and ``sleep``; from 0."""
-        return self._stage.clients[number]
+        """Return a client: it has ``sessions``, and ``sleep``; from 0.
+
+        Raises:
+            ValueError: there is none of this number.
+        """
+        clients = self._stage.clients
+        if not 0 <= number < len(clients):
+            most = len(clients) - 1
+            raise ValueError(f"number is {number}; give 0 to {most}, or set clients in the class")
+        return clients[number]
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
         """Have a client do something, until it is done.
@@ -101,6 +115,7 @@ class RingMachine(RuleBasedStateMachine):
         Raises:
             PromiseBroken: the ring has broken a promise.
             TimeoutError: it was not done after ``DO_LIMIT_S`` simulated seconds.
+            TypeError: it is no coroutine.
             BaseException: what the coroutine has raised, unless it is an error that faults may
                 cause (``Refusal``).
         """
@@ -108,6 +123,7 @@ class RingMachine(RuleBasedStateMachine):
 
     def do_together(self, *coroutines: Coroutine[Any, Any, T]) -> list[T | None]:
         """Have several clients do something at the same time; see ``do``."""
+        demand_coroutines(coroutines, "give what an async function returns when it is called")
         parts = self._stage.play(coroutines, DO_LIMIT_S, _DO_STEP_S)
         if not all(part.is_over for part in parts):
             raise TimeoutError(f"it was not done after {DO_LIMIT_S:g} simulated seconds")
@@ -208,6 +224,7 @@ class RingMachine(RuleBasedStateMachine):
     @rule(node=_AWAY)
     def restart(self, node: str) -> None:
         """A node comes back from its disk, or goes on if it stood still."""
+        self._demand_nodes(node)
         self._stage.striking.bring_back(node)
 
     @precondition(_may_be_cut)
@@ -219,12 +236,15 @@ class RingMachine(RuleBasedStateMachine):
     @rule(node=_drawn(lambda machine: machine.names))
     def fill_disk(self, node: str) -> None:
         """A disk takes nothing."""
+        self._demand_nodes(node)
         fault = Fault(Kind.DISK_FAILS, self.now, (node,), _UNTIL_MENDED_S)
         self._stage.striking.strike(fault)
 
     @rule(seconds=st.sampled_from((0.1, 1.0, 5.0)))
     def wait(self, seconds: float) -> None:
         """Time passes."""
+        if not seconds >= 0:
+            raise ValueError(f"seconds is {seconds}; give 0 or more")
         self._world.scheduler.run_until(self.now + seconds)
         self._stage.demand_nothing_broken()
 
@@ -235,6 +255,7 @@ class RingMachine(RuleBasedStateMachine):
 
     def _strike(self, kind: Kind, *nodes: str, after_s: float = 0.0, amount: float = 0.0) -> None:
         """Have a fault strike, once the ring can bear it."""
+        self._demand_nodes(*nodes)
         may = self._may_be_cut if kind is Kind.CUT else self._may_lose_one
         fault = Fault(kind, self.now, nodes, _UNTIL_MENDED_S, amount=amount)
 
@@ -258,6 +279,11 @@ class RingMachine(RuleBasedStateMachine):
         else:
             strike()
 
+    def _demand_nodes(self, *nodes: str) -> None:
+        for node in nodes:
+            if node not in self.names:
+                raise ValueError(f"node is {node!r}; give one of {', '.join(self.names)}")
+
     def _watch(self) -> None:
         """Allow for what is held up on its way: it makes a last use of a session younger."""
         if self._stands_still() or self._is_cut():
@@ -269,12 +295,35 @@ class RingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everything settle, unless a rule has failed, and end the ring."""
+        self._demand_begun()
+        if self in _ON_STAGE:
+            _ON_STAGE.remove(self)
         failure = sys.exc_info()
         if failure[1] is not self._outside:
             self._exit.__exit__(*failure)
             return
         with self._exit:
             self.settle()
+
+    @property
+    def _stage(self) -> Stage:
+        self._demand_begun()
+        return self._staged
+
+    def _demand_begun(self) -> None:
+        if "_staged" not in vars(self):
+            name = type(self).__name__
+            raise RuntimeError(f"there is no ring: {name}.__init__ has to call super().__init__()")
+
+    def _abandon(self) -> None:
+        """End the ring of a machine that nobody has torn down: its ``__init__`` has failed."""
+        _ON_STAGE.remove(self)
+        with suppress(PromiseBroken):
+            self._exit.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
+_ON_STAGE: Final[list[RingMachine]] = []
+"""The machine whose whole nodes run, if one does: there is one at a time in a process."""
 
 
 def _broken(violation: Violation) -> PromiseBroken:

@@ -45,6 +45,10 @@ class Level(StrEnum):
     NODE = "node"
     """The whole node, on a network and a disk byte by byte."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Level":
+        raise ValueError(f"level is {value!r}; give {' or '.join(cls)}")
+
 
 class Kind(StrEnum):
     """What can go wrong."""

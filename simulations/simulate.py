@@ -17,6 +17,7 @@ from node.session import Session
 from ring import Record, SessionId
 from simulations.plan import Level, Plan, plan_to_json
 from simulations.stage import stage_of
+from simulations.tasks import demand_coroutines
 from simulations.user_client import Client
 from simulations.violation import Violation
 
@@ -79,10 +80,14 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
 
     Raises:
         PromiseBroken: the ring has broken a promise.
+        TypeError: ``workload`` is no async function.
+        ValueError: there is no such level.
     """
     broken = partial(_broken, plan, workload, Level(level))
     with stage_of(plan, Level(level), broken) as stage:
-        parts = stage.play([workload(client) for client in stage.clients], plan.duration_s)
+        coroutines = [workload(client) for client in stage.clients]
+        demand_coroutines(coroutines, f"workload is {workload!r}; give an async function")
+        parts = stage.play(coroutines, plan.duration_s)
         stage.converge()
         return Simulated(
             plan,

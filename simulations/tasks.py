@@ -4,7 +4,7 @@ Rule: no event loop runs them, so they go on at any level in the same way; and w
 to come from here.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -92,3 +92,17 @@ class Task:
     def _end(self, error: BaseException | None) -> None:
         self._is_over = True
         self._done(error)
+
+
+def demand_coroutines(coroutines: Sequence[object], remedy: str) -> None:
+    """Refuse what is to be played, and is none.
+
+    Raises:
+        TypeError: one is no coroutine; the message ends with ``remedy``. Nothing was begun.
+    """
+    strange = [each for each in coroutines if not isinstance(each, Coroutine)]
+    if strange:
+        for each in coroutines:
+            if isinstance(each, Coroutine):
+                each.close()
+        raise TypeError(f"{strange[0]!r} is no coroutine: {remedy}")

@@ -1,8 +1,8 @@
 """Rings as state machines: rules of an application among faults."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from ablations import ABLATIONS
@@ -292,3 +292,71 @@ def test_a_ring_that_cannot_be_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="nodes is 8"):
         Large()
     assert issubclass(Large, RuleBasedStateMachine)
+
+
+# --- Mistakes ---
+
+
+def test_a_machine_that_fails_as_it_begins_harms_no_later_one() -> None:
+    class Failing(Idle):
+        level: ClassVar[str] = Level.NODE
+
+        def __init__(self) -> None:
+            super().__init__()
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            Failing()
+    with running(level=Level.NODE) as machine:
+        assert machine.do(create(machine.client().sessions)) is not None
+
+
+def test_a_machine_without_a_ring_is_told_why() -> None:
+    class Forgetful(Idle):
+        def __init__(self) -> None:
+            """Does not call that of ``RingMachine``."""
+
+        @rule()
+        def go(self) -> None:
+            self.client()
+
+    told = r"Forgetful\.__init__ has to call super\(\)\.__init__\(\)"
+    with pytest.raises(RuntimeError, match=told):
+        run_state_machine_as_test(Forgetful, settings=QUICKLY)
+    with pytest.raises(RuntimeError, match=told):
+        Forgetful().go()
+
+
+def test_what_cannot_be_done_is_refused_by_name() -> None:
+    with running() as machine:
+        anything: Any = machine
+        for strange in (None, lambda: 1, create):
+            with pytest.raises(TypeError, match="is no coroutine: give what an async function"):
+                anything.do(strange)
+        with pytest.raises(TypeError, match="None is no coroutine"):
+            anything.do_together(machine.client().sleep(1.0), None)
+        for number in (-1, 2):
+            with pytest.raises(ValueError, match=f"number is {number}; give 0 to 1"):
+                machine.client(number)
+        strikes: Sequence[Callable[[], object]] = (
+            lambda: machine.crash("zz", 0.0),
+            lambda: machine.stop("zz"),
+            lambda: machine.freeze("zz", 0.1),
+            lambda: machine.restart("zz"),
+            lambda: machine.fill_disk("zz"),
+            lambda: machine.cut(("a", "zz"), silently=False, after_s=0.0),
+        )
+        for strike in strikes:
+            with pytest.raises(ValueError, match="node is 'zz'; give one of a, b, c"):
+                strike()
+        with pytest.raises(ValueError, match="seconds is -1; give 0 or more"):
+            machine.wait(-1)
+
+
+def test_a_level_that_there_is_not_is_refused_by_name() -> None:
+    class Misspelled(Idle):
+        level: ClassVar[str] = "nodes"
+
+    with pytest.raises(ValueError, match="level is 'nodes'; give core or node"):
+        Misspelled()

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -235,6 +236,14 @@ def test_a_cart_that_can_never_be_stored_fails() -> None:
 
     with pytest.raises(ValueNotStorableError, match="cart"):
         cart_after(a_plan(), put_what_cannot_be_stored)
+
+
+def test_a_workload_that_is_not_async_is_told_so() -> None:
+    wrong: Any = len
+    with pytest.raises(
+        TypeError, match=r"1 is no coroutine: workload is .* give an async function"
+    ):
+        simulate(a_plan(), lambda client: wrong("x"))
 
 
 def test_a_workload_that_awaits_something_else_is_told_what_it_may() -> None:
