@@ -3,17 +3,18 @@
 Rules:
 - An attribute is plain: one value, of which one of two concurrent ones wins. Or it is structured:
   a map, a set or a counter, of which every member and every addition counts.
-- What is assigned under a name takes the place of whatever was there, of all its members too.
+- What is assigned under a name takes the place of whatever was there, of all its members too. But
+  an int does not take that of a counter: who assigns one has read it, and means to add.
 - Read under its name, a structured attribute is a copy that cannot be changed: what is put into
   that would be lost.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from functools import lru_cache, partial
-from types import MappingProxyType
 from typing import Any, Final
 
 from node.cells import MISSING, Cells
+from node.copies import assignable, copy_of
 from node.counting import Counting
 from node.members import Members
 from node.structures import SessionCounter, SessionMap, SessionSet
@@ -48,7 +49,7 @@ def check_attribute_name(name: str) -> None:
     if not 1 <= length <= NAME_BYTES_MAX or "\0" in name or name[0] in "\1\2":
         raise ValueError(
             f"attribute name {name!r} cannot be used: it must be 1 to {NAME_BYTES_MAX} bytes of "
-            "UTF-8 without NUL, and not begin with a control character"
+            "UTF-8 without NUL, and not begin with U+0001 or U+0002"
         )
 
 
@@ -84,20 +85,22 @@ class Attributes(MutableMapping[str, Any]):
         key = _key_of(name)
         if key and (value := self._cells.get(key, MISSING)) is not MISSING:
             return value
-        match self._structure(key):
-            case Counting() as counter:
-                return counter.value
-            case Members(kind=Kind.SET) as members:
-                return frozenset(members.ordered())
-            case Members() as members:
-                return MappingProxyType(members.copy())
-            case None:
-                raise KeyError(name)
+        structure = self._structure(key)
+        if structure is None:
+            raise KeyError(name)
+        return copy_of(structure, name)
 
     def __setitem__(self, name: str, value: Any) -> None:
         check_attribute_name(name)
         key = name.encode()
-        self._end_structure(key)
+        value = assignable(value)
+        if key in self._structures or kind_of(self._cells.known.get(key)) is not None:
+            if type(value) is int and isinstance(self._structure(key), Counting):
+                raise TypeError(
+                    f"attribute {name!r} is a counter, to which others may be adding; use session."
+                    f"counter({name!r}).add(...) or .set(...), or del session[{name!r}] first"
+                )
+            self._end_structure(key)
         self._cells.put(key, value)
 
     def __delitem__(self, name: str) -> None:

@@ -191,9 +191,12 @@ def check_count(name: bytes, number: int) -> None:
 
     Raises:
         TypeError: it is not an int.
-        ValueError: it has more than 64 bits.
+        ValueError: it is less than -NUMBER_MAX, or more than NUMBER_MAX.
     """
     if type(number) is not int:
         raise TypeError(f"counter {name.decode()!r} counts ints, not {number!r}")
     if abs(number) > NUMBER_MAX:
-        raise ValueError(f"counter {name.decode()!r} would have more than 64 bits: {number}")
+        raise ValueError(
+            f"counter {name.decode()!r} cannot stand at {number}: it has 64 bits, from "
+            f"-{NUMBER_MAX} to {NUMBER_MAX}"
+        )

@@ -188,7 +188,8 @@ class SessionSet(MutableSet[Any]):
 class SessionCounter:
     """An int in a session to which all may add at the same time. Made by ``Session.counter``.
 
-    It is equal to what it stands at, and ``int()`` gives that.
+    It compares, prints and adds up as what it stands at, and ``int()`` gives that; ``+=`` and
+    ``-=`` of the counter itself are ``add`` and ``subtract``.
     """
 
     __slots__ = ("_find", "name")
@@ -244,8 +245,50 @@ class SessionCounter:
             return self.value == (other.value if isinstance(other, SessionCounter) else other)
         return NotImplemented
 
+    def __lt__(self, other: "SessionCounter | float") -> bool:
+        return bool(self.value < _number(other))
+
+    def __le__(self, other: "SessionCounter | float") -> bool:
+        return bool(self.value <= _number(other))
+
+    def __gt__(self, other: "SessionCounter | float") -> bool:
+        return bool(self.value > _number(other))
+
+    def __ge__(self, other: "SessionCounter | float") -> bool:
+        return bool(self.value >= _number(other))
+
+    def __add__(self, other: Any) -> Any:
+        return self.value + _number(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return other + self.value
+
+    def __sub__(self, other: Any) -> Any:
+        return self.value - _number(other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return other - self.value
+
+    def __iadd__(self, number: int) -> "SessionCounter":  # type: ignore[misc]  # not an int
+        self.add(number)
+        return self
+
+    def __isub__(self, number: int) -> "SessionCounter":  # type: ignore[misc]  # not an int
+        self.subtract(number)
+        return self
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
     def __repr__(self) -> str:
         return _shown(self, lambda: self.value)
+
+
+def _number(other: Any) -> Any:
+    return other.value if isinstance(other, SessionCounter) else other
 
 
 def _shown(view: SessionMap | SessionSet | SessionCounter, content: Callable[[], object]) -> str:

@@ -196,7 +196,7 @@ def test_reserved_entries_are_no_attributes() -> None:
 @pytest.mark.parametrize("name", ["\x01a", "\x02a"])
 def test_no_name_is_that_of_a_part(name: str) -> None:
     session = repository(Shelf()).create()
-    with pytest.raises(ValueError, match="control character"):
+    with pytest.raises(ValueError, match=r"not begin with U\+0001 or U\+0002"):
         session[name] = 1
     assert name not in session
     assert session.get(name) is None

@@ -1,12 +1,14 @@
 """Maps, sets and counters of a session are what the built-in types are for which they stand."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy as shallow
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from random import Random
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import Shelf, at_once, found, repository, saved
 
+from node.copies import MapCopy
 from node.errors import AttributeDecodeError, ValueNotStorableError
 from node.session import Session
 from node.writers import Writers
@@ -312,12 +315,26 @@ def test_a_counter_offers_what_an_int_offers() -> None:
     assert repr(counter) == "SessionCounter('visits', 4)"
     with pytest.raises(TypeError, match="unhashable"):
         hash(counter)
+    assert (str(counter), f"{counter}", f"{counter:03d}") == ("4", "4", "004")
+    assert all([counter < 5, counter <= 4.5, counter > 3, counter >= counter, counter <= 4])
+    assert not any([counter < 4, counter > counter, counter <= 3, counter >= 5])
+    assert (counter + 1, 1 + counter, counter - 1, 1 - counter) == (5, 5, 3, -3)
+    assert (counter + counter, counter - counter, sum([counter, counter])) == (8, 0, 8)
+    with pytest.raises(TypeError):
+        sorted([counter, "5"])  # type: ignore[type-var]
+    with pytest.raises(TypeError):
+        counter + "5"
+    counter += 3
+    counter -= 1
+    assert session["visits"] == 6
 
 
 @pytest.mark.parametrize("number", [1.0, True, "1", None], ids=repr)
 def test_a_counter_counts_ints(number: Any) -> None:
     counter = saved(Shelf()).counter("visits")
-    for change in (counter.add, counter.subtract, counter.set):
+    for change in (
+        *(counter.add, counter.subtract, counter.set, counter.__iadd__, counter.__isub__),
+    ):
         with pytest.raises(TypeError, match="counter 'visits' counts ints, not"):
             change(number)
     assert counter == 0
@@ -333,9 +350,9 @@ def test_a_counter_has_64_bits_whoever_adds() -> None:
             session = found(shelf, session)
             session.counter("visits").add(sign * NUMBER_MAX)
             if sign > 0:
-                with pytest.raises(ValueError, match="more than 64 bits"):
+                with pytest.raises(ValueError, match="has 64 bits, from -"):
                     session.counter("visits").add()
-                with pytest.raises(ValueError, match="more than 64 bits"):
+                with pytest.raises(ValueError, match="has 64 bits, from -"):
                     session.counter("visits").set(-NUMBER_MAX - 1)
             at_once(session.save())
     assert found(shelf, session)["visits"] == 0
@@ -363,7 +380,7 @@ def test_under_its_name_it_is_a_copy_that_cannot_be_changed(is_found: bool) -> N
     assert dict(session) == expected
     assert set(session) == set(expected)
     assert len(session) == 4
-    assert type(session["cart"]) is MappingProxyType
+    assert type(session["cart"]) is MapCopy
     assert type(session["rooms"]) is frozenset
     assert type(session["visits"]) is int
     copy: Any = session["cart"]
@@ -371,6 +388,75 @@ def test_under_its_name_it_is_a_copy_that_cannot_be_changed(is_found: bool) -> N
         copy["pear"] = 1
     session.map("cart")["pear"] = 1
     assert copy == {"apple": [1]}
+
+
+def test_a_copy_of_a_map_is_a_dict_but_for_changes() -> None:
+    session = with_all(Shelf())
+    copy: Any = session["cart"]
+    assert json.loads(json.dumps(copy)) == {"apple": [1]} == copy
+    assert (repr(copy), copy | {"b": 1}) == ("{'apple': [1]}", {"apple": [1], "b": 1})
+    for again in (copy.copy(), shallow(copy), deepcopy(copy)):
+        again["pear"] = 1
+        assert type(again) is dict
+    changes: list[Callable[[], object]] = [
+        *(copy.clear, copy.popitem, lambda: copy.pop("apple"), lambda: copy.update(b=1)),
+        *(lambda: copy.setdefault("b", 1), lambda: copy.__ior__({}), lambda: copy.__delitem__(1)),
+        lambda: copy.__setitem__("b", 1),
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match=r"a copy that .*; use session\.map\('cart'\)"):
+            change()
+    assert session["cart"] == {"apple": [1]}
+
+
+READINGS: dict[str, Callable[[Session, str], Any]] = {
+    "copy": lambda session, name: session[name],
+    "map": lambda session, name: session.map(name),
+    "set": lambda session, name: session.set(name),
+    "counter": lambda session, name: session.counter(name),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "came_to"),
+    [
+        *(("cart", how, {"apple": [1]}) for how in ("copy", "map")),
+        *(("rooms", how, {"lobby"}) for how in ("copy", "set")),
+        *(("visits", how, 2) for how in ("copy", "counter")),
+    ],
+)
+def test_what_is_assigned_from_a_structure_is_what_is_in_it_now(
+    name: str, how: str, came_to: object
+) -> None:
+    shelf = Shelf()
+    session = with_all(shelf)
+    session["plain"] = READINGS[how](session, name)
+    if name != "visits":
+        session[name] = READINGS[how](session, name)
+    at_once(session.save())
+    again = found(shelf, session)
+    assert again["plain"] == session["plain"] == again[name] == came_to
+    assert type(again["plain"]) is type(session["plain"])
+    assert type(again["plain"]) in (dict, set, frozenset, int)
+    with pytest.raises(TypeError, match="is a plain attribute"):
+        again.map("plain")
+
+
+def test_an_int_does_not_take_the_place_of_a_counter() -> None:
+    """What others add would be lost, and their next addition a TypeError."""
+    shelf = Shelf()
+    session = with_all(shelf)
+    for each in (session, found(shelf, session)):
+        with pytest.raises(TypeError, match=r"session\.counter\('visits'\)\.add\("):
+            each["visits"] += 1
+        with pytest.raises(TypeError, match="'visits' is a counter"):
+            each["visits"] = each.counter("visits")
+        assert each["visits"] == 2
+    session["visits"] = "many"
+    session["visits"] = 1
+    session["visits"] += 1
+    at_once(session.save())
+    assert found(shelf, session)["visits"] == 2
 
 
 @pytest.mark.parametrize("name", ["cart", "rooms", "visits"])
@@ -445,8 +531,8 @@ def test_any_kind_takes_the_place_of_any_other(old: str, new: str, saves: int) -
     CHANGES[old](session)
     if saves & 1:
         at_once(session.save())
-    if new != "plain":
-        del session["x"]
+    if new != "plain" or old == "counter":
+        session.pop("x")
     if saves & 2:
         at_once(session.save())
     CHANGES[new](session)
