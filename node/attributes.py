@@ -83,6 +83,8 @@ class Attributes(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         key = _key_of(name)
+        if key in self._cells.values:
+            return self._cells.values[key]  # Most are asked for more than once.
         if key and (value := self._cells.get(key, MISSING)) is not MISSING:
             return value
         structure = self._structure(key)

@@ -58,17 +58,17 @@ class Cells:
         "_packed",
         "_removed",
         "_sent",
-        "_values",
         "known",
         "turn",
+        "values",
     )
 
     def __init__(self, known: dict[bytes, bytes]) -> None:
         self.known = known
         self.turn = 0
         """Rises with every change."""
-        self._values: dict[bytes, Any] = {}
-        """What was decoded or put."""
+        self.values: dict[bytes, Any] = {}
+        """What was decoded or put, parts included."""
         self._changed: dict[bytes, int] = {}
         """Put or changed in place, and not answered for: key to the turn of the change."""
         self._removed: dict[bytes, int] = {}
@@ -87,7 +87,7 @@ class Cells:
 
     def has(self, key: bytes) -> bool:
         """Return whether there is a value."""
-        return key in self._values or bool(self._known_packed(key))
+        return key in self.values or bool(self._known_packed(key))
 
     def get(self, key: bytes, default: object) -> Any:
         """Return a value, or else the default.
@@ -95,18 +95,18 @@ class Cells:
         Raises:
             AttributeDecodeError: it is none that this process knows. Nothing changed.
         """
-        value = self._values.get(key, MISSING)
+        value = self.values.get(key, MISSING)
         if value is MISSING:
             packed = self._known_packed(key)
             if not packed:
                 return default
-            value = self._values[key] = unpack_value(label(key), packed)
+            value = self.values[key] = unpack_value(label(key), packed)
         return value
 
     def put(self, key: bytes, value: object) -> None:
         """Have a value under a key."""
         self.turn += 1
-        self._values[key] = value
+        self.values[key] = value
         self._changed[key] = self.turn
         self._removed.pop(key, None)
         self._packed.pop(key, None)
@@ -116,7 +116,7 @@ class Cells:
         self.turn += 1
         if key in self._sent or len(self.known.get(key, b"")) > STAMP_BYTES:
             self._removed[key] = self.turn
-        self._values.pop(key, None)
+        self.values.pop(key, None)
         self._changed.pop(key, None)
         self._packed.pop(key, None)
 
@@ -126,12 +126,12 @@ class Cells:
 
     def touched(self) -> Iterator[bytes]:
         """Return the keys of the values that were asked for or put."""
-        return iter(self._values)
+        return iter(self.values)
 
     def members(self, name: bytes) -> list[bytes]:
         """Return the keys of the members under a name that are there."""
         prefix = member_key(name, b"")
-        keys = dict.fromkeys(key for key in self._values if key.startswith(prefix))
+        keys = dict.fromkeys(key for key in self.values if key.startswith(prefix))
         if self.floor_kind(name) in (Kind.MAP, Kind.SET):
             keys |= dict.fromkeys(
                 key
@@ -164,7 +164,7 @@ class Cells:
         changed = self._packed.get(name)
         if changed is not None:
             return kind_of(NO_STAMP + changed[1])
-        if name in self._removed or name in self._floored or name in self._values:
+        if name in self._removed or name in self._floored or name in self.values:
             return None
         return kind_of(self.known.get(name))
 
@@ -183,7 +183,7 @@ class Cells:
         for part in [key for key in self.known if is_part(key) and name_of(key) == name]:
             self._ended_bytes += len(part) + len(self.known.pop(part))
         prefix = member_key(name, b"")
-        for cells in (self._values, self._changed, self._removed):
+        for cells in (self.values, self._changed, self._removed):
             for part in [key for key in cells if key.startswith(prefix)]:
                 del cells[part]
 
@@ -234,7 +234,7 @@ class Cells:
             SessionTooLargeError: a value takes more bytes than allowed. Nothing is forgotten.
         """
         changes: dict[bytes, bytes | None] = {}
-        for key, value in self._values.items():
+        for key, value in self.values.items():
             is_changed = key in self._changed
             if not is_changed and type(value) in IMMUTABLE_TYPES:
                 continue
