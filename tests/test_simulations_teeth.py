@@ -89,7 +89,8 @@ def test_what_no_plan_finds_is_found_by_a_test(name: str) -> None:
 
 
 def test_the_page_has_everything_that_is_broken_and_the_seed_that_finds_it() -> None:
-    rows = dict(re.findall(r"(?m)^\| ([a-z ]+) \| (\d+) \| [a-z, -]+ \|$", PAGE))
+    section = PAGE.partition("## Teeth")[2].partition("### Bugs put into whole nodes")[0]
+    rows = dict(re.findall(r"(?m)^\| ([a-z ]+) \| (\d+) \| [a-z, -]+ \|$", section))
     found = BROKEN.keys() - UNFOUND.keys()
     assert rows == {name: str(read_plan(plan_of(name)).seed) for name in found}
     named = re.findall(r"(?m)^\| ([a-z ]+) \| `(test_\w+)` \|$", PAGE)
