@@ -92,10 +92,17 @@ class Members:
         key = keys[0] if keys else self._key(member)
         if self._cells.is_removed(self._name):
             self._cells.put_floor(self._name, self.kind)
-        if not keys and not self._cells.has(key):
+        if not keys and not self._has_key(key):
             # What is not equal to itself, not a number, has its bytes all the same.
             self._keys[member] = [key]
         self._cells.put(key, value)
+
+    def _has_key(self, key: bytes) -> bool:
+        if key in self._cells.values:
+            return True
+        # What others have put under a floor of another kind is known, and not shown.
+        is_shown = self._cells.floor_kind(self._name) in (Kind.MAP, Kind.SET)
+        return is_shown and self._cells.has(key)
 
     def discard(self, member: object) -> None:
         """Have a member in it no more; KeyError if it is not there."""

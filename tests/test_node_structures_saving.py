@@ -522,6 +522,23 @@ def test_what_is_taken_out_of_a_map_that_others_have_replaced_changes_nothing(
     assert dict(found(shelf, session)) == expected | {"color": "red"}
 
 
+def test_what_was_hidden_by_another_kind_is_there_when_it_is_put_in_again() -> None:
+    shelf = Shelf()
+    session = stocked(shelf)
+    other = found(shelf, session)
+    assign(other)
+    at_once(other.save())
+    # Stamped later, on another side: above a floor of another kind it is kept, and not shown.
+    shelf.records[session._id].put(APPLE, make_entry(Stamp(2**60), b"\x01"))
+    session = found(shelf, session)
+    del session["cart"]
+    at_once(session.save())
+    session.map("cart")["apple"] = 2
+    assert session["cart"] == session.map("cart") == {"apple": 2}
+    at_once(session.save())
+    assert session["cart"] == {"apple": 2}
+
+
 def test_a_map_and_a_set_of_one_name_made_at_once_are_one_or_the_other() -> None:
     """A mistake of the application's; nobody is locked out of the session by it."""
     shelf = Shelf()
