@@ -167,7 +167,7 @@ def test_equal_sets_have_equal_bytes(members: list[object], random: Any) -> None
         set(),
         frozenset(),
         {1: "int", "1": "str"},
-        {-1: [(), {"deep": {frozenset({(1,), b"x"})}}]},
+        {-1: [(), {"deep": {frozenset({(1, b"x")})}}]},
         datetime.min,
         datetime.max,
         datetime(2025, 10, 26, 2, 30, fold=1),
