@@ -51,10 +51,16 @@ async def hand_over(
 
     began = trio.current_time()
     driver.feed(replica.drain)
+
+    def is_handed_over() -> bool:
+        return (replica.drained and not only_here()) or not lives()
+
     with trio.move_on_after(timeout_s):
-        await _wait_until(lambda: (replica.drained and not only_here()) or not lives())
+        await _wait_until(is_handed_over)
         with trio.move_on_after(CLIENTS_LEAVE_S):
             await _wait_until(lambda: not reception.clients or not lives())
+        # What was asked here while clients left is answered as well.
+        await _wait_until(is_handed_over)
     if not lives():
         return
     fields: dict[str, str | int | float | bool] = {

@@ -2,9 +2,11 @@
 
 Rules:
 - A link that was lost twice within ``settle`` comes and goes, until one has lived for as long.
-- What is for a member behind such a link goes to one whose link is steady, and that does not act
-  itself. Only where it names the member that comes and goes, which it therefore reaches, it is made
-  to carry the request out instead.
+- A member that was about to leave has lost no link: it is gone.
+- What is for a member behind such a link goes to one whose link is steady, that does not act itself
+  and is not about to leave: who is has handed over, and may stop with the request. Only where it
+  names the member that comes and goes, which it therefore reaches, it is made to carry the request
+  out instead.
 - After a detour in vain the straight way has its turn. A change waits for that until half of its
   time is over: what is lost on the way has an unknown outcome.
 """
@@ -29,6 +31,8 @@ class Detours:
 
     def note_lost(self, name: str, now: float) -> None:
         """Note that this node's own link to a member has ended."""
+        if self._core.view.peers[name].draining:
+            return
         last, _ = self._losses.get(name, (-inf, -inf))
         self._losses[name] = now, last
 
@@ -62,7 +66,7 @@ class Detours:
         if not any(self.comes_and_goes(name, now) and view.may_be_up(name) for name in awaited):
             return None
         for name in line:
-            if name in view.up and name in self._links.outbound:
+            if name in view.up - view.draining and name in self._links.outbound:
                 peer = view.peers[name]
                 # One that acts as well, apart from the other, would answer by what it has itself.
                 serves = peer.ready and home not in peer.claims

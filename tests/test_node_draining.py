@@ -270,3 +270,34 @@ async def test_a_client_that_stays_does_not_hold_it_up(
         assert await client.sessions.find(session.id) is not None
         assert await site.stop("a") < 5
     nursery.cancel_scope.cancel()
+
+
+async def test_what_is_asked_while_clients_leave_is_answered_before_it_stops(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had handed over, gave its clients a second, and ended with what had come meanwhile."""
+    site = Site(nursery)
+    await site.start()
+    site.network.unreachable |= {"b.memory:1", "c.memory:1"}
+    async with open_client(
+        "a.memory:1", secrets=SECRETS, transport=site.network, random=Random(1), simulated=True
+    ) as client:
+        session = site.nodes["b"].sessions.create()
+        await save_local([session], 1)
+        found = await client.sessions.find(session.id)
+        assert found is not None
+        site.tell("a")
+        await trio.sleep(0.5)  # It has handed over by now.
+        driver = site.nodes["b"]._driver
+        take, held = driver.on_messages, list[tuple[LinkId, list[Message]]]()
+        monkeypatch.setattr(driver, "on_messages", lambda *each: held.append(each))
+        async with trio.open_nursery() as saving:
+            saving.start_soon(save_local, [found], 2)
+            await trio.sleep(1.5)
+            assert held
+            monkeypatch.setattr(driver, "on_messages", take)
+            for link_id, messages in held:
+                take(link_id, messages)
+        with trio.fail_after(5):
+            await site._ended["a"].wait()
+    nursery.cancel_scope.cancel()

@@ -105,6 +105,38 @@ def test_with_nobody_to_go_by_the_straight_way_is_taken() -> None:
     assert finds_of(rig) == [("c", False)]
 
 
+def test_nobody_goes_by_way_of_a_member_that_is_about_to_leave() -> None:
+    """It has handed over, and stops: what it forwards then is lost, a change with its outcome."""
+    rig = a_ring(names="abcd")
+    rig.perform("b", rig.replicas["b"].drain(rig.now))
+    rig.run()
+    reset_often(rig)
+    rig.let_go()
+    rig.sent.clear()
+    rig.save("a", ID, {b"cart": b"\x02"})
+    assert [receiver for receiver, _ in saves_of(rig)] == ["d", "d"]
+    rig.kill("d")
+    rig.pass_time(1)
+    rig.sent.clear()
+    rig.save("a", ID, {b"cart": b"\x03"})
+    assert [receiver for receiver, _ in saves_of(rig)] == ["c"]
+
+
+def test_a_member_that_left_as_it_said_does_not_come_and_go() -> None:
+    rig = a_ring(copies=2)
+    rig.let_go()
+    reset_often(rig, times=1)
+    rig.perform("c", rig.replicas["c"].drain(rig.now))
+    rig.run()
+    rig.kill("c")
+    rig.start("c")
+    rig.pass_time(1)
+    assert "c" in rig.replicas["c"].claims
+    rig.sent.clear()
+    rig.find("a", ID)
+    assert finds_of(rig) == [("c", False)]
+
+
 def test_after_a_detour_in_vain_the_straight_way_has_its_turn() -> None:
     """b has not compared that home with c, and names nobody until it has."""
     rig = a_ring()
