@@ -5,17 +5,20 @@ minutes, once for each state of the sources.
 
 Rules:
 - A copy is named after its sources, and used only after a seed has had the same trace there.
+- One process makes a copy; others that want it meanwhile wait for it.
 - One thing is changed in it: what attrs makes of most classes is spelled out (``spelled_out``).
 - No class may set an attribute that its base's ``__init__`` sets as well: mypyc takes the second
   for the first one, and never frees what it replaces.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +41,9 @@ NOT_COMPILED: Final = ("__init__", "placement")
 LEFT_TO_ATTRS: Final = ("history", "settings")
 """Compiled as they are, since others use more of attrs on their classes; little is lost by it."""
 
+LOCK: Final = ".lock"
+"""Whoever makes a copy has locked this file beside it."""
+
 _SEED: Final = 2
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -53,13 +59,23 @@ def compiled_copy(directory: Path) -> Path:
     """
     target = directory.resolve() / _name()
     marker = target / "is-complete"
-    if not marker.exists():
-        shutil.rmtree(target, ignore_errors=True)
-        _copy(target)
-        _compile(target)
-        _check(target)
-        marker.touch()
+    with _alone_in(directory):
+        if not marker.exists():
+            shutil.rmtree(target, ignore_errors=True)
+            _copy(target)
+            _compile(target)
+            _check(target)
+            marker.touch()
     return target
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Let others who want a copy wait: the first makes it for all, and nobody removes it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def run_in(tree: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

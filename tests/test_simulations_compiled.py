@@ -1,9 +1,12 @@
 """The compiled copy: the same sources, made once, and never used unless it does the same."""
 
+import fcntl
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from ring.errors import ConfigError
 from ring.settings import Settings
 from simulations import compiled
 from simulations.__main__ import main
-from simulations.compiled import PACKAGES, WORLD, compiled_copy
+from simulations.compiled import LOCK, PACKAGES, WORLD, compiled_copy
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,6 +73,26 @@ def test_a_copy_has_all_sources_and_is_made_once(
     for package in PACKAGES:
         copied = {path.name for path in (tree / package).glob("*.py")}
         assert copied == {path.name for path in (ROOT / package).glob("*.py")}
+
+
+def test_who_wants_a_copy_that_is_being_made_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two runs that were started at once removed each other's copies, and both ended."""
+    machine, others = Machine(monkeypatch), list[threading.Thread]()
+
+    def run(*arguments: Any, **more: Any) -> subprocess.CompletedProcess[str]:
+        if not others:
+            others.append(threading.Thread(target=compiled_copy, args=[tmp_path]))
+            others[0].start()
+        with open(tmp_path / LOCK) as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return machine.run(*arguments, **more)
+
+    monkeypatch.setattr(compiled, "_python", run)
+    compiled_copy(tmp_path)
+    others[0].join()
+    assert machine.count("compile") == 1
 
 
 def test_a_copy_in_which_a_seed_goes_another_way_is_not_used(
