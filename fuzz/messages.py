@@ -136,7 +136,8 @@ def _names(drawn: Drawn) -> tuple[str, ...]:
 def session_id(drawn: Drawn) -> SessionId:
     """Return one of a few ids."""
     home, which = drawn.one_of(NAMES), drawn.one_of("ABg-")
-    return SessionId(f"{home}.{which}".encode().ljust(len(home) + 1 + RANDOM_CHARS, b"A"))
+    place = f"{home}.shop." if which == "g" else f"{home}."
+    return SessionId(place.encode() + which.encode().ljust(RANDOM_CHARS, b"A"))
 
 
 def stamp(drawn: Drawn) -> Stamp:

@@ -12,7 +12,7 @@ Rules:
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from random import Random
@@ -25,9 +25,10 @@ from node.address import parse_address
 from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
+from node.namespaces import Namespaces, check_namespaces
 from node.randomness import checked_random
 from node.sections import check_secret, to_secrets
-from node.sessions import SessionRepository, Sessions
+from node.sessions import Sessions
 from node.station import Loss, Station
 from node.stations import Stations
 from node.tables import SECRET_VARIABLE
@@ -64,6 +65,7 @@ class Client:
         random: Random,
         request_timeout_s: float,
         options: SessionsConfig,
+        namespaces: Mapping[str, SessionsConfig],
         durability: Durability | None,
     ) -> None:
         self._stations = stations
@@ -73,13 +75,22 @@ class Client:
         self._last_number = 0
         self._writes = Turns()
         self.writers = Writers(random)
-        self.sessions = SessionRepository(self, options, durability)
+        self._namespaces = Namespaces(self, options, namespaces, durability)
+        self.sessions = self.namespace("")
         self.on_asked: Callable[[str], None] = _nobody
         """Is told the member that a request goes to, at every try, within the task that asks."""
 
     def start(self, nursery: trio.Nursery, addresses: Sequence[str]) -> None:
         """Begin to keep connections, in ``nursery``, to the nodes at ``addresses`` and more."""
         self._stations.start(nursery, addresses)
+
+    def namespace(self, name: str) -> Sessions:
+        """Return the sessions of one application of several; empty: of the default namespace.
+
+        Raises:
+            ConfigError: ``name`` cannot be a namespace's.
+        """
+        return self._namespaces.sessions(name)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -108,18 +119,18 @@ class Client:
         self._last_number += 1
         return self._last_number
 
-    def new_session_id(self, home: str | None = None) -> SessionId:
+    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
         """Return a fresh id of this home, or of one of the members this client is connected to.
 
         Raises:
             SessionUnavailableError: it is connected to none. Definite.
         """
         if home is not None:
-            return new_session_id(home, self._random)
+            return new_session_id(home, self._random, namespace)
         homes = self._stations.homes_for_new
         if not homes:
             raise SessionUnavailableError(f"no node can be reached: {self.outages}")
-        return new_session_id(self._random.choice(homes), self._random)
+        return new_session_id(self._random.choice(homes), self._random, namespace)
 
     def wall_ms(self) -> int:
         """Return the wall clock, in milliseconds since 1970."""
@@ -200,6 +211,7 @@ async def open_client(
     tls: TlsFiles | None = None,
     ring_name: str = "",
     sessions: SessionsConfig | None = None,
+    namespaces: Mapping[str, SessionsConfig] | None = None,
     durability: Durability | str | None = None,
     request_timeout_s: float = 8.0,
     connect_timeout_s: float = 0.4,
@@ -218,6 +230,7 @@ async def open_client(
             it is not used at a unix socket.
         ring_name: refuse nodes of another ring; empty takes any.
         sessions: the defaults and limits of sessions.
+        namespaces: the same for single namespaces; for one that is not here: ``sessions``.
         durability: that of saves and ends by default; None: as ``sessions`` says, or ``backup``.
         request_timeout_s: the one deadline of a request, in seconds, above 0.
         connect_timeout_s: seconds until a node that does not accept is given up, above 0.
@@ -239,6 +252,7 @@ async def open_client(
     random = checked_random(random, simulated=simulated)
     _check_seconds("request_timeout_s", request_timeout_s)
     _check_seconds("connect_timeout_s", connect_timeout_s)
+    check_namespaces(namespaces or {})
     secret_bytes = _secret_bytes(secrets)
     timekeeper = Timekeeper()
     client = Client(
@@ -253,6 +267,7 @@ async def open_client(
         random=random,
         request_timeout_s=request_timeout_s,
         options=sessions or SessionsConfig(),
+        namespaces=namespaces or {},
         durability=_durability(durability),
     )
     async with background_nursery() as nursery:

@@ -18,6 +18,7 @@ from typing import Final
 from attrs import field, frozen
 
 from node.address import TcpAddress, UnixAddress, parse_address
+from node.namespaces import check_namespaces
 from node.sections import NodeSection, SecurityConfig, SessionsConfig, StoreConfig
 from node.tables import (
     CONFIG_VARIABLE,
@@ -59,6 +60,8 @@ class NodeConfig:
     sessions: SessionsConfig = field(factory=SessionsConfig)
     security: SecurityConfig = field(factory=SecurityConfig)
     node: NodeSection = field(factory=NodeSection)
+    namespaces: Mapping[str, SessionsConfig] = field(factory=dict)
+    """What holds for the sessions of a namespace; for one that is not here: ``sessions``."""
 
     @classmethod
     def load(
@@ -163,6 +166,7 @@ class NodeConfig:
             sessions=sections.sessions,
             security=sections.security,
             node=sections.node,
+            namespaces=sections.namespaces,
         )
 
     def __attrs_post_init__(self) -> None:
@@ -181,8 +185,10 @@ class NodeConfig:
                 "two for each member, which may dial again before its old connection is missed, "
                 "and one for a client"
             )
-        if self.sessions.durability is not None:
-            self._check_durability(self.sessions.durability)
+        self._check_durability("sessions", self.sessions.durability)
+        check_namespaces(self.namespaces)
+        for name, sessions in self.namespaces.items():
+            self._check_durability(f"namespaces.{name}", sessions.durability)
         for address in self.listen_addresses:
             self._check_reach(address)
         _ = self.store_directory, self.tls  # worked out once here, so that it is refused here
@@ -216,10 +222,10 @@ class NodeConfig:
                     )
                 at[departed.address] = departed.name
 
-    def _check_durability(self, durability: Durability) -> None:
-        if durability.wants_disk and self.store is None:
+    def _check_durability(self, section: str, durability: Durability | None) -> None:
+        if durability is not None and durability.wants_disk and self.store is None:
             raise ConfigError(
-                f'sessions.durability is "{durability}", and there is no store; '
+                f'{section}.durability is "{durability}", and there is no store; '
                 'add [store] with url, or use "local" or "backup"'
             )
 
@@ -247,7 +253,7 @@ class NodeConfig:
 
     @property
     def durability(self) -> Durability:
-        """What must hold a change by default.
+        """What must hold a change by default; a namespace may have its own.
 
         What ``sessions.durability`` says; else ``backup`` in a ring, ``disk`` for one node with
         a store, ``local`` for one without.
@@ -276,8 +282,8 @@ class NodeConfig:
             retention_s=self.node.retention,
             tombstone_bytes_max=self.node.tombstone_bytes_max,
             requests_per_link_max=self.node.requests_per_connection_max,
-            session_bytes_max=self.sessions.session_bytes_max,
-            attribute_bytes_max=self.sessions.attribute_bytes_max,
+            limits=self.sessions.limits,
+            namespaces={name: each.limits for name, each in self.namespaces.items()},
         )
 
     @property

@@ -27,12 +27,13 @@ from node.driver import Driver
 from node.following import Following
 from node.listener import Reception
 from node.loading import load, opened
-from node.log import SessionTagger, log_event
+from node.log import SessionTagger, log_event, log_notice
+from node.namespaces import Namespaces
 from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
-from node.sessions import SessionRepository, Sessions
+from node.sessions import Sessions
 from node.status import NodeStatus
 from node.stores.base import Store
 from node.stores.disk import OsDisk
@@ -43,7 +44,6 @@ from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.clock import Clock
-from ring.effects import Notice
 from ring.errors import ConfigError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
@@ -129,7 +129,16 @@ class Node:
             hand_over=self.drain,
         )
         self._nursery: trio.Nursery | None = None
-        self.sessions = SessionRepository(self, config.sessions, config.durability)
+        self._namespaces = Namespaces(self, config.sessions, config.namespaces, config.durability)
+        self.sessions = self.namespace("")
+
+    def namespace(self, name: str) -> Sessions:
+        """Return the sessions of one application of several; empty: of the default namespace.
+
+        Raises:
+            ConfigError: ``name`` cannot be a namespace's.
+        """
+        return self._namespaces.sessions(name)
 
     # --- what it tells ------------------------------------------------------------------------
 
@@ -169,9 +178,9 @@ class Node:
         """Return a number that no request of this node has had."""
         return self._driver.next_number()
 
-    def new_session_id(self, home: str | None = None) -> SessionId:
+    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
         """Return a fresh id of this home, or of this node, or of another if this one is to stop."""
-        return new_session_id(home or self._driver.replica.home_for_new(), self._random)
+        return new_session_id(home or self._driver.replica.home_for_new(), self._random, namespace)
 
     def wall_ms(self) -> int:
         """Return the wall clock as the node carries it, in milliseconds since 1970."""
@@ -337,7 +346,7 @@ async def open_node(
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
     if store is None and config.store_directory is not None:
-        store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+        store = FileStore(OsDisk(config.store_directory, config.name, log_notice), log_notice)
         ring_file = RingFile(config.store_directory)
         contacts_file = ContactsFile(config.store_directory)
     has_started = False
@@ -361,11 +370,12 @@ async def open_node(
                 log_event(logging.INFO, "store_loaded", {"sessions": loaded})
             if contacts_file is not None:
                 await restore_contacts(contacts_file, replica, timekeeper)
+            tls = Tls(config.tls, config.name) if config.tls is not None else None
             node = Node(
                 config,
                 replica,
                 store=store,
-                transport=transport or _configured_transport(config),
+                transport=transport or SocketTransport(tls),
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,
@@ -387,12 +397,3 @@ async def open_node(
     finally:
         if has_started:
             log_event(logging.INFO, "node_stopped", {"node": config.name})
-
-
-def _configured_transport(config: NodeConfig) -> Transport:
-    return SocketTransport(Tls(config.tls, config.name) if config.tls is not None else None)
-
-
-def _report(notice: Notice) -> None:
-    level = logging.ERROR if notice.alarming else logging.INFO
-    log_event(level, notice.event, notice.fields)

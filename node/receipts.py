@@ -35,8 +35,8 @@ class Backend(Protocol):
     def next_number(self) -> int:
         """Return a number that no other request of this backend has."""
 
-    def new_session_id(self, home: str | None = None) -> SessionId:
-        """Return a fresh id of this home; None: of any that is a good one now."""
+    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
+        """Return a fresh id of this home, for None any that is a good one now, and namespace."""
 
     def wall_ms(self) -> int:
         """Return milliseconds since 1970, as the monotonic clock carries them."""

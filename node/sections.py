@@ -17,6 +17,8 @@ from node.durations import DURATION_FORMS, parse_duration
 from node.receipts import OnTimeout
 from ring.errors import ConfigError
 from ring.messages import Durability
+from ring.settings import Limits
+from ring.writing import ENTRIES_WRITTEN_MAX
 
 Alone: TypeAlias = Literal["serve", "wait"]
 
@@ -83,6 +85,13 @@ def _check_interval(section: object, attribute: "Attribute[Any]", value: object)
 def _check_count(section: object, attribute: "Attribute[Any]", value: object) -> None:
     if type(value) is not int or value < 1:
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use a whole number from 1 on")
+
+
+def _check_from_0(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not int or value < 0:
+        raise ConfigError(
+            f"{_key(section, attribute)} is {value!r}; use a whole number, or 0 for no limit"
+        )
 
 
 def _check_text(section: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -169,8 +178,32 @@ class SessionsConfig:
     """All names and packed values of a session; at most 786,432. Smaller: memory is bounded."""
     attribute_bytes_max: int = field(default=256 * 1024, validator=_check_count)
     """The packed value of one attribute; at most ``session_bytes_max``."""
+    attributes_max: int = field(default=ENTRIES_WRITTEN_MAX, validator=_check_count)
+    """Attributes and members of one session together, those removed within retention included;
+    at most 2,048. Smaller: memory is bounded."""
+    sessions_max: int = field(default=0, validator=_check_from_0)
+    """How many sessions that were created at one member may live at a time; 0: no limit.
+
+    Each namespace counts for itself. At the limit no session is created until some have expired,
+    which shows at the next ``node.sweep``, or were ended.
+    """
+
+    @property
+    def limits(self) -> Limits:
+        """What the acting owner has to enforce."""
+        return Limits(
+            session_bytes_max=self.session_bytes_max,
+            attribute_bytes_max=self.attribute_bytes_max,
+            attributes_max=self.attributes_max,
+            sessions_max=self.sessions_max,
+        )
 
     def __attrs_post_init__(self) -> None:
+        if self.attributes_max > ENTRIES_WRITTEN_MAX:
+            raise ConfigError(
+                f"sessions.attributes_max is {self.attributes_max}; "
+                f"use at most {ENTRIES_WRITTEN_MAX}, of which two sides of a cut may add up theirs"
+            )
         if self.session_bytes_max > SESSION_BYTES_MAX:
             raise ConfigError(
                 f"sessions.session_bytes_max is {self.session_bytes_max}; "

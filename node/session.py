@@ -36,7 +36,7 @@ from ring.errors import (
     RingFullError,
     SessionEnded,
 )
-from ring.identity import SessionId, home_of
+from ring.identity import SessionId, home_of, namespace_of
 from ring.messages import Durability, Rotate, Save
 from ring.record import Record
 from ring.structured import is_part
@@ -273,12 +273,12 @@ class Session(Attributes):
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
         if not self._asked:
-            self._id = self._backend.new_session_id(home_of(self._id))
+            self._id = self._new_id()
             return NOTHING_SENT
         if self._is_new:
             await self.save(durability=durability, on_timeout=on_timeout)
         was_begun = self._next_id is not None
-        new_id = self._next_id or self._backend.new_session_id(home_of(self._id))
+        new_id = self._next_id or self._new_id()
 
         def request(changes: _Changes) -> Rotate:
             self._next_id = new_id
@@ -305,6 +305,9 @@ class Session(Attributes):
         self._id, self._next_id = new_id, None
         assert receipt is not None, "it is sent whatever has changed"
         return receipt
+
+    def _new_id(self) -> SessionId:
+        return self._backend.new_session_id(home_of(self._id), namespace_of(self._id))
 
     async def _send(
         self, request: Callable[[_Changes], Save | Rotate], *, if_nothing_changed: bool

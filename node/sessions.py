@@ -1,7 +1,7 @@
 """Sessions by id: creating, finding and ending them, the same in a node and in a client.
 
-Rule: an id that the ring did not issue is nobody's session. One that has not the form of an id
-is answered here, and the ring is not asked.
+Rule: an id that the ring did not issue is nobody's session. One that has not the form of an id, or
+is of another namespace, is answered here, and the ring is not asked.
 """
 
 from typing import Protocol
@@ -10,7 +10,13 @@ from node.receipts import Backend, OnTimeout, Receipt, Wish, end_session, look_u
 from node.sections import SessionsConfig
 from node.session import Session, Terms
 from ring.errors import SessionEnded
-from ring.identity import SessionId, parse_session_id
+from ring.identity import (
+    DEFAULT_NAMESPACE,
+    SessionId,
+    check_namespace,
+    namespace_of,
+    parse_session_id,
+)
 from ring.messages import Durability
 
 
@@ -70,6 +76,10 @@ class SessionRepository:
         config: the defaults and limits.
         durability: that of saves and ends by default; None: the one of ``config``, or else
             ``backup``.
+        namespace: whose sessions they are; ids of another one are nobody's here.
+
+    Raises:
+        ConfigError: ``namespace`` cannot be one.
     """
 
     def __init__(
@@ -77,7 +87,9 @@ class SessionRepository:
         backend: Backend,
         config: SessionsConfig | None = None,
         durability: Durability | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> None:
+        self._namespace = check_namespace(namespace)
         config = config or SessionsConfig()
         durability = durability or config.durability or Durability.BACKUP
         self._backend = backend
@@ -91,14 +103,15 @@ class SessionRepository:
 
     def create(self, *, max_idle: float | None = None, lifetime: float | None = None) -> Session:
         """Return a new session; see ``Sessions.create``."""
-        session = Session(self._backend, self._backend.new_session_id(), None, self._terms)
+        session_id = self._backend.new_session_id(namespace=self._namespace)
+        session = Session(self._backend, session_id, None, self._terms)
         session.max_idle = self._config.max_idle if max_idle is None else max_idle
         session.lifetime = self._config.lifetime if lifetime is None else lifetime
         return session
 
     async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
         """Return the session, if there is one; see ``Sessions.find``."""
-        parsed = _parsed(session_id)
+        parsed = self._parsed(session_id)
         if parsed is None:
             return None
         found = await look_up(self._backend, parsed, touch=touch)
@@ -117,18 +130,19 @@ class SessionRepository:
     ) -> Receipt:
         """End the session; see ``Sessions.end``."""
         wish = self._terms.end.changed(durability, on_timeout)
-        parsed = _parsed(session_id)
+        parsed = self._parsed(session_id)
         if parsed is None:
             raise SessionEnded("that is not the id of a session")
         return await end_session(self._backend, parsed, wish)
 
     async def touch(self, session_id: str | None) -> bool:
         """Count an access; see ``Sessions.touch``."""
-        parsed = _parsed(session_id)
+        parsed = self._parsed(session_id)
         if parsed is None:
             return False
         return await look_up(self._backend, parsed, touch=True) is not None
 
-
-def _parsed(session_id: str | None) -> SessionId | None:
-    return parse_session_id(session_id) if isinstance(session_id, str) else None
+    def _parsed(self, session_id: str | None) -> SessionId | None:
+        """Return the id that this is, if its session can be one of these."""
+        parsed = parse_session_id(session_id) if isinstance(session_id, str) else None
+        return parsed if parsed and namespace_of(parsed) == self._namespace else None

@@ -34,7 +34,7 @@ CONFIG_VARIABLE: Final = "SESSIONRING_CONFIG"
 NAME_VARIABLE: Final = "SESSIONRING_NAME"
 SECRET_VARIABLE: Final = "SESSIONRING_SECRET"  # noqa: S105 - the variable's name
 
-_SECTIONS: Final = ("ring", "store", "sessions", "security", "node")
+_SECTIONS: Final = ("ring", "store", "sessions", "namespaces", "security", "node")
 _SECRET_KEYS: Final = frozenset({"secret", "secrets", "secret_file"})
 _TLS_KEYS: Final = ("tls_certificate", "tls_key", "tls_ca")
 
@@ -48,6 +48,7 @@ class Sections:
     ring: Ring
     store: StoreConfig | None
     sessions: SessionsConfig
+    namespaces: dict[str, SessionsConfig]
     security: SecurityConfig
     node: NodeSection
 
@@ -113,7 +114,7 @@ def lay_over(lower: Tables, upper: Tables) -> dict[str, Any]:
             if section == "security" and not _SECRET_KEYS.isdisjoint(above):
                 # They are three ways to say one thing.
                 below = {key: value for key, value in below.items() if key not in _SECRET_KEYS}
-            above = {**below, **above}
+            above = lay_over(below, above) if section == "namespaces" else {**below, **above}
         merged[section] = above
     return merged
 
@@ -130,6 +131,7 @@ def read_sections(tables: Tables) -> Sections:
         ring=read_ring(tables.get("ring")),
         store=None if store is None else _read_section(StoreConfig, store),
         sessions=_read_section(SessionsConfig, tables.get("sessions", {})),
+        namespaces=_read_namespaces(tables.get("namespaces", {}), tables.get("sessions", {})),
         security=_read_security(tables.get("security", {})),
         node=_read_section(NodeSection, tables.get("node", {})),
     )
@@ -170,6 +172,27 @@ def _read_section(section: type[_S], table: object) -> _S:
         if field.default is attrs.NOTHING and field.name not in values:
             raise ConfigError(f"{section.SECTION}.{field.name} is missing; write it, or no section")
     return section(**values)
+
+
+def _read_namespaces(tables: object, sessions: Mapping[str, Any]) -> dict[str, SessionsConfig]:
+    """Return the sessions of each namespace: what its table does not say, ``sessions`` does."""
+    if not isinstance(tables, Mapping):
+        raise ConfigError(
+            f"namespaces is of type {type(tables).__name__}; write a table [namespaces.NAME]"
+        )
+    known = [field.name for field in attrs.fields(SessionsConfig)]
+    read = {}
+    for name, table in tables.items():
+        if table is None:
+            continue
+        key = f"namespaces.{name}"
+        values = _known_table(key, table, known)
+        try:
+            read[name] = _read_section(SessionsConfig, {**sessions, **values})
+        except ConfigError as error:
+            # What [sessions] says was read before: whatever is wrong stands here, or meets it here.
+            raise ConfigError(str(error).replace("sessions.", f"{key}.")) from error
+    return read
 
 
 def read_ring(table: object) -> Ring:

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from ring.core import Core
 from ring.entry import ACCESSED, EndReason
-from ring.identity import SessionId, home_of
+from ring.identity import SessionId, home_of, namespace_of
 from ring.messages import End, Failure, Request, Rotate, Save
 from ring.packed import held_touch_may_be_due
 from ring.record import Record
@@ -67,17 +67,33 @@ class Acting:
         limit = self._core.settings.tombstone_bytes_max
         return self._core.table.tombstone_bytes >= share * limit
 
+    def _why_full(self, session_id: SessionId) -> str:
+        """Return why no session may be created with this id; empty if one may."""
+        if self._is_full():
+            return FULL_REASON
+        namespace, home = namespace_of(session_id), home_of(session_id)
+        limit = self._core.settings.limits_of(namespace).sessions_max
+        if not limit or self._core.table.alive(home, namespace) < limit:
+            return ""
+        where = f"namespace {namespace}" if namespace else "the default namespace"
+        return (
+            f"{home} has {limit} living sessions of {where}, which is its limit sessions_max; "
+            "raise that, or let sessions expire sooner"
+        )
+
     def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
         core = self._core
-        record = core.table.get(session_id) or Record()
+        record = core.table.get(session_id)
+        why_full = self._why_full(session_id) if record is None else ""
+        record = record or Record()
         keys = apply_changes(
             record,
             request,
-            core.settings,
+            core.settings.limits_of(namespace_of(session_id)),
             core.clock,
             core.table.epoch,
             now,
-            is_full=self._is_full(),
+            why_full=why_full,
         )
         if keys:
             self._replication.write(session_id, record, keys)
@@ -109,7 +125,7 @@ class Acting:
         if not may_follow(old_id, new_id):
             raise RefusedChange(
                 Failure.INVALID,
-                "a session goes on under another id of the same home, or not at all",
+                "a session goes on under another id of the same home and namespace, or not at all",
             )
         record = core.table.get(old_id) or Record()
         rotation = rotation_at(old_id, record)
@@ -125,8 +141,9 @@ class Acting:
             if self._is_full() and not record.ended:
                 # Each one is remembered like an end, and nothing else limits how many there are.
                 raise RefusedChange(Failure.FULL, FULL_REASON)
+            limits = core.settings.limits_of(namespace_of(old_id))
             rotated, stamp = apply_rotation(
-                record, request, core.settings, core.clock, core.table.epoch, now
+                record, request, limits, core.clock, core.table.epoch, now
             )
             record.end(EndReason.ROTATED, core.name, stamp, new_id=new_id)
             self._replication.rotate(old_id, new_id, record, rotated, now)

@@ -13,6 +13,7 @@ can be wrong with it is a ``RecordFormatError``.
 import operator
 import struct
 from itertools import chain
+from math import inf
 from typing import Final
 
 import msgpack
@@ -33,6 +34,8 @@ HAS_ACCESSED: Final = 4
 ENDED_FLAG: Final = 8
 ACCESS: Final = struct.Struct(">QQ")
 HELD: Final = struct.Struct(">BQQddI")
+_DUE_AT: Final = struct.calcsize(">BQQd")
+_MINUS_INFINITE: Final = struct.pack(">d", -inf)[0]
 NEVER_S: Final = (1 << 32) - 1
 """In place of the second of the oldest end or removal, where there is none."""
 _BODY_BYTES_MAX: Final = 1 << 20
@@ -72,6 +75,15 @@ def held_forgettable_s(held: bytes) -> int:
 def held_is_ended(held: bytes) -> bool:
     """Return whether a held record is a tombstone."""
     return bool(held[0] & ENDED_FLAG)
+
+
+def held_is_alive(held: bytes) -> bool:
+    """Return whether a held record is whole, not ended, and not marked as expired.
+
+    Read from two bytes, since every change of a table asks: of no finite due time is the first
+    byte that of minus infinity.
+    """
+    return held[0] & (WHOLE | ENDED_FLAG) == WHOLE and held[_DUE_AT] != _MINUS_INFINITE
 
 
 def held_serves(held: bytes, now: float) -> bool:

@@ -1,8 +1,8 @@
 """Rotation: a session goes on under a new id, and whatever comes under the old one follows it.
 
 Rules:
-- The old id becomes a tombstone that names the new one, of the same home; the new id gets the
-  whole record. The new record never travels or lies behind the tombstone.
+- The old id becomes a tombstone that names the new one, of the same home and namespace; the new
+  id gets the whole record. The new record never travels or lies behind the tombstone.
 - What is here of the old id, or arrives later, moves into the new record by the ordinary merge,
   whatever its stamp: an acknowledged change may come late from the other side of a partition.
   Reserved entries, such as the principal, move only if they are older than the rotation.
@@ -18,7 +18,7 @@ from attrs import frozen
 
 from ring.clock import STAMP_BYTES, Stamp
 from ring.entry import ENDED, EndReason, entry_stamp
-from ring.identity import SessionId, home_of, parse_session_id
+from ring.identity import SessionId, parse_session_id, place_of
 from ring.record import Record
 
 CHAIN_MAX: Final = 4096
@@ -49,8 +49,8 @@ def rotation_of(record: Record | None) -> Rotation | None:
 
 
 def may_follow(old_id: SessionId, new_id: SessionId) -> bool:
-    """Return whether a session may go on under ``new_id``: another id of the same home."""
-    return old_id != new_id and home_of(old_id) == home_of(new_id)
+    """Return whether a session may go on under ``new_id``: another id of its home and namespace."""
+    return old_id != new_id and place_of(old_id) == place_of(new_id)
 
 
 def rotation_at(session_id: SessionId, record: Record | None) -> Rotation | None:

@@ -4,7 +4,23 @@ Rule: all durations are seconds, all sizes bytes, both inclusive. The defaults s
 network; simulations draw others for each seed.
 """
 
-from attrs import frozen
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+
+@frozen
+class Limits:
+    """How large the sessions of a namespace may be, and how many there may be."""
+
+    session_bytes_max: int = 768 * 1024
+    """A record's packed size; less than the frame limit of the wire, so that it always fits."""
+    attribute_bytes_max: int = 256 * 1024
+    """One attribute's packed size."""
+    attributes_max: int = 2048
+    """Attributes and members of one session together, those removed within retention included."""
+    sessions_max: int = 0
+    """How many sessions of one home may live at a time; 0: as many as there is memory for."""
 
 
 @frozen
@@ -61,7 +77,11 @@ class Settings:
     """Changes on the way to one peer; beyond it they wait in pending, where they coalesce."""
     requests_per_link_max: int = 1024
     """Unanswered requests of one connection; a peer that sends more loses its link."""
-    session_bytes_max: int = 768 * 1024
-    """A record's packed size; less than the frame limit of the wire, so that it always fits."""
-    attribute_bytes_max: int = 256 * 1024
-    """One attribute's packed size."""
+    limits: Limits = Limits()
+    """Of every namespace that is not in ``namespaces``, the default one among them."""
+    namespaces: Mapping[str, Limits] = field(factory=dict)
+    """The limits of namespaces that have their own."""
+
+    def limits_of(self, namespace: str) -> Limits:
+        """Return the limits of a namespace."""
+        return self.namespaces.get(namespace, self.limits)

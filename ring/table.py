@@ -19,13 +19,14 @@ from zlib import crc32
 from attrs import frozen
 
 from ring.clock import Stamp, stamp_ms
-from ring.identity import RANDOM_CHARS, SessionId, home_of
+from ring.identity import RANDOM_CHARS, SessionId, home_of, place_of
 from ring.packed import (
     EMPTY_FRAGMENT,
     NEVER_S,
     held_digest,
     held_due,
     held_forgettable_s,
+    held_is_alive,
     held_is_ended,
     held_is_whole,
     held_portable,
@@ -84,6 +85,8 @@ class Table:
         self.epoch = epoch
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {}
         self._counts: dict[str, int] = {}
+        self._alive: dict[bytes, int] = {}
+        """How many sessions live, by what their ids begin with: home and namespace."""
         self._buckets: dict[str, array[int]] = {}
         self.occupations = 0
         """How often a home has got its first record here, or lost its last."""
@@ -119,6 +122,14 @@ class Table:
     def count(self, home: str) -> int:
         """Return how many records of ``home`` are held, tombstones and fragments included."""
         return self._counts[home]
+
+    def alive(self, home: str, namespace: str) -> int:
+        """Return how many sessions of a home and namespace live, as far as is known here.
+
+        One whose time has come counts until a sweep has found that, and marked it as expired.
+        """
+        place = f"{home}.{namespace}." if namespace else f"{home}."
+        return self._alive.get(place.encode(), 0)
 
     def held(self, session_id: SessionId) -> bytes | None:
         """Return the held form of a record; None if there is none."""
@@ -164,8 +175,12 @@ class Table:
         held = shard[session_id] = record.held(self.epoch)
         self._oldest_s = min(self._oldest_s, held_forgettable_s(held))
         self.tombstone_bytes += _tombstone_bytes(session_id, held)
+        was_alive = False
         if old is not None:
             self.tombstone_bytes -= _tombstone_bytes(session_id, old)
+            was_alive = held_is_alive(old)
+        if held_is_alive(held) is not was_alive:
+            self._count_alive(session_id, -1 if was_alive else 1)
         self._add(home, session_id, record.digest - before)
 
     def drop(self, session_id: SessionId) -> None:
@@ -175,6 +190,8 @@ class Table:
         if held is not None:
             self._count(home, -1)
             self.tombstone_bytes -= _tombstone_bytes(session_id, held)
+            if held_is_alive(held):
+                self._count_alive(session_id, -1)
             self._add(home, session_id, -held_digest(held))
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
@@ -283,6 +300,15 @@ class Table:
         self._counts[home] = before + difference
         if not (before and before + difference):
             self.occupations += 1
+
+    def _count_alive(self, session_id: SessionId, difference: int) -> None:
+        place = place_of(session_id)
+        count = self._alive.get(place, 0) + difference
+        if count:
+            self._alive[place] = count
+        else:
+            # Clients name as many namespaces as they like: only what is there takes room.
+            del self._alive[place]
 
     def _add(self, home: str, session_id: SessionId, difference: int) -> None:
         bucket = bucket_of(session_id)

@@ -28,7 +28,7 @@ from ring.largest import Measure, largest
 from ring.messages import Failure, Rotate, Save
 from ring.record import Record
 from ring.rotating import moved, rotation_of
-from ring.settings import Settings
+from ring.settings import Limits
 from ring.structured import entries_for, is_new_floor, is_part, name_of, why_not_written
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
@@ -52,16 +52,16 @@ class RefusedChange(Exception):
 def apply_changes(
     record: Record,
     request: Save | Rotate,
-    settings: Settings,
+    limits: Limits,
     clock: Clock,
     epoch: float,
     now: float,
     *,
-    is_full: bool = False,
+    why_full: str = "",
 ) -> Set[bytes]:
     """Make the changes of ``request`` in ``record``; return the keys of what is news.
 
-    With ``is_full`` no session is created.
+    With ``why_full``, which says the reason, no session is created.
 
     Raises:
         RefusedChange: the session is gone, or a change is not allowed. Nothing was changed.
@@ -71,9 +71,9 @@ def apply_changes(
     exists = record.digest != 0
     if exists and (record.expired or record.due(epoch) <= now):
         raise RefusedChange(Failure.GONE, "the session has expired")
-    _check_changes(record, request, settings)
-    if is_full and not exists:
-        raise RefusedChange(Failure.FULL, FULL_REASON)
+    _check_changes(record, request, limits)
+    if why_full and not exists:
+        raise RefusedChange(Failure.FULL, why_full)
     made, stamp = _entries(record, request, clock, now)
     keys = {key for key, entry in made if record.put(key, entry)}
     if not exists:
@@ -88,7 +88,7 @@ def apply_changes(
 
 
 def apply_rotation(
-    record: Record, request: Rotate, settings: Settings, clock: Clock, epoch: float, now: float
+    record: Record, request: Rotate, limits: Limits, clock: Clock, epoch: float, now: float
 ) -> tuple[Record, Stamp]:
     """Return the record under its new id, with the changes of ``request``, and when it moved.
 
@@ -99,7 +99,7 @@ def apply_rotation(
         raise RefusedChange(Failure.GONE, "the session was ended")
     if record.expired or record.due(epoch) <= now:
         raise RefusedChange(Failure.GONE, "the session has expired")
-    _check_changes(record, request, settings)
+    _check_changes(record, request, limits)
     made, stamp = _entries(record, request, clock, now)
     rotated = moved(record, stamp, now)
     for key, entry in made:
@@ -126,7 +126,7 @@ def _entries(
     return entries_for(record.entries, request.changes, floors_at, stamp), stamp
 
 
-def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -> None:
+def _check_changes(record: Record, request: Save | Rotate, limits: Limits) -> None:
     after = {key: len(entry) for key, entry in record.entries.items()}
     for key, value in request.changes:
         if is_new_floor(value):
@@ -141,40 +141,54 @@ def _check_changes(record: Record, request: Save | Rotate, settings: Settings) -
         if key.startswith(b"\x00") and key not in _WRITABLE_RESERVED:
             raise RefusedChange(Failure.INVALID, f"{key!r} is reserved; it cannot be written")
         size = len(value or b"")
-        if size > settings.attribute_bytes_max:
+        if size > limits.attribute_bytes_max:
             raise RefusedChange(
                 Failure.TOO_LARGE,
                 f"{_what(key)} has {size} bytes packed; "
-                f"the limit attribute_bytes_max is {settings.attribute_bytes_max}",
+                f"the limit attribute_bytes_max is {limits.attribute_bytes_max}",
             )
         after[key] = size
     if reason := why_not_written(record.entries, request.changes):
         raise RefusedChange(Failure.INVALID, reason)
-    _check_growth(record, request, after, settings)
+    _check_growth(record, request, after, limits)
 
 
 def _check_growth(
-    record: Record, request: Save | Rotate, after: dict[bytes, int], settings: Settings
+    record: Record, request: Save | Rotate, after: dict[bytes, int], limits: Limits
 ) -> None:
     """Check the limits of the whole session, given the bytes of its entries afterwards.
 
     What two sides of a cut have made too large may be anything but larger: it may be made smaller,
     and rotated, which nobody should be refused at login.
     """
-    count = len(after)
-    if count > ENTRIES_WRITTEN_MAX and count > len(record.entries):
-        raise RefusedChange(
-            Failure.TOO_LARGE,
-            f"the session would have {count} attributes and members, removed ones included; the "
-            f"limit is {ENTRIES_WRITTEN_MAX}{_largest(record, request, after, Measure.ENTRIES)}",
-        )
+    if len(after) > min(limits.attributes_max, ENTRIES_WRITTEN_MAX):
+        _check_count(record, request, after, limits)
     total = sum(len(key) + size for key, size in after.items())
     before = sum(len(key) + len(entry) for key, entry in record.entries.items())
-    if total > settings.session_bytes_max and total > before:
+    if total > limits.session_bytes_max and total > before:
         raise RefusedChange(
             Failure.TOO_LARGE,
             f"the session would have {total} bytes packed; the limit session_bytes_max is "
-            f"{settings.session_bytes_max}{_largest(record, request, after, Measure.BYTES)}",
+            f"{limits.session_bytes_max}{_largest(record, request, after, Measure.BYTES)}",
+        )
+
+
+def _check_count(
+    record: Record, request: Save | Rotate, after: dict[bytes, int], limits: Limits
+) -> None:
+    """Check how many entries there are afterwards: in all, and without those of its own life."""
+    count, before = len(after), len(record.entries)
+    limit = f"limit is {ENTRIES_WRITTEN_MAX}"
+    if count <= ENTRIES_WRITTEN_MAX:
+        count, before = (sum(key[0] != 0 for key in keys) for keys in (after, record.entries))
+        limit = f"limit attributes_max is {limits.attributes_max}"
+        if count <= limits.attributes_max:
+            return
+    if count > before:
+        raise RefusedChange(
+            Failure.TOO_LARGE,
+            f"the session would have {count} attributes and members, removed ones included; the "
+            f"{limit}{_largest(record, request, after, Measure.ENTRIES)}",
         )
 
 

@@ -241,7 +241,11 @@ def _worth_telling(value: object) -> object:
     """Return what there is to say of a part of a plan that is not as usual."""
     if isinstance(value, Settings):
         usual = Settings()
-        return {key: each for key, each in asdict(value).items() if each != getattr(usual, key)}
+        return {
+            key: each
+            for key, each in asdict(value, recurse=False).items()
+            if each != getattr(usual, key)
+        }
     if isinstance(value, dict) and len(set(value.values())) == 1:
         return next(iter(value.values()))
     return value

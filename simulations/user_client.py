@@ -109,10 +109,11 @@ class Client:
         self._requests += 1
         return self._requests
 
-    def new_session_id(self, home: str | None = None) -> SessionId:
+    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
         """See ``Backend``."""
         homes = self._ground.running()
-        return new_session_id(home or self._random.choice(homes or ["a"]), self._random)
+        home = home or self._random.choice(homes or ["a"])
+        return new_session_id(home, self._random, namespace)
 
     def wall_ms(self) -> int:
         """See ``Backend``."""

@@ -145,13 +145,13 @@ def _members_only(self: Ring) -> tuple[str, ...]:
 def _write_all(
     record: Record,
     request: Any,
-    settings: Any,
+    limits: Any,
     clock: Clock,
     epoch: float,
     now: float,
     **named: Any,
 ) -> Any:
-    keys = set(_apply(record, request, settings, clock, epoch, now, **named))
+    keys = set(_apply(record, request, limits, clock, epoch, now, **named))
     for key, entry in list(record.entries.items()):
         if not key.startswith(b"\x00"):
             record.put(key, make_entry(clock.tick(now), entry[STAMP_BYTES:]))

@@ -57,8 +57,9 @@ class Shelf:
     def next_number(self) -> int:
         return next(self._numbers)
 
-    def new_session_id(self, home: str | None = None) -> SessionId:
-        return SessionId((home or "a").encode() + b".%022d" % next(self._ids))
+    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
+        place = f"{home or 'a'}.{namespace}." if namespace else f"{home or 'a'}."
+        return SessionId(place.encode() + b"%022d" % next(self._ids))
 
     def wall_ms(self) -> int:
         return self.wall

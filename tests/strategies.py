@@ -44,8 +44,9 @@ u64s = st.integers(0, 2**64 - 1)
 member_names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 name_tuples = st.lists(member_names, max_size=4).map(tuple)
 session_ids = st.builds(
-    lambda home, tail: SessionId(f"{home}.{tail}".encode()),
+    lambda home, namespace, tail: SessionId(f"{home}.{namespace}{tail}".encode()),
     member_names,
+    st.just("") | member_names.map("{}.".format),
     st.text(URL_SAFE, min_size=RANDOM_CHARS, max_size=RANDOM_CHARS),
 )
 portables = st.binary(min_size=1, max_size=40)

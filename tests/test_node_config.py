@@ -12,7 +12,7 @@ from node.config import NodeConfig, NodeSection, SecurityConfig, SessionsConfig,
 from ring.errors import ConfigError
 from ring.messages import Durability
 from ring.placement import Member, Ring
-from ring.settings import Settings
+from ring.settings import Limits, Settings
 
 SECRET = "0123456789abcdef"
 RING = """
@@ -141,8 +141,7 @@ requests_per_connection_max = 7
         request_timeout_s=1.0,
         sweep_interval_s=3600.0,
         requests_per_link_max=7,
-        session_bytes_max=1000,
-        attribute_bytes_max=100,
+        limits=Limits(session_bytes_max=1000, attribute_bytes_max=100),
     )
     assert from_file.store_directory == Path("/var/lib/x/a")
     assert from_file.listen_addresses == ("127.0.0.1:7000", "unix:/run/x/a")

@@ -34,7 +34,10 @@ def load(directory: Path, text: str, name: str | None = "a", **environ: str) -> 
     [
         ("[sessions]\nmaxidle = 5", "sessions.maxidle is not a setting; did you mean 'max_idle'?"),
         ("[session]\nmax_idle = 5", "session is not a setting; did you mean 'sessions'?"),
-        ("[zzz]", "zzz is not a setting; known are ring, store, sessions, security, node"),
+        (
+            "[zzz]",
+            "zzz is not a setting; known are ring, store, sessions, namespaces, security, node",
+        ),
         ("[node]\nqqq = 5", "node.qqq is not a setting; known are listen, unix, heartbeat"),
         ("[sessions]\nmax_idle = '30 minutes'", "sessions.max_idle is '30 minutes'; use seconds,"),
         ("[sessions]\nmax_idle = true", "sessions.max_idle is True; use seconds, or a text such"),

@@ -10,10 +10,13 @@ from ring.errors import ConfigError
 from ring.identity import (
     RANDOM_CHARS,
     check_member_name,
+    check_namespace,
     home_of,
+    namespace_of,
     new_incarnation,
     new_session_id,
     parse_session_id,
+    place_of,
 )
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
@@ -28,6 +31,17 @@ def test_a_new_id_names_its_home_and_is_read_back(home: str, seed: int) -> None:
     assert parse_session_id(session_id) == session_id
     assert parse_session_id(session_id.decode()) == session_id
     assert len(session_id) == len(home) + 1 + RANDOM_CHARS
+
+
+@given(names, st.just("") | names, st.integers(0, 1000))
+def test_an_id_names_its_namespace_behind_its_home(home: str, namespace: str, seed: int) -> None:
+    """Several applications share a ring, and none takes another one's sessions for its own."""
+    session_id = new_session_id(home, Random(seed), namespace)
+    assert (home_of(session_id), namespace_of(session_id)) == (home, namespace)
+    assert parse_session_id(session_id) == parse_session_id(session_id.decode()) == session_id
+    assert session_id.split(b".")[:-1] == [each.encode() for each in (home, namespace) if each]
+    assert place_of(session_id) == session_id[: session_id.rindex(b".") + 1]
+    assert session_id[-RANDOM_CHARS:] == new_session_id(home, Random(seed))[-RANDOM_CHARS:]
 
 
 class AllOnes(Random):
@@ -65,10 +79,33 @@ def test_a_name_that_cannot_is_refused_with_the_remedy(name: str) -> None:
         check_member_name(name)
 
 
+@pytest.mark.parametrize("name", ["", "0", "web-1", "a--b", "x" * 32])
+def test_a_name_that_can_be_a_namespaces_is_let_be(name: str) -> None:
+    assert check_namespace(name) == name
+
+
+@pytest.mark.parametrize("name", [" ", "A", "a.b", "-a", "a-", "a_b", "ä", "a\n", "x" * 33])
+def test_a_name_that_cannot_be_one_is_refused_with_the_remedy(name: str) -> None:
+    with pytest.raises(ConfigError, match="use 1 to 32 of a-z, 0-9 and inner hyphens"):
+        check_namespace(name)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        f"a..{TAIL}",
+        f"a.b.c.{TAIL}",
+        f"a.-b.{TAIL}",
+        f"a.b-.{TAIL}",
+        f"a.B.{TAIL}",
+        f"a.b_c.{TAIL}",
+        f"a.b.{TAIL}\n",
+        f"a.b.{TAIL[1:]}",
+        f"a.b.{TAIL}x",
+        f"a.{TAIL}.b",
+        f"a.{'x' * 33}.{TAIL}",
+        f"A.b.{TAIL}",
         TAIL,
         f".{TAIL}",
         f"a{TAIL}",

@@ -18,7 +18,7 @@ from ring.messages import (
     Saved,
 )
 from ring.record import Record
-from ring.settings import Settings
+from ring.settings import Limits, Settings
 
 ID = IDS[0]
 UNKNOWN = session("a", 77)
@@ -253,7 +253,7 @@ def test_an_end_that_was_made_before_is_confirmed_as_it_is() -> None:
 
 
 def test_a_save_that_is_refused_names_the_failure() -> None:
-    rig = a_ring(settings=Settings(attribute_bytes_max=10))
+    rig = a_ring(settings=Settings(limits=Limits(attribute_bytes_max=10)))
     assert why(rig.save("b", ID, {b"cart": bytes(11)}).reply) is Failure.TOO_LARGE
     assert why(rig.save("b", ID, {b"\x00x": b"\x01"}).reply) is Failure.INVALID
 

@@ -14,7 +14,7 @@ from ring.errors import RecordFormatError
 from ring.messages import Durability, Failure, Save
 from ring.packed import FULL, NEVER_S, held_forgettable_s, pack, spell_portable
 from ring.record import Record
-from ring.settings import Settings
+from ring.settings import Limits
 from ring.structured import (
     Kind,
     ensuring,
@@ -128,12 +128,10 @@ class Side:
         self.record = record or Record()
         self.clock = Clock(WALL_MS + ahead_ms, NOW)
 
-    def save(self, *changes: tuple[bytes, bytes | None], settings: Settings | None = None) -> None:
+    def save(self, *changes: tuple[bytes, bytes | None], limits: Limits | None = None) -> None:
         self.clock.observe(self.record.stamp())
         request = Save(1, IDS[0], True, changes, Durability.LOCAL, False, False)
-        apply_changes(
-            self.record, request, settings or Settings(), self.clock, self.clock.epoch, NOW
-        )
+        apply_changes(self.record, request, limits or Limits(), self.clock, self.clock.epoch, NOW)
         assert self.record.digest == digest_of(self.record)
 
     def cut(self, ahead_ms: int) -> "Side":
@@ -322,14 +320,14 @@ def test_a_part_without_a_floor_of_its_kind_is_refused(
 
 def test_members_count_as_entries_until_a_new_floor_ends_them() -> None:
     side = Side()
-    small = Settings(session_bytes_max=1000, attribute_bytes_max=400)
-    side.save(MAP_CART, (APPLE, bytes(400)), (PEAR, bytes(400)), settings=small)
+    small = Limits(session_bytes_max=1000, attribute_bytes_max=400)
+    side.save(MAP_CART, (APPLE, bytes(400)), (PEAR, bytes(400)), limits=small)
     with pytest.raises(RefusedChange, match="session_bytes_max"):
-        side.save((member_key(b"cart", b"plum"), bytes(400)), settings=small)
+        side.save((member_key(b"cart", b"plum"), bytes(400)), limits=small)
     with pytest.raises(RefusedChange, match="attribute_bytes_max"):
-        side.save((APPLE, bytes(401)), settings=small)
+        side.save((APPLE, bytes(401)), limits=small)
     plums = [(member_key(b"cart", b"plum-%d" % number), bytes(400)) for number in range(2)]
-    side.save((b"cart", marker(Kind.MAP)), *plums, settings=small)
+    side.save((b"cart", marker(Kind.MAP)), *plums, limits=small)
     assert len(side.members() or ()) == 2
 
 

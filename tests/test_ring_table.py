@@ -15,7 +15,7 @@ from samples import IDS, NOW, session
 from strategies_ring import copy, digest_of, fragments, ids, merged, records, said, whole_records
 
 from ring.clock import Stamp
-from ring.entry import MAX_IDLE, NIL, make_entry
+from ring.entry import CREATED, MAX_IDLE, NIL, make_entry
 from ring.identity import SessionId
 from ring.record import Record
 from ring.table import BUCKET_DIGESTS_BYTES, BUCKETS, SHARDS, Table, bucket_of, shard_of, weight
@@ -27,6 +27,13 @@ contents = st.dictionaries(ids, records, max_size=5)
 steps = st.lists(
     st.tuples(st.sampled_from(["put", "merge", "drop"]), ids, records, st.booleans()), max_size=8
 )
+
+
+def whole_session() -> Record:
+    record = Record()
+    record.put(CREATED, make_entry(Stamp(1), NIL))
+    record.make_whole()
+    return record
 
 
 def number_of(session_id: SessionId) -> int:
@@ -78,6 +85,58 @@ def test_shard_and_bucket_are_the_first_bits_of_the_random_part(number: int) -> 
     assert shard_of(session_id) == number >> 122
     assert bucket_of(session_id) == number >> 118
     assert weight(session_id) % 2 == 1
+
+
+# --- How many live ---
+
+
+places = st.sampled_from(["a.", "a.shop.", "b.shop."])
+namespaced = st.builds(
+    lambda place, number: SessionId(place.encode() + b"%022d" % number), places, st.integers(0, 2)
+)
+
+
+def is_alive(record: Record) -> bool:
+    return record.whole and not record.ended and not record.expired
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["put", "merge", "drop"]), namespaced, records), max_size=12)
+)
+def test_it_knows_how_many_sessions_of_a_home_and_namespace_live(
+    them: list[tuple[str, SessionId, Record]],
+) -> None:
+    """Ended ones, those marked as expired and fragments do not count; a scan says the same."""
+    table = Table(HOMES, 0.0)
+    for verb, session_id, record in them:
+        if verb == "put":
+            table.put(session_id, copy(record))
+        elif verb == "merge":
+            table.merge(session_id, copy(record))
+        else:
+            table.drop(session_id)
+        for home, namespace, place in (
+            ("a", "", b"a."),
+            ("a", "shop", b"a.shop."),
+            ("b", "shop", b"b.shop."),
+            ("b", "", b"b."),
+        ):
+            alive = [
+                each
+                for each in table.ids(home)
+                if each[:-22] == place and (known := table.get(each)) and is_alive(known)
+            ]
+            assert table.alive(home, namespace) == len(alive)
+
+
+def test_what_a_namespace_has_left_takes_no_room() -> None:
+    """Clients may name as many as they like."""
+    table = Table(HOMES, 0.0)
+    for number in range(100):
+        session_id = SessionId(b"a.n%d." % number + b"x" * 22)
+        table.put(session_id, whole_session())
+        table.drop(session_id)
+    assert not table._alive
 
 
 # --- The buckets ---

@@ -26,7 +26,7 @@ from ring.entry import (
 from ring.largest import Measure, largest
 from ring.messages import Durability, Failure, Rotate, Save
 from ring.record import Record
-from ring.settings import Settings
+from ring.settings import Limits
 from ring.structured import Kind, kind_of, marker, member_key, shard_key
 from ring.writing import (
     ENTRIES_WRITTEN_MAX,
@@ -36,7 +36,7 @@ from ring.writing import (
     apply_rotation,
 )
 
-SETTINGS = Settings(attribute_bytes_max=100, session_bytes_max=1000)
+LIMITS = Limits(attribute_bytes_max=100, session_bytes_max=1000)
 
 
 def a_clock() -> Clock:
@@ -44,13 +44,13 @@ def a_clock() -> Clock:
 
 
 def change(
-    record: Record, changes: dict[bytes, bytes | None], settings: Settings = SETTINGS
+    record: Record, changes: dict[bytes, bytes | None], limits: Limits = LIMITS
 ) -> set[bytes]:
     """Save ``changes`` to ``record`` at ``NOW``."""
     request = Save(1, IDS[0], True, tuple(changes.items()), Durability.LOCAL, False, False)
     clock = a_clock()
     clock.observe(record.stamp())
-    return set(apply_changes(record, request, settings, clock, clock.epoch, NOW))
+    return set(apply_changes(record, request, limits, clock, clock.epoch, NOW))
 
 
 def refused(record: Record, changes: dict[bytes, bytes | None]) -> RefusedChange:
@@ -191,15 +191,15 @@ def test_a_session_over_its_limit_is_refused_and_may_shrink_again() -> None:
 
 def test_a_session_has_at_most_half_of_the_entries_that_its_form_allows() -> None:
     """Two sides of a cut may both fill theirs: what they merge to must still be read by all."""
-    record, settings = Record(), Settings()
+    record, limits = Record(), Limits()
     half = ENTRIES_MAX // 2
-    change(record, {b"%d" % number: NIL for number in range(half - 1)}, settings)
+    change(record, {b"%d" % number: NIL for number in range(half - 1)}, limits)
     assert len(record.entries) == half
     request = Save(1, IDS[0], True, ((b"more", NIL),), Durability.LOCAL, False, False)
     clock = a_clock()
     clock.observe(record.stamp())
     with pytest.raises(RefusedChange, match="removed ones included") as caught:
-        apply_changes(record, request, settings, clock, clock.epoch, NOW)
+        apply_changes(record, request, limits, clock, clock.epoch, NOW)
     assert caught.value.failure is Failure.TOO_LARGE
     other = evolve(record, entries={key + b"x": each for key, each in record.entries.items()})
     other.merge(record)
@@ -230,11 +230,11 @@ def test_what_two_sides_of_a_cut_have_made_too_large_may_be_anything_but_larger(
     rotate = Rotate(1, IDS[0], IDS[1], (), Durability.LOCAL, False, False)
     clock = a_clock()
     clock.observe(record.stamp())
-    rotated, _ = apply_rotation(record, rotate, SETTINGS, clock, clock.epoch, NOW)
+    rotated, _ = apply_rotation(record, rotate, LIMITS, clock, clock.epoch, NOW)
     assert rotated.keys() >= before.keys()
     grows = evolve(rotate, changes=((b"more", b"\x01"),))
     with pytest.raises(RefusedChange, match="'cart'"):
-        apply_rotation(record, grows, SETTINGS, clock, clock.epoch, NOW)
+        apply_rotation(record, grows, LIMITS, clock, clock.epoch, NOW)
     assert b"cart" in change(record, {b"cart": marker(Kind.MAP), b"more": bytes(100)})
 
 
@@ -256,8 +256,8 @@ def test_what_is_too_large_is_named_with_what_it_consists_of() -> None:
 def test_too_many_entries_are_named_by_whose_they_are() -> None:
     record = grown_apart({b"seen": marker(Kind.SET)})
     members = [member_key(b"seen", b"%d" % number) for number in range(ENTRIES_WRITTEN_MAX - 4)]
-    change(record, dict.fromkeys(members, NIL), Settings())
-    change(record, dict.fromkeys(members[9:]), Settings())
+    change(record, dict.fromkeys(members, NIL), Limits())
+    change(record, dict.fromkeys(members[9:]), Limits())
     new: dict[bytes, bytes | None] = {
         member_key(b"seen", b"new%d" % number): NIL for number in range(9)
     }

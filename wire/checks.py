@@ -8,13 +8,13 @@ import re
 from typing import Final, TypeVar
 
 from ring.errors import ConfigError
-from ring.identity import SessionId, check_member_name, parse_session_id
+from ring.identity import SESSION_ID_FORM, SessionId, check_member_name, parse_session_id
 from ring.messages import Durability
 from wire.limits import NAMES_MAX, U64_MAX
 
 _T = TypeVar("_T")
 
-_IDS: Final = re.compile(rb"(?:[a-z0-9][a-z0-9-]{0,31}\.[A-Za-z0-9_-]{22}\n)*+")
+_IDS: Final = re.compile(rb"(?:" + SESSION_ID_FORM + rb"\n)*+")
 """Any number of session ids, each with a newline behind it; no id contains one."""
 
 _DURABILITIES: Final = {durability.value: durability for durability in Durability}
@@ -64,7 +64,7 @@ def session_id(value: object, what: str) -> SessionId:
     """Return bytes in the form of a session id."""
     checked = parse_session_id(exactly(bytes, value, what))
     if checked is None:
-        raise ValueError(f"{what} is not home.random")
+        raise ValueError(f"{what} is not home.random, nor home.namespace.random")
     return checked
 
 
@@ -97,7 +97,7 @@ def check_session_ids(values: list[object]) -> None:
     ids: list[bytes] = values  # type: ignore[assignment]  # just checked, by all their types
     joined = b"\n".join([*ids, b""])
     if _IDS.fullmatch(joined) is None or joined.count(b"\n") != len(ids):
-        raise ValueError("a session id is not home.random")
+        raise ValueError("a session id is not home.random, nor home.namespace.random")
 
 
 def check_u64s(values: list[object]) -> None:
