@@ -29,6 +29,7 @@ from ring.messages import Failure, Rotate, Save
 from ring.record import Record
 from ring.rotating import moved, rotation_of
 from ring.settings import Settings
+from ring.state import is_as_expected
 from ring.structured import entries_for, is_new_floor, is_part, name_of, why_not_written
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
@@ -71,6 +72,8 @@ def apply_changes(
     exists = record.digest != 0
     if exists and (record.expired or record.due(epoch) <= now):
         raise RefusedChange(Failure.GONE, "the session has expired")
+    if isinstance(request, Save) and not is_as_expected(record, request.expected):
+        raise RefusedChange(Failure.CONFLICT, "somebody has changed the session meanwhile")
     _check_changes(record, request, settings)
     if is_full and not exists:
         raise RefusedChange(Failure.FULL, FULL_REASON)
