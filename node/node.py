@@ -27,11 +27,12 @@ from node.driver import Driver
 from node.following import Following
 from node.listener import Reception
 from node.loading import load, opened
-from node.log import SessionTagger, log_event
+from node.log import SessionTagger, log_event, report
 from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
+from node.saving import Saves
 from node.sessions import SessionRepository, Sessions
 from node.status import NodeStatus
 from node.stores.base import Store
@@ -43,7 +44,6 @@ from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.clock import Clock
-from ring.effects import Notice
 from ring.errors import ConfigError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
@@ -129,7 +129,9 @@ class Node:
             hand_over=self.drain,
         )
         self._nursery: trio.Nursery | None = None
-        self.sessions = SessionRepository(self, config.sessions, config.durability)
+        self.saves = Saves(tagger)
+        """What is saved without being asked for."""
+        self.sessions = SessionRepository(self, config.sessions, config.durability, self.saves)
 
     # --- what it tells ------------------------------------------------------------------------
 
@@ -218,6 +220,7 @@ class Node:
         if self._contacts is not None:
             nursery.start_soon(self._contacts.run)
         nursery.start_soon(self._driver.run)
+        nursery.start_soon(self.saves.run)
 
     async def drain(self) -> None:
         """Hand over to the other members; return when they have everything.
@@ -227,6 +230,8 @@ class Node:
         returns in any case, and what could not be handed over is logged.
         """
         timeout_s = self._config.node.drain
+        if self._lives():
+            await self.saves.flush(timeout_s)
         await hand_over(self._driver, self._reception, self._persisting, self._lives, timeout_s)
 
     def _lives(self) -> bool:
@@ -337,7 +342,7 @@ async def open_node(
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
     if store is None and config.store_directory is not None:
-        store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+        store = FileStore(OsDisk(config.store_directory, config.name, report), report)
         ring_file = RingFile(config.store_directory)
         contacts_file = ContactsFile(config.store_directory)
     has_started = False
@@ -391,8 +396,3 @@ async def open_node(
 
 def _configured_transport(config: NodeConfig) -> Transport:
     return SocketTransport(Tls(config.tls, config.name) if config.tls is not None else None)
-
-
-def _report(notice: Notice) -> None:
-    level = logging.ERROR if notice.alarming else logging.INFO
-    log_event(level, notice.event, notice.fields)

@@ -2,11 +2,11 @@
 
 Rules:
 - The acting owner that knows all of a home answers for certain, and counts the access.
-- Whoever is content with this node's own copy gets it if it is whole and alive, from the acting owner
-  as from anybody else: with its age, and as maybe stale unless this node acts. A node that is not ready
-  has come back from its disk, or stood still, and reads nothing out.
-- An access that is counted where the session is not acted for is an entry like any other: it goes to
-  the acting owner, and what has ended stays ended.
+- Whoever is content with this node's own copy gets it if it is whole and alive, from the acting
+  owner as from anybody else: with its age, and as maybe stale unless this node acts. A node that
+  is not ready has come back from its disk, or stood still, and reads nothing out.
+- An access that is counted where the session is not acted for is an entry like any other: it goes
+  to the acting owner, and what has ended stays ended.
 """
 
 from ring.acting import Acting
@@ -59,7 +59,7 @@ class Reading:
         return Look(find.number, session_id, True, maybe_stale, age_ms)
 
     def _age_ms(self, home: str, now: float) -> int:
-        """Return how long ago this node heard from the acting owner, if that tells it what changes."""
+        """Return how long ago the acting owner was heard, if it tells this node what changes."""
         view = self._core.view
         owner = view.peers.get(view.acting_owner(home))
         if owner is None or home not in owner.claims or view.name not in view.holders(home):

@@ -20,6 +20,7 @@ from ring.entry import (
     MAX_IDLE,
     NIL,
     PRINCIPAL,
+    REMEMBERED,
     EndReason,
     make_entry,
 )
@@ -39,7 +40,7 @@ _TERMS: Final = frozenset({LIFETIME, MAX_IDLE})
 
 FULL_REASON: Final = "the ring remembers as many ended sessions as it may"
 
-_WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
+_WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, REMEMBERED})
 
 
 @define
