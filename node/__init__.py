@@ -2,7 +2,7 @@
 
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
-from node.errors import AttributeDecodeError, ValueNotStorableError
+from node.errors import AttributeDecodeError, ConflictError, ValueNotStorableError
 from node.node import Node, open_node
 from node.receipts import Receipt
 from node.registered import register
@@ -29,6 +29,7 @@ __all__ = [
     "AttributeDecodeError",
     "Client",
     "ConfigError",
+    "ConflictError",
     "Durability",
     "Node",
     "NodeConfig",

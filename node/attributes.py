@@ -9,7 +9,7 @@ Rules:
   that would be lost.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -247,10 +247,19 @@ class Attributes(MutableMapping[str, Any]):
         """Put a packed value under a reserved key; sent like any other change."""
         self._cells.put_packed(key, packed)
 
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Have ``on_change`` called after everything that is assigned, removed, or added."""
+        self._cells.on_change = on_change
+
     # --- What has to be sent ------------------------------------------------------------------
 
-    def changes(self, attribute_bytes_max: int) -> dict[bytes, bytes | None]:
+    def changes(
+        self, attribute_bytes_max: int, *, everything: bool = False
+    ) -> dict[bytes, bytes | None]:
         """Return what the ring has not got: entry key to packed value, None for removed.
+
+        With ``everything``, what it has of plain attributes as well. Not of structured ones, whose
+        members each stand for themselves.
 
         Raises:
             ValueNotStorableError: a value cannot be kept. Nothing is forgotten.
@@ -259,7 +268,14 @@ class Attributes(MutableMapping[str, Any]):
         changes = self._cells.changes(attribute_bytes_max)
         for structure in self._structures.values():
             structure.complete(changes)
-        return changes
+        return self._cells.plain() | changes if everything else changes
+
+    def knows(self, entries: Mapping[bytes, bytes]) -> bool:
+        """Return whether the ring, which has these entries, has nothing that is news to this copy.
+
+        What was saved here is compared by its value: nobody has told its stamp.
+        """
+        return self._cells.knows(entries)
 
     def check_size(self, changes: dict[bytes, bytes | None], bytes_max: int) -> None:
         """Check that the session is not too large after ``changes``, or at least no larger.

@@ -12,7 +12,7 @@ Rules:
 - A new floor ends the parts under its name here at once, as it will there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from node.errors import AttributeDecodeError, ValueNotStorableError
@@ -20,7 +20,7 @@ from node.packing import pack_value, step_to
 from node.unpacking import unpack_value
 from node.values import IMMUTABLE_TYPES
 from ring.clock import STAMP_BYTES, Stamp
-from ring.entry import entry_stamp
+from ring.entry import EXPIRED, entry_stamp
 from ring.errors import SessionTooLargeError
 from ring.structured import (
     MEMBER,
@@ -59,6 +59,7 @@ class Cells:
         "_removed",
         "_sent",
         "known",
+        "on_change",
         "turn",
         "values",
     )
@@ -67,6 +68,8 @@ class Cells:
         self.known = known
         self.turn = 0
         """Rises with every change."""
+        self.on_change: Callable[[], None] | None = None
+        """Is called after every change but those in place, if somebody watches."""
         self.values: dict[bytes, Any] = {}
         """What was decoded or put, parts included."""
         self._changed: dict[bytes, int] = {}
@@ -110,6 +113,8 @@ class Cells:
         self._changed[key] = self.turn
         self._removed.pop(key, None)
         self._packed.pop(key, None)
+        if self.on_change is not None:
+            self.on_change()
 
     def discard(self, key: bytes) -> None:
         """Have nothing under a key, neither a value nor a floor."""
@@ -119,6 +124,8 @@ class Cells:
         self.values.pop(key, None)
         self._changed.pop(key, None)
         self._packed.pop(key, None)
+        if self.on_change is not None:
+            self.on_change()
 
     def is_removed(self, key: bytes) -> bool:
         """Return whether what the ring has was discarded here."""
@@ -158,6 +165,8 @@ class Cells:
         """Have a packed value under a reserved key."""
         self.turn += 1
         self._packed[key] = (self.turn, packed)
+        if self.on_change is not None:
+            self.on_change()
 
     def floor_kind(self, name: bytes) -> Kind | None:
         """Return of which kind the attribute is by its floor; None: plain, or not there."""
@@ -186,6 +195,8 @@ class Cells:
         for cells in (self.values, self._changed, self._removed):
             for part in [key for key in cells if key.startswith(prefix)]:
                 del cells[part]
+        if self.on_change is not None:
+            self.on_change()
 
     def put_floor(self, name: bytes, kind: Kind) -> None:
         """Have an empty map or set under a name, whatever was there."""
@@ -253,6 +264,21 @@ class Cells:
         for key, (_, packed) in self._packed.items():
             changes[key] = packed
         return changes
+
+    def plain(self) -> dict[bytes, bytes | None]:
+        """Return the packed values of the plain attributes that the ring has."""
+        keys = [key for key in self.known if key[0] > SHARD]
+        values = {key: self._known_packed(key) for key in keys}
+        return {key: packed for key, packed in values.items() if packed}
+
+    def knows(self, entries: Mapping[bytes, bytes]) -> bool:
+        """Return whether the ring, which has these entries, has nothing that is news here."""
+        for key in {*self.known, *entries} - {EXPIRED}:
+            ours, theirs = self.known.get(key, NO_STAMP), entries.get(key, NO_STAMP)
+            told = NO_STAMP not in (ours[:STAMP_BYTES], theirs[:STAMP_BYTES])
+            if ours != theirs if told else ours[STAMP_BYTES:] != theirs[STAMP_BYTES:]:
+                return False
+        return True
 
     def note_sent(self, changes: dict[bytes, bytes | None]) -> int:
         """Note that ``changes``, just taken, go to the ring; return the turn to answer with."""

@@ -25,8 +25,10 @@ from node.address import parse_address
 from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
+from node.log import SessionTagger
 from node.namespaces import Namespaces, check_namespaces
 from node.randomness import checked_random
+from node.saving import Saves
 from node.sections import check_secret, to_secrets
 from node.sessions import Sessions
 from node.station import Loss, Station
@@ -75,7 +77,9 @@ class Client:
         self._last_number = 0
         self._writes = Turns()
         self.writers = Writers(random)
-        self._namespaces = Namespaces(self, options, namespaces, durability)
+        self.saves = Saves(SessionTagger(random.getrandbits(128).to_bytes(16, "big")))
+        """What is saved without being asked for."""
+        self._namespaces = Namespaces(self, options, namespaces, durability, self.saves)
         self.sessions = self.namespace("")
         self.on_asked: Callable[[str], None] = _nobody
         """Is told the member that a request goes to, at every try, within the task that asks."""
@@ -83,6 +87,7 @@ class Client:
     def start(self, nursery: trio.Nursery, addresses: Sequence[str]) -> None:
         """Begin to keep connections, in ``nursery``, to the nodes at ``addresses`` and more."""
         self._stations.start(nursery, addresses)
+        nursery.start_soon(self.saves.run)
 
     def namespace(self, name: str) -> Sessions:
         """Return the sessions of one application of several; empty: of the default namespace.
@@ -276,7 +281,11 @@ async def open_client(
             await client.wait_linked()
         if not client.linked:
             raise SessionUnavailableError(f"no node can be reached: {client.outages}")
-        yield client
+        try:
+            yield client
+        finally:
+            with trio.CancelScope(shield=True):
+                await client.saves.flush(request_timeout_s)
 
 
 def _secret_bytes(secrets: Sequence[str | bytes] | str | bytes) -> tuple[bytes, ...]:

@@ -284,6 +284,7 @@ class NodeConfig:
             requests_per_link_max=self.node.requests_per_connection_max,
             limits=self.sessions.limits,
             namespaces={name: each.limits for name, each in self.namespaces.items()},
+            warn_overwrites=self.sessions.warn_overwrites,
         )
 
     @property

@@ -102,12 +102,14 @@ class Counting:
         check_count(self._name, self.value + number)
         if self._cells.is_removed(self._name):
             self.set(number)
-        elif self._base is not None:
-            self._cells.turn += 1
-            self._base += number
         else:
             self._cells.turn += 1
-            self._pending += number
+            if self._base is not None:
+                self._base += number
+            else:
+                self._pending += number
+            if self._cells.on_change is not None:
+                self._cells.on_change()
 
     def set(self, number: int) -> None:
         """Have it stand at a number, whatever others add; raises as ``check_count`` does."""

@@ -8,6 +8,7 @@ Rules:
 from collections.abc import Mapping
 
 from node.receipts import Backend
+from node.saving import Saves
 from node.sections import SessionsConfig
 from node.sessions import SessionRepository, Sessions
 from ring.errors import ConfigError
@@ -24,6 +25,7 @@ class Namespaces:
         named: those of the others.
         durability: that of saves and ends where a namespace has none of its own; None: that of
             ``sessions``, or else ``backup``.
+        saves: carries out what is saved without being asked for; None: nothing is.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Namespaces:
         sessions: SessionsConfig,
         named: Mapping[str, SessionsConfig],
         durability: Durability | None,
+        saves: Saves | None = None,
     ) -> None:
         self._backend = backend
         self._sessions = sessions
         self._named = dict(named)
         self._durability = durability or sessions.durability
+        self._saves = saves
 
     def sessions(self, name: str) -> Sessions:
         """Return the sessions of a namespace; empty: of the default one.
@@ -44,10 +48,11 @@ class Namespaces:
         Raises:
             ConfigError: ``name`` cannot be a namespace's.
         """
-        own = self._named.get(name)
-        if own is None:
-            return SessionRepository(self._backend, self._sessions, self._durability, name)
-        return SessionRepository(self._backend, own, own.durability or self._durability, name)
+        config = self._named.get(name, self._sessions)
+        durability = self._named[name].durability if name in self._named else None
+        return SessionRepository(
+            self._backend, config, durability or self._durability, name, self._saves
+        )
 
 
 def check_namespaces(namespaces: Mapping[str, SessionsConfig]) -> None:

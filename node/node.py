@@ -33,6 +33,7 @@ from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
+from node.saving import Saves
 from node.sessions import Sessions
 from node.status import NodeStatus
 from node.stores.base import Store
@@ -129,7 +130,11 @@ class Node:
             hand_over=self.drain,
         )
         self._nursery: trio.Nursery | None = None
-        self._namespaces = Namespaces(self, config.sessions, config.namespaces, config.durability)
+        self.saves = Saves(tagger)
+        """What is saved without being asked for."""
+        self._namespaces = Namespaces(
+            self, config.sessions, config.namespaces, config.durability, self.saves
+        )
         self.sessions = self.namespace("")
 
     def namespace(self, name: str) -> Sessions:
@@ -227,6 +232,7 @@ class Node:
         if self._contacts is not None:
             nursery.start_soon(self._contacts.run)
         nursery.start_soon(self._driver.run)
+        nursery.start_soon(self.saves.run)
 
     async def drain(self) -> None:
         """Hand over to the other members; return when they have everything.
@@ -236,6 +242,8 @@ class Node:
         returns in any case, and what could not be handed over is logged.
         """
         timeout_s = self._config.node.drain
+        if self._lives():
+            await self.saves.flush(timeout_s)
         await hand_over(self._driver, self._reception, self._persisting, self._lives, timeout_s)
 
     def _lives(self) -> bool:

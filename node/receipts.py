@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from attrs import frozen
 
+from node.errors import ConflictError
 from node.writers import Writers
 from ring.errors import (
     LocalProtocolError,
@@ -102,6 +103,7 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
         ReplicationTimeoutError: the change is in force, but less durable than asked for.
         SessionTooLargeError: the session is over its limit. Definite.
         RingFullError: nothing is created or rotated now. Definite.
+        ConflictError: the session is not as it was expected to be. Definite.
     """
     match reply:
         case Saved(_, holders, on_disk, degraded):
@@ -120,21 +122,27 @@ def receipt_of(reply: Found | Absent | Saved | Failed) -> Receipt:
             raise SessionTooLargeError(reason)
         case Failed(_, Failure.FULL, reason):
             raise RingFullError(reason)
+        case Failed(_, Failure.CONFLICT, reason):
+            raise ConflictError(reason)
         case Failed(_, _, reason):
             raise LocalProtocolError(reason)
         case Found():
             raise AssertionError("a change was answered with a record")
 
 
-async def look_up(backend: Backend, session_id: SessionId, *, touch: bool) -> Found | None:
+async def look_up(
+    backend: Backend, session_id: SessionId, *, touch: bool, local: bool = False
+) -> Found | None:
     """Return what the ring has of a session; None if it was ended, has expired, or never existed.
+
+    With ``local``, what the node has of it that is asked, if it has a copy that is whole and alive.
 
     Raises:
         SessionUnavailableError: who holds it is not known yet, or cannot be reached.
     """
     answer: Found | Absent | Saved | Failed | None = backend.read(session_id, touch)
     if answer is None:
-        question = Find(backend.next_number(), session_id, touch, forwarded=False)
+        question = Find(backend.next_number(), session_id, touch, forwarded=False, local=local)
         answer = await backend.perform(question)
     match answer:
         case Found() as found:

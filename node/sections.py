@@ -21,6 +21,7 @@ from ring.settings import Limits
 from ring.writing import ENTRIES_WRITTEN_MAX
 
 Alone: TypeAlias = Literal["serve", "wait"]
+SaveMode: TypeAlias = Literal["on_save", "immediate", "on_shutdown"]
 
 SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 1024
@@ -115,6 +116,17 @@ def _check_alone(section: object, attribute: "Attribute[Any]", value: object) ->
         raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "serve" or "wait"')
 
 
+def _check_save_mode(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value not in ("on_save", "immediate", "on_shutdown"):
+        forms = '"on_save", "immediate" or "on_shutdown"'
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use {forms}")
+
+
+def _check_flag(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use true or false")
+
+
 def _check_secrets(section: object, attribute: "Attribute[Any]", value: tuple[object, ...]) -> None:
     for number, secret in enumerate(value):
         check_secret(f"{_key(section, attribute)}[{number}]", secret)
@@ -178,6 +190,24 @@ class SessionsConfig:
     """All names and packed values of a session; at most 786,432. Smaller: memory is bounded."""
     attribute_bytes_max: int = field(default=256 * 1024, validator=_check_count)
     """The packed value of one attribute; at most ``session_bytes_max``."""
+    remember_max_idle: float = field(
+        default=2_592_000.0, converter=_seconds, validator=_check_duration
+    )
+    """The ``max_idle`` of sessions that are remembered.
+
+    Larger: users who want to stay logged in may stay away for longer. Smaller: the reverse.
+    """
+    remember_lifetime: float = field(default=0.0, converter=_seconds, validator=_check_duration)
+    """The ``lifetime`` of sessions that are remembered, from their creation; 0 or less: no end.
+
+    Smaller: even who comes back every day has to log in again now and then.
+    """
+    save_mode: SaveMode = field(default="on_save", validator=_check_save_mode)
+    """When changes are sent: at ``save``, soon after each assignment, or when the node stops."""
+    always_save: bool = field(default=False, validator=_check_flag)
+    """Whether a save sends every plain attribute, also those in which nothing was found changed."""
+    warn_overwrites: bool = field(default=False, validator=_check_flag)
+    """Whether to log each attribute of which two nodes' concurrent values met: for development."""
     attributes_max: int = field(default=ENTRIES_WRITTEN_MAX, validator=_check_count)
     """Attributes and members of one session together, those removed within retention included;
     at most 2,048. Smaller: memory is bounded."""

@@ -8,59 +8,18 @@ Rules:
 - Nothing here waits but for the backend, so a session works wherever its backend does.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Final
-
-from attrs import frozen
-
-from node.attributes import Attributes
-from node.durations import pack_seconds
-from node.errors import AttributeDecodeError
-from node.receipts import (
-    NOTHING_SENT,
-    Backend,
-    OnTimeout,
-    Receipt,
-    Wish,
-    end_session,
-    look_up,
-    receipt_of,
-)
-from node.unpacking import unpack_value
-from ring.clock import stamp_ms
-from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
-from ring.errors import (
-    LocalProtocolError,
-    ReplicationTimeoutError,
-    RingFullError,
-    SessionEnded,
-)
+from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, end_session
+from node.saving import KEPT_HERE, Saves
+from node.sending import Changes, Sending
+from node.terms import Terms
+from ring.entry import PRINCIPAL
+from ring.errors import ReplicationTimeoutError, RingFullError, SessionEnded
 from ring.identity import SessionId, home_of, namespace_of
-from ring.messages import Durability, Rotate, Save
-from ring.record import Record
-from ring.structured import is_part
-
-ATTEMPTS_MAX: Final = 4
-"""How often a save is sent while others set anew, each time, what it adds to."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_Changes = tuple[tuple[bytes, bytes | None], ...]
+from ring.messages import AGE_UNKNOWN, Durability, Found, Rotate, Save
+from ring.state import NOT_ASKED_FOR
 
 
-@frozen
-class Terms:
-    """What holds for every session of one repository, unless a call says otherwise."""
-
-    save: Wish
-    end: Wish
-    session_bytes_max: int
-    """All entries of a session; inclusive."""
-    attribute_bytes_max: int
-    """The packed value of one attribute; inclusive."""
-
-
-class Session(Attributes):
+class Session(Sending):
     """A user's session: a dict of attributes, and its life.
 
     Attributes to which several requests add at the same time are a ``map``, a ``set`` or a
@@ -72,58 +31,30 @@ class Session(Attributes):
     Args:
         backend: carries its saves to the ring.
         session_id: its id.
-        portable: its record as the ring gave it; None for a new session.
+        found: as the ring gave it; None for a new session.
         terms: what holds unless a call says otherwise.
-        maybe_stale: as the ring said of the record.
+        used_ms: when it was asked for, if that counts as an access; see ``Clocks``.
+        saves: what saves it later, unless ``terms`` have every save sent at once.
     """
 
-    __slots__ = (
-        "_asked",
-        "_backend",
-        "_created_ms",
-        "_ended",
-        "_id",
-        "_is_new",
-        "_last_access_ms",
-        "_maybe_stale",
-        "_next_id",
-        "_receipt",
-        "_terms",
-    )
+    __slots__ = ("_age_ms", "_maybe_stale")
 
     def __init__(
         self,
         backend: Backend,
         session_id: SessionId,
-        portable: bytes | None,
+        found: Found | None,
         terms: Terms,
         *,
-        maybe_stale: bool = False,
+        used_ms: int = 0,
+        saves: Saves | None = None,
     ) -> None:
-        self._backend = backend
-        self._id = session_id
-        self._next_id: SessionId | None = None
-        """The id of a rotation that was asked for and whose outcome is not known."""
-        self._terms = terms
-        self._maybe_stale = maybe_stale
-        self._is_new = portable is None
-        self._asked = portable is not None
-        """Whether the ring may have heard of this session."""
-        self._ended = False
-        self._receipt = NOTHING_SENT
-        self._created_ms = self._last_access_ms = backend.wall_ms()
-        if portable is None:
-            super().__init__({}, backend.writers)
-            self.change_reserved(CREATED, NIL)
-            return
-        # Read as of the moment 0, an access was at minus its age.
-        record = Record.from_portable(portable, 0.0)
-        super().__init__(record.entries, backend.writers)
-        created = record.entries.get(CREATED)
-        if created is not None:
-            self._created_ms = stamp_ms(entry_stamp(created))
-        if record.accessed:
-            self._last_access_ms += int(record.accessed_at * 1000)
+        self._maybe_stale = found is not None and found.maybe_stale
+        self._age_ms = 0 if found is None else found.age_ms
+        super().__init__(backend, session_id, found, terms, used_ms=used_ms, saves=saves)
+
+    def _copy(self, found: Found) -> "Session":
+        return Session(self._backend, self._id, found, self._terms, saves=self._saves)
 
     def __repr__(self) -> str:
         # Neither the id, which is a secret, nor attributes, which may hold some.
@@ -131,11 +62,6 @@ class Session(Attributes):
         return f"<Session of home {home_of(self._id)!r}, {state}, {len(self)} attributes>"
 
     # --- Its life -----------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """What stands in the user's cookie: a secret, and the name of the creating member."""
-        return self._id.decode("ascii")
 
     @property
     def is_new(self) -> bool:
@@ -151,38 +77,13 @@ class Session(Attributes):
         return self._maybe_stale
 
     @property
-    def created_at(self) -> datetime:
-        """When the session was created, in UTC; exact once it was found after its first save."""
-        return _EPOCH + timedelta(milliseconds=self._created_ms)
+    def age(self) -> float | None:
+        """How old this copy may have been when it was found with ``read="local"``, in seconds.
 
-    @property
-    def last_accessed(self) -> datetime:
-        """When the session was last accessed, in UTC, as was known when it was found."""
-        return _EPOCH + timedelta(milliseconds=self._last_access_ms)
-
-    @property
-    def max_idle(self) -> float:
-        """Seconds without access after which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
+        Since when the node that answered has not heard from the one that acts for the session; 0.0
+        if it acts itself, or was not asked for its own copy. None: nobody tells it what changes.
         """
-        return self._seconds(MAX_IDLE)
-
-    @max_idle.setter
-    def max_idle(self, seconds: float) -> None:
-        self.change_reserved(MAX_IDLE, pack_seconds("max_idle", seconds))
-
-    @property
-    def lifetime(self) -> float:
-        """Seconds after its creation at which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
-        """
-        return self._seconds(LIFETIME)
-
-    @lifetime.setter
-    def lifetime(self, seconds: float) -> None:
-        self.change_reserved(LIFETIME, pack_seconds("lifetime", seconds))
+        return None if self._age_ms == AGE_UNKNOWN else self._age_ms / 1000
 
     @property
     def principal(self) -> str | None:
@@ -190,17 +91,24 @@ class Session(Attributes):
         principal = self._reserved_value(PRINCIPAL)
         return principal if isinstance(principal, str) else None
 
-    def _seconds(self, key: bytes) -> float:
-        seconds = self._reserved_value(key)
-        return seconds if isinstance(seconds, float) else 0.0
+    async def touch(self) -> bool:
+        """Count an access, and return whether the session is there; raises as ``Sessions.find``.
 
-    def _reserved_value(self, key: bytes) -> object:
-        """Return what stands under a reserved key; None if nothing that this version knows."""
-        packed = self.reserved(key)
-        try:
-            return unpack_value("of the session's life", packed) if packed else None
-        except AttributeDecodeError:
-            return None  # The spelling of a newer version: passed on, not understood.
+        One of which the ring never heard is not.
+        """
+        return await self.is_there(touch=True)
+
+    async def is_there(self, *, touch: bool) -> bool:
+        """Return whether the session is there; what is kept here, and nowhere else, is as well."""
+        at_ms, saves = self._backend.wall_ms(), self._saves
+        is_kept = saves is not None and saves.kept(self.id) is self
+        if (self._asked or not is_kept) and await self._look_up(touch=touch) is None:
+            if saves is not None:
+                saves.let_go(self)
+            return False
+        if touch:
+            self.note_used(at_ms)
+        return True
 
     # --- Saving and ending --------------------------------------------------------------------
 
@@ -209,6 +117,8 @@ class Session(Attributes):
         *,
         durability: Durability | str | None = None,
         on_timeout: OnTimeout | None = None,
+        if_unchanged: bool = False,
+        now: bool = False,
     ) -> Receipt:
         """Send what changed to the ring, and wait until it is as durable as asked for.
 
@@ -219,8 +129,12 @@ class Session(Attributes):
             durability: what must hold the change; None: as configured.
             on_timeout: "accept" a degraded receipt, or "refuse" with an error, when a live member
                 does not answer in time; None: as configured.
+            if_unchanged: write nothing if the session is not as this copy knows it: as it was
+                found, with what this copy has saved since. Accesses are no changes.
+            now: send it also where ``sessions.save_mode`` is "on_shutdown".
 
         Raises:
+            ConflictError: somebody has changed it, with ``if_unchanged``. Definite.
             SessionEnded: it was ended or has expired. Definite: nothing was written, nor will be.
             SessionUnavailableError: nobody could be asked. Definite; repeat it later.
             RingFullError: nothing is created or rotated now. Definite; a save of a session that
@@ -235,8 +149,13 @@ class Session(Attributes):
         self._check_not_ended()
         if self._next_id is not None:
             return await self.rotate_id(durability=durability, on_timeout=on_timeout)
+        if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
+            return KEPT_HERE
+        expected = NOT_ASKED_FOR
+        if if_unchanged and self._checked_changes():
+            expected = await self._known_state()
 
-        def request(changes: _Changes) -> Save:
+        def request(changes: Changes) -> Save:
             self._asked = True
             return Save(
                 number=self._backend.next_number(),
@@ -246,6 +165,7 @@ class Session(Attributes):
                 durability=wish.durability,
                 refuse=wish.on_timeout == "refuse",
                 forwarded=False,
+                expected=expected,
             )
 
         receipt = await self._send(request, if_nothing_changed=False)
@@ -253,6 +173,11 @@ class Session(Attributes):
             return self._receipt
         self._is_new = False
         return receipt
+
+    def _is_kept(self, saves: Saves) -> bool:
+        """Return whether what changed stays here; raises what says that a value cannot be kept."""
+        waits = self._terms.save_mode == "on_shutdown" and bool(self._checked_changes())
+        return waits and saves.keep(self)
 
     async def rotate_id(
         self,
@@ -273,14 +198,14 @@ class Session(Attributes):
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
         if not self._asked:
-            self._id = self._new_id()
+            self._go_on_as(self._new_id())
             return NOTHING_SENT
         if self._is_new:
-            await self.save(durability=durability, on_timeout=on_timeout)
+            await self.save(durability=durability, on_timeout=on_timeout, now=True)
         was_begun = self._next_id is not None
         new_id = self._next_id or self._new_id()
 
-        def request(changes: _Changes) -> Rotate:
+        def request(changes: Changes) -> Rotate:
             self._next_id = new_id
             return Rotate(
                 number=self._backend.next_number(),
@@ -295,71 +220,19 @@ class Session(Attributes):
         try:
             receipt = await self._send(request, if_nothing_changed=True)
         except ReplicationTimeoutError:
-            self._id, self._next_id = new_id, None
+            self._go_on_as(new_id)
             raise
         except RingFullError:
             # It may be full for days; unless it was rotated before, it is saved under its old id.
             if not was_begun:
                 self._next_id = None
             raise
-        self._id, self._next_id = new_id, None
+        self._go_on_as(new_id)
         assert receipt is not None, "it is sent whatever has changed"
         return receipt
 
     def _new_id(self) -> SessionId:
         return self._backend.new_session_id(home_of(self._id), namespace_of(self._id))
-
-    async def _send(
-        self, request: Callable[[_Changes], Save | Rotate], *, if_nothing_changed: bool
-    ) -> Receipt | None:
-        """Have the changes carried out; None: there are none, and nothing was sent.
-
-        A counter that was set anew elsewhere, or an attribute that has become one of another
-        kind, has the ring refuse the whole: then what they are now is learnt, and sent again.
-        """
-        for attempt in range(ATTEMPTS_MAX):
-            if attempt or self.lacks_floors:
-                await self._learn_floors()
-            changes = self._checked_changes()
-            if not changes and not if_nothing_changed:
-                return None
-            asked, turn = request(tuple(changes.items())), self.note_sent(changes)
-            try:
-                receipt = receipt_of(await self._backend.perform(asked))
-            except SessionEnded:
-                self._ended = True
-                raise
-            except LocalProtocolError:
-                if attempt == ATTEMPTS_MAX - 1 or not any(map(is_part, changes)):
-                    raise
-            else:
-                if self.note_answered(turn, changes):
-                    self._receipt = receipt
-                return receipt
-        raise AssertionError("the last attempt has returned or raised")
-
-    async def _learn_floors(self) -> None:
-        """Learn from the ring what structured attributes count from; raises as ``save``."""
-        for session_id in (self._next_id, self._id):
-            if session_id is None:
-                continue
-            found = await look_up(self._backend, session_id, touch=False)
-            if found is not None:
-                self.learn(Record.from_portable(found.portable, 0.0).entries)
-                return
-        self._ended = True
-        raise SessionEnded("the session was ended, has expired, or never existed")
-
-    def _check_not_ended(self) -> None:
-        if self._ended:
-            raise SessionEnded("the session was ended, or has expired")
-
-    def _checked_changes(self) -> dict[bytes, bytes | None]:
-        """Return what changed, which is not too much."""
-        changes = self.changes(self._terms.attribute_bytes_max)
-        if changes:
-            self.check_size(changes, self._terms.session_bytes_max)
-        return changes
 
     async def end(
         self,
@@ -375,12 +248,12 @@ class Session(Attributes):
         """
         wish = self._terms.end.changed(durability, on_timeout)
         if not self._asked:
-            self._ended = True
+            self._note_ended()
             return NOTHING_SENT
         try:
             receipt = await end_session(self._backend, self._id, wish)
         except (SessionEnded, ReplicationTimeoutError):
-            self._ended = True
+            self._note_ended()
             raise
-        self._ended = True
+        self._note_ended()
         return receipt

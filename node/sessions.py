@@ -4,12 +4,15 @@ Rule: an id that the ring did not issue is nobody's session. One that has not th
 is of another namespace, is answered here, and the ring is not asked.
 """
 
-from typing import Protocol
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
 
-from node.receipts import Backend, OnTimeout, Receipt, Wish, end_session, look_up
+from node.receipts import Backend, OnTimeout, Receipt, end_session, look_up
+from node.saving import Saves
 from node.sections import SessionsConfig
-from node.session import Session, Terms
-from ring.errors import SessionEnded
+from node.session import Session
+from node.terms import Terms
+from ring.errors import ConfigError, SessionEnded
 from ring.identity import (
     DEFAULT_NAMESPACE,
     SessionId,
@@ -19,24 +22,37 @@ from ring.identity import (
 )
 from ring.messages import Durability
 
+Read: TypeAlias = Literal["owner", "local"]
+"""Whose word a find wants: that of the acting owner, or that of the node that is asked."""
+
 
 class Sessions(Protocol):
     """What an application does with sessions; ``node.sessions`` and ``client.sessions`` are one."""
 
-    def create(self, *, max_idle: float | None = None, lifetime: float | None = None) -> Session:
+    def create(
+        self,
+        *,
+        max_idle: float | None = None,
+        lifetime: float | None = None,
+        remember: bool = False,
+    ) -> Session:
         """Return a new session, of which the ring hears with its first save.
 
         Args:
             max_idle: seconds without access after which it expires; 0 or less: never;
                 None: as configured.
             lifetime: seconds after which it expires in any case; the same.
+            remember: whether None means as configured for users who want to stay logged in, as
+                after ``Session.remember``.
 
         Raises:
             TypeError: a duration is not a number.
             ValueError: a duration is out of range, or not a number.
         """
 
-    async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
+    async def find(
+        self, session_id: str | None, *, touch: bool = True, read: Read = "owner"
+    ) -> Session | None:
         """Return the session; None if it was ended, has expired, or never existed.
 
         It does not wait, and is no checkpoint, if this process can answer.
@@ -45,8 +61,12 @@ class Sessions(Protocol):
             session_id: what stood in the cookie, None if there was none; whatever is no id is
                 nobody's session.
             touch: whether this counts as an access, which puts expiry off.
+            read: "owner": as the node that acts for the session has it. "local": as this node, or
+                the one that a client asks, has it, without asking anybody; it may be older by some
+                changes, and ``Session.age`` says how old. If it has no copy, as "owner".
 
         Raises:
+            ValueError: no such ``read``.
             SessionUnavailableError: who holds it is not known yet, or cannot be reached. A
                 cookie must not be replaced for that.
         """
@@ -88,38 +108,68 @@ class SessionRepository:
         config: SessionsConfig | None = None,
         durability: Durability | None = None,
         namespace: str = DEFAULT_NAMESPACE,
+        saves: Saves | None = None,
     ) -> None:
         self._namespace = check_namespace(namespace)
         config = config or SessionsConfig()
-        durability = durability or config.durability or Durability.BACKUP
         self._backend = backend
         self._config = config
-        self._terms = Terms(
-            save=Wish(durability, config.on_timeout),
-            end=Wish(durability, config.on_end_timeout),
-            session_bytes_max=config.session_bytes_max,
-            attribute_bytes_max=config.attribute_bytes_max,
-        )
+        self._terms = Terms.of(config, durability)
+        self._saves = saves if config.save_mode != "on_save" else None
+        if self._saves is None and config.save_mode != "on_save":
+            raise ConfigError(
+                f"sessions.save_mode is {config.save_mode!r}, and nothing saves by itself here; "
+                'use "on_save"'
+            )
 
-    def create(self, *, max_idle: float | None = None, lifetime: float | None = None) -> Session:
+    def create(
+        self,
+        *,
+        max_idle: float | None = None,
+        lifetime: float | None = None,
+        remember: bool = False,
+    ) -> Session:
         """Return a new session; see ``Sessions.create``."""
-        session_id = self._backend.new_session_id(namespace=self._namespace)
-        session = Session(self._backend, session_id, None, self._terms)
-        session.max_idle = self._config.max_idle if max_idle is None else max_idle
-        session.lifetime = self._config.lifetime if lifetime is None else lifetime
-        return session
+        new_id = self._backend.new_session_id(namespace=self._namespace)
+        session = Session(self._backend, new_id, None, self._terms, saves=self._saves)
+        if remember:
+            session.remember()
+        if max_idle is not None or not remember:
+            session.max_idle = self._config.max_idle if max_idle is None else max_idle
+        if lifetime is not None or not remember:
+            session.lifetime = self._config.lifetime if lifetime is None else lifetime
+        return self._watched(session)
 
-    async def find(self, session_id: str | None, *, touch: bool = True) -> Session | None:
+    async def find(
+        self, session_id: str | None, *, touch: bool = True, read: Read = "owner"
+    ) -> Session | None:
         """Return the session, if there is one; see ``Sessions.find``."""
+        if read not in ("owner", "local"):
+            raise ValueError(f"read is {read!r}; use 'owner' or 'local'")
         parsed = self._parsed(session_id)
         if parsed is None:
             return None
-        found = await look_up(self._backend, parsed, touch=touch)
+        if (kept := self._kept(parsed)) is not None:
+            return kept if await kept.is_there(touch=touch) else None
+        used_ms = self._backend.wall_ms() if touch else 0
+        found = await look_up(self._backend, parsed, touch=touch, local=read == "local")
         if found is None:
             return None
-        return Session(
-            self._backend, parsed, found.portable, self._terms, maybe_stale=found.maybe_stale
+        session = Session(
+            self._backend, parsed, found, self._terms, used_ms=used_ms, saves=self._saves
         )
+        return self._watched(session)
+
+    def _kept(self, session_id: SessionId) -> Session | None:
+        """Return the copy that is kept in this process, which is newer than what the ring has."""
+        kept = self._saves.kept(session_id.decode()) if self._saves is not None else None
+        return kept if isinstance(kept, Session) else None
+
+    def _watched(self, session: Session) -> Session:
+        """Return the session, to be saved soon after each change if it is to be."""
+        if self._saves is not None and self._config.save_mode == "immediate":
+            session.watch(partial(self._saves.schedule, session))
+        return session
 
     async def end(
         self,
@@ -133,6 +183,8 @@ class SessionRepository:
         parsed = self._parsed(session_id)
         if parsed is None:
             raise SessionEnded("that is not the id of a session")
+        if (kept := self._kept(parsed)) is not None:
+            return await kept.end(durability=durability, on_timeout=on_timeout)
         return await end_session(self._backend, parsed, wish)
 
     async def touch(self, session_id: str | None) -> bool:
@@ -140,6 +192,8 @@ class SessionRepository:
         parsed = self._parsed(session_id)
         if parsed is None:
             return False
+        if (kept := self._kept(parsed)) is not None:
+            return await kept.touch()
         return await look_up(self._backend, parsed, touch=True) is not None
 
     def _parsed(self, session_id: str | None) -> SessionId | None:

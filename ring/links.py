@@ -66,6 +66,8 @@ class Look:
     serves: bool
     """To a find, which gets live sessions only; else to an ask, which gets whatever there is."""
     maybe_stale: bool = False
+    age_ms: int = 0
+    """As in Found."""
 
     def answer(self, core: Core, now: float) -> Answer | Reply:
         """Return the answer as it is now."""
@@ -76,7 +78,7 @@ class Look:
             return Absent(self.number)
         portable = held_portable(held, now)
         if is_sendable(portable):
-            return Found(self.number, portable, self.maybe_stale)
+            return Found(self.number, portable, self.maybe_stale, self.age_ms)
         reason = f"the session has grown to {len(portable)} bytes; remove some at its owner"
         return Failed(self.number, Failure.TOO_LARGE, reason)
 

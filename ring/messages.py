@@ -218,6 +218,8 @@ class Find:
     insist: bool = False
     """Forwarded, and the member that the receiver would name cannot be asked: it serves itself,
     having asked everybody that it can reach."""
+    local: bool = False
+    """Not forwarded: the receiver's own copy will do, if it has a whole one that is alive."""
 
 
 @frozen
@@ -236,6 +238,8 @@ class Save:
     forwarded: bool
     insist: bool = False
     """As in Find."""
+    expected: int = 0
+    """The state (``ring.state``) in which nothing else may have been written; 0: whatever it is."""
 
 
 @frozen
@@ -285,6 +289,8 @@ class Failure(IntEnum):
     """A key or value that no application can have asked for. Definite."""
     FULL = 7
     """There is no room for another session, or another end, just now. Definite."""
+    CONFLICT = 8
+    """The session is not in the state that was expected. Definite."""
 
 
 @frozen
@@ -295,6 +301,9 @@ class Found:
     portable: bytes
     maybe_stale: bool = False
     """A member that was not heard may have a newer one."""
+    age_ms: int = 0
+    """How long ago, in milliseconds, who answers has last heard from the acting owner; 0: it acts
+    itself, or has asked."""
 
 
 @frozen
@@ -351,6 +360,9 @@ class Members:
 class Leaving:
     """Acceptor to a client: ask others from now on; what is under way is still answered."""
 
+
+AGE_UNKNOWN: Final = (1 << 64) - 1
+"""In the place of an age: nobody tells who answers what changes."""
 
 RELEASED_MAX: Final = 1024
 """Sessions in one offer or release."""

@@ -261,7 +261,7 @@ class Replica(Showing):
     ) -> tuple[Found | Absent | None, list[Effect]]:
         """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
         self._note_turn(now)
-        return self._serving.read(session_id, touch, now), self._core.collect()
+        return self._serving.reading.read(session_id, touch, now), self._core.collect()
 
     # --- Leaving ---
 

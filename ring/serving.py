@@ -42,6 +42,7 @@ from ring.messages import (
     Saved,
 )
 from ring.packed import held_is_whole, held_serves
+from ring.reading import Reading
 from ring.receipts import Origin, Receipts
 from ring.replication import Replication
 from ring.settling import Settling
@@ -79,8 +80,7 @@ class Serving:
         self._asking: dict[SessionId, Asking] = {}
         self._asked: dict[int, tuple[SessionId, str]] = {}
         self._absent: dict[SessionId, float] = {}
-        self._complete: frozenset[str] = frozenset()
-        """Homes that this node acts for and knows all of: they are served without asking."""
+        self.reading = Reading(core, links, self._acting, settling)
 
     @property
     def unanswered(self) -> int:
@@ -100,21 +100,12 @@ class Serving:
         deadline = parked_until = now + settings.request_timeout_s
         if origin is not None and self._links.inbound[origin].peer is None:
             parked_until = min(deadline, now + settings.client_parked_s)
+        if isinstance(request, Find) and request.local and not request.forwarded:
+            look = self.reading.local(request, now)
+            if look is not None:
+                self._answer(origin, look, now)
+                return
         self._attempt(Errand(origin, request, deadline, parked_until), now)
-
-    def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
-        """Return what is certain here and now, sending nothing; None: it has to be asked for."""
-        if home_of(session_id) not in self._complete:
-            return None
-        held = self._core.table.held(session_id)
-        if held is None or not held_is_whole(held):
-            return None
-        if not held_serves(held, now):
-            return Absent(0)
-        if touch:
-            self._acting.touch(session_id, held, now)
-        maybe_stale = self._settling.doubts.covers(session_id, held)
-        return Found(0, self._core.table.portable(session_id, now), maybe_stale)
 
     def on_answer(self, outbound: Outbound, message: Answer, now: float) -> None:
         """Take what a member has of a session that it was asked for."""
@@ -162,7 +153,7 @@ class Serving:
 
     def on_view_changed(self, now: float) -> None:
         """Find out what is known here, and try again what could not be placed before."""
-        self._complete = frozenset(
+        self.reading.complete = frozenset(
             home for home in self._core.view.claims if not self._settling.uncompared(home, now)
         )
         self.retry(now)
@@ -301,7 +292,7 @@ class Serving:
 
     def _whom_to_ask(self, request: Request, home: str, now: float) -> set[str]:
         """Return the members without whose word the request cannot be carried out."""
-        whom = set() if home in self._complete else self._settling.uncompared(home, now)
+        whom = set() if home in self.reading.complete else self._settling.uncompared(home, now)
         if request.insist:
             # Whoever forwards it cannot reach the acting owner: who is near has to do.
             return whom | (self._core.view.up & self._links.outbound.keys())
@@ -389,7 +380,7 @@ class Serving:
             held = self._core.table.held(look.session_id)
             serves = held is not None and held_serves(held, now)
             portable = self._core.table.portable(look.session_id, now)
-            found = Found(look.number, portable, look.maybe_stale)
+            found = Found(look.number, portable, look.maybe_stale, look.age_ms)
             self._respond(None, found if serves else Absent(look.number))
         else:
             self._links.answer(origin, look)

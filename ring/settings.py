@@ -63,6 +63,8 @@ class Settings:
     for longer, and more tombstones are kept. The same on all members."""
     tombstone_bytes_max: int = 64 << 20
     """What tombstones may take here; at it no session is created. None is dropped for it."""
+    warn_overwrites: bool = False
+    """Whether to tell people of each attribute of which two nodes' concurrent values meet."""
     absent_cached_s: float = 1.0
     """How long "no such session" is answered again without asking every member."""
     offer_interval_s: float = 1.0

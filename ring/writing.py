@@ -20,6 +20,7 @@ from ring.entry import (
     MAX_IDLE,
     NIL,
     PRINCIPAL,
+    REMEMBERED,
     EndReason,
     make_entry,
 )
@@ -29,6 +30,7 @@ from ring.messages import Failure, Rotate, Save
 from ring.record import Record
 from ring.rotating import moved, rotation_of
 from ring.settings import Limits
+from ring.state import is_as_expected
 from ring.structured import entries_for, is_new_floor, is_part, name_of, why_not_written
 
 ENTRIES_WRITTEN_MAX: Final = ENTRIES_MAX // 2
@@ -38,7 +40,7 @@ _TERMS: Final = frozenset({LIFETIME, MAX_IDLE})
 
 FULL_REASON: Final = "the ring remembers as many ended sessions as it may"
 
-_WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL})
+_WRITABLE_RESERVED: Final = frozenset({CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, REMEMBERED})
 
 
 @define
@@ -71,6 +73,8 @@ def apply_changes(
     exists = record.digest != 0
     if exists and (record.expired or record.due(epoch) <= now):
         raise RefusedChange(Failure.GONE, "the session has expired")
+    if isinstance(request, Save) and not is_as_expected(record, request.expected):
+        raise RefusedChange(Failure.CONFLICT, "somebody has changed the session meanwhile")
     _check_changes(record, request, limits)
     if why_full and not exists:
         raise RefusedChange(Failure.FULL, why_full)

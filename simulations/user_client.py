@@ -18,17 +18,16 @@ from typing import Final
 import msgpack
 from attrs import evolve
 
-from node.receipts import Wish
 from node.sections import SessionsConfig
-from node.session import Session, Terms
+from node.session import Session
 from node.sessions import SessionRepository, Sessions
+from node.terms import Terms
 from node.writers import Writers
 from ring import Record, SessionId
 from ring.entry import LIFETIME, MAX_IDLE
 from ring.identity import new_session_id
 from ring.messages import (
     Absent,
-    Durability,
     End,
     Failed,
     Failure,
@@ -90,9 +89,8 @@ class Client:
 
     def opened(self, session_id: SessionId, record: Record) -> Session:
         """Return a session as a member has it, to look at."""
-        config, wish = SessionsConfig(), Wish(Durability.BACKUP, "accept")
-        terms = Terms(wish, wish, config.session_bytes_max, config.attribute_bytes_max)
-        return Session(self, session_id, self._hidden(record.portable(self.now)), terms)
+        found = Found(0, self._hidden(record.portable(self.now)))
+        return Session(self, session_id, found, Terms.of(SessionsConfig()))
 
     async def sleep(self, seconds: float) -> None:
         """Let so many simulated seconds pass, a thousandth at least."""

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import Shelf, at_once, found, last_save, repository, saved
 
-from node.session import ATTEMPTS_MAX, Session
+from node.sending import ATTEMPTS_MAX
+from node.session import Session
 from node.writers import Writers, Written
 from ring.clock import Stamp
 from ring.entry import make_entry

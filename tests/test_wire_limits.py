@@ -92,7 +92,7 @@ def at_the_limit() -> list[Message]:
         Saved(1, names, names, False),
         Failed(1, Failure.INVALID, "\U0001f642" * REASON_CHARS_MAX),
         Members("r" * RING_NAME_CHARS_MAX, names, ("h" * ADDRESS_CHARS_MAX,) * NAMES_MAX),
-        Found(1, bytes(FRAME_BYTES_MAX - 9)),
+        Found(1, bytes(FRAME_BYTES_MAX - 10)),
         RingRecord(
             Ring(
                 "r" * RING_NAME_CHARS_MAX,
@@ -186,7 +186,7 @@ def test_what_is_over_a_limit_is_not_sent(message: Message, why: str) -> None:
         (Save, [1, ID, True, [b"k", b"v", b"l"], "local", False, False]),
         (Save, [1, ID, True, [], "all", False, False]),
         (Saved, [1, ["a"] * (NAMES_MAX + 1), [], False]),
-        (Failed, [1, 8, "why"]),
+        (Failed, [1, 9, "why"]),
         (Failed, [1, 0, "why"]),
         (Failed, [1, 1, "x" * (REASON_CHARS_MAX + 1)]),
         (Failed, [1, 1, "x" * (5 * REASON_CHARS_MAX)]),

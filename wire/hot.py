@@ -155,18 +155,20 @@ def spell_find(message: Find) -> list[object]:
         message.touch,
         message.forwarded,
         message.insist,
+        message.local,
     ]
 
 
 def read_find(fields: list[object]) -> Find:
     """Return the Find that ``fields`` spell, or raise a ValueError."""
-    number, session_id, touch, forwarded, insist = fields
+    number, session_id, touch, forwarded, insist, local = fields
     return Find(
         checks.u64(number, "number"),
         checks.session_id(session_id, "session id"),
         checks.exactly(bool, touch, "touch"),
         checks.exactly(bool, forwarded, "forwarded"),
         checks.exactly(bool, insist, "insist"),
+        checks.exactly(bool, local, "local"),
     )
 
 
@@ -181,12 +183,13 @@ def spell_save(message: Save) -> list[object]:
         message.refuse,
         message.forwarded,
         message.insist,
+        message.expected,
     ]
 
 
 def read_save(fields: list[object]) -> Save:
     """Return the Save that ``fields`` spell, or raise a ValueError."""
-    number, session_id, create, flat, durability, refuse, forwarded, insist = fields
+    number, session_id, create, flat, durability, refuse, forwarded, insist, expected = fields
     return Save(
         checks.u64(number, "number"),
         checks.session_id(session_id, "session id"),
@@ -196,6 +199,7 @@ def read_save(fields: list[object]) -> Save:
         checks.exactly(bool, refuse, "refuse"),
         checks.exactly(bool, forwarded, "forwarded"),
         checks.exactly(bool, insist, "insist"),
+        checks.u64(expected, "expected"),
     )
 
 
@@ -247,17 +251,18 @@ def _read_edits(flat: object) -> tuple[tuple[bytes, bytes | None], ...]:
 
 def spell_found(message: Found) -> list[object]:
     """Return the fields of a Found."""
-    return [message.number, message.portable, message.maybe_stale]
+    return [message.number, message.portable, message.maybe_stale, message.age_ms]
 
 
 def read_found(fields: list[object]) -> Found:
     """Return the Found that ``fields`` spell, or raise a ValueError."""
-    number, portable, maybe_stale = fields
+    number, portable, maybe_stale, age_ms = fields
     checks.check_portables([portable])
     return Found(
         checks.u64(number, "number"),
         checks.exactly(bytes, portable, "portable"),
         checks.exactly(bool, maybe_stale, "maybe_stale"),
+        checks.u64(age_ms, "age_ms"),
     )
 
 

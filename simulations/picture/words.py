@@ -19,6 +19,7 @@ from ring.entry import (
     MAX_IDLE,
     NIL,
     PRINCIPAL,
+    REMEMBERED,
     EndReason,
     entry_stamp,
 )
@@ -75,6 +76,7 @@ _NAMES: Final = {
     LIFETIME: "lifetime",
     MAX_IDLE: "max idle",
     PRINCIPAL: "principal",
+    REMEMBERED: "remembered",
     ENDED: "ended",
 }
 
