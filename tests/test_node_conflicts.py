@@ -164,6 +164,8 @@ def test_a_copy_that_is_alone_is_never_in_conflict(names: list[str], data: st.Da
     shelf = Shelf()
     session = repository(shelf).create()
     at_once(session.save())
+    if data.draw(st.booleans()):
+        session = found(shelf, session)
     for name in names:
         OPERATIONS[name](session)
         if data.draw(st.booleans()):
