@@ -53,7 +53,7 @@ class Cells:
     __slots__ = (
         "_answered_turn",
         "_changed",
-        "_ended_bytes",
+        "_ended",
         "_floored",
         "_packed",
         "_removed",
@@ -80,8 +80,8 @@ class Cells:
         """The same for what is packed already: reserved entries and floors."""
         self._floored: dict[bytes, int] = {}
         """The same for names of which all parts were ended."""
-        self._ended_bytes = 0
-        """Of what was known of the parts of those."""
+        self._ended: dict[bytes, bytes] = {}
+        """What was known of the parts of those."""
         self._sent: dict[bytes, int] = {}
         """Keys of saves that were not answered for: the ring may have heard of them."""
         self._answered_turn = -1
@@ -187,10 +187,10 @@ class Cells:
         """End what is there under a name; a new floor, or its removal, has to follow."""
         self.turn += 1
         if not self._floored:
-            self._ended_bytes = 0
+            self._ended = {}
         self._floored[name] = self.turn
         for part in [key for key in self.known if is_part(key) and name_of(key) == name]:
-            self._ended_bytes += len(part) + len(self.known.pop(part))
+            self._ended[part] = self.known.pop(part)
         prefix = member_key(name, b"")
         for cells in (self.values, self._changed, self._removed):
             for part in [key for key in cells if key.startswith(prefix)]:
@@ -234,8 +234,14 @@ class Cells:
 
     def bytes_before(self) -> int:
         """Return how many bytes the ring has of the session, as far as this copy knows."""
-        ended = self._ended_bytes if self._floored else 0
-        return ended + sum(len(key) + len(entry) for key, entry in self.known.items())
+        return sum(len(key) + len(entry) for key, entry in self._known_before().items())
+
+    def _known_before(self) -> dict[bytes, bytes]:
+        """Return what the ring has, as far as this copy knows, with what is ended only here."""
+        if not self._floored:
+            return self.known
+        ended = {key: entry for key, entry in self._ended.items() if name_of(key) in self._floored}
+        return ended | self.known
 
     def changes(self, attribute_bytes_max: int) -> dict[bytes, bytes | None]:
         """Return what the ring has not got: entry key to packed value, None for removed.
@@ -273,10 +279,11 @@ class Cells:
 
     def knows(self, entries: Mapping[bytes, bytes]) -> bool:
         """Return whether the ring, which has these entries, has nothing that is news here."""
-        for key in {*self.known, *entries} - {EXPIRED}:
-            ours, theirs = self.known.get(key, NO_STAMP), entries.get(key, NO_STAMP)
+        known = self._known_before()
+        for key in {*known, *entries} - {EXPIRED}:
+            ours, theirs = known.get(key, NO_STAMP), entries.get(key, NO_STAMP)
             told = NO_STAMP not in (ours[:STAMP_BYTES], theirs[:STAMP_BYTES])
-            if ours != theirs if told else ours[STAMP_BYTES:] != theirs[STAMP_BYTES:]:
+            if ours != theirs if told else _value_in(ours) != _value_in(theirs):
                 return False
         return True
 
@@ -324,6 +331,11 @@ class Cells:
             # What is derived from a floor whose stamp nobody has told is not known either.
             told = old is None or entry_stamp(old)
             self.known[key] = floor if told else NO_STAMP + floor[STAMP_BYTES:]
+
+
+def _value_in(entry: bytes) -> bytes:
+    """Return the packed value in an entry; empty bytes if it says that there is none."""
+    return b"" if says_removed(entry) else entry[STAMP_BYTES:]
 
 
 def _packed(key: bytes, value: object, bytes_max: int) -> bytes:

@@ -29,6 +29,7 @@ from ring.messages import (
     Saved,
 )
 from ring.record import Record
+from ring.state import is_as_expected
 from ring.structured import entries_for, why_not_written
 
 Reply = Found | Absent | Saved | Failed
@@ -125,9 +126,12 @@ class Shelf:
     def _save(self, request: Save) -> Saved | Failed:
         record = self.records.get(request.session_id)
         if record is None and request.create:
-            record = self.records[request.session_id] = Record(whole=True)
+            record = self.records[request.session_id] = Record()
+            record.make_whole()
         if record is None or record.ended:
             return Failed(request.number, Failure.GONE, "the session is gone")
+        if not is_as_expected(record, request.expected):
+            return Failed(request.number, Failure.CONFLICT, "somebody has changed the session")
         stamp = self._stamp()
         reason = why_not_written(record.entries, request.changes)
         if reason is not None:
