@@ -75,7 +75,10 @@ class SessionTooLargeError(SessionRingError):
 
 
 class RingFullError(SessionRingError):
-    """The node remembers as many ends as it may: nothing is created or rotated. Definite."""
+    """The node remembers as many ends as it may: nothing is created or rotated. Definite.
+
+    Or there are as many sessions of a namespace as there may be: none is created.
+    """
 
 
 class StoreError(SessionRingError):

@@ -126,9 +126,9 @@ class StoreConformance:
         self._expect(tmp_path, records)
 
     def test_ids_that_look_alike_are_kept_apart(self, tmp_path: Path) -> None:
-        """In upper and lower case, of homes that begin alike, and such as look like options."""
+        """In both cases, of homes and namespaces that begin alike, and some look like options."""
         parts = ["a" * RANDOM_CHARS, "A" * RANDOM_CHARS, "-" * RANDOM_CHARS, "_" * RANDOM_CHARS]
-        homes = ["a", "a-a", "aa", "a" * 32, "0", "con", "nul"]
+        homes = ["a", "a-a", "aa", "a" * 32, "0", "con", "nul", "a.a", f"{'a' * 32}.{'a' * 32}"]
         alike = [SessionId(f"{home}.{part}".encode()) for home in homes for part in parts]
         records = {each: b"of " + each for each in alike}
         with self._life(tmp_path) as store:
