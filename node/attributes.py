@@ -247,6 +247,14 @@ class Attributes(MutableMapping[str, Any]):
         """Put a packed value under a reserved key; sent like any other change."""
         self._cells.put_packed(key, packed)
 
+    def discard_reserved(self, key: bytes) -> None:
+        """Have nothing under a reserved key; sent like any other change."""
+        self._cells.discard(key)
+
+    def known_reserved(self, key: bytes) -> bytes:
+        """Return the packed value that the ring has under a reserved key; empty bytes for none."""
+        return self._cells.known.get(key, b"")[STAMP_BYTES:]
+
     # --- What has to be sent ------------------------------------------------------------------
 
     def changes(self, attribute_bytes_max: int) -> dict[bytes, bytes | None]:

@@ -278,6 +278,7 @@ class NodeConfig:
             requests_per_link_max=self.node.requests_per_connection_max,
             session_bytes_max=self.sessions.session_bytes_max,
             attribute_bytes_max=self.sessions.attribute_bytes_max,
+            indexes=self.sessions.indexes,
         )
 
     @property

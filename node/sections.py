@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from attrs import Attribute, field, frozen
 
+from node.attributes import check_attribute_name
 from node.durations import DURATION_FORMS, parse_duration
+from node.principals import PrincipalPolicy
 from node.receipts import OnTimeout
 from ring.errors import ConfigError
 from ring.messages import Durability
@@ -83,6 +85,41 @@ def _check_interval(section: object, attribute: "Attribute[Any]", value: object)
 def _check_count(section: object, attribute: "Attribute[Any]", value: object) -> None:
     if type(value) is not int or value < 1:
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use a whole number from 1 on")
+
+
+def _check_count_or_none(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not int or value < 0:
+        raise ConfigError(
+            f"{_key(section, attribute)} is {value!r}; use a whole number from 1 on, or 0 for none"
+        )
+
+
+def _texts(value: Iterable[str] | str) -> tuple[str, ...]:
+    """Return several texts; leave anything else for the validator, which knows the key."""
+    return tuple(value) if isinstance(value, list | tuple) else cast(tuple[str, ...], value)
+
+
+def _check_indexes(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    key = _key(section, attribute)
+    if not isinstance(value, tuple):
+        raise ConfigError(f"{key} is {value!r}; use a list of names of attributes")
+    for number, name in enumerate(value):
+        try:
+            check_attribute_name(name)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key}[{number}] is {name!a}; {error}") from error
+    if len(set(value)) != len(value):
+        raise ConfigError(f"{key} is {list(value)!r}; name each attribute once")
+
+
+def _check_policy(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value not in ("end_oldest", "refuse"):
+        raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "end_oldest" or "refuse"')
+
+
+def _check_flag(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use true or false")
 
 
 def _check_text(section: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -169,6 +206,20 @@ class SessionsConfig:
     """All names and packed values of a session; at most 786,432. Smaller: memory is bounded."""
     attribute_bytes_max: int = field(default=256 * 1024, validator=_check_count)
     """The packed value of one attribute; at most ``session_bytes_max``."""
+    indexes: tuple[str, ...] = field(default=(), converter=_texts, validator=_check_indexes)
+    """Plain attributes by whose values sessions are found; the same on every node.
+
+    Each takes memory for every session that has the attribute.
+    """
+    rotate_on_principal: bool = field(default=True, validator=_check_flag)
+    """Whether a session goes on under a fresh id when it gets another principal."""
+    max_sessions_per_principal: int = field(default=0, validator=_check_count_or_none)
+    """How many sessions a principal may have in the whole ring; 0: any number.
+
+    Smaller: a password that was passed on is of use to fewer. Every login asks the ring for it.
+    """
+    principal_policy: PrincipalPolicy = field(default="end_oldest", validator=_check_policy)
+    """Beyond that many: "end_oldest" ends others for the new one, "refuse" does not let it in."""
 
     def __attrs_post_init__(self) -> None:
         if self.session_bytes_max > SESSION_BYTES_MAX:

@@ -8,15 +8,14 @@ Rules:
 - Nothing here waits but for the backend, so a session works wherever its backend does.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from attrs import frozen
 
-from node.attributes import Attributes
-from node.durations import pack_seconds
-from node.errors import AttributeDecodeError
+from node.principals import Limit, save_within
 from node.receipts import (
     NOTHING_SENT,
     Backend,
@@ -27,14 +26,15 @@ from node.receipts import (
     look_up,
     receipt_of,
 )
-from node.unpacking import unpack_value
+from node.reserved import Reserved
 from ring.clock import stamp_ms
-from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, entry_stamp
+from ring.entry import CREATED, NIL, PRINCIPAL, entry_stamp
 from ring.errors import (
     LocalProtocolError,
     ReplicationTimeoutError,
     RingFullError,
     SessionEnded,
+    TooManySessionsError,
 )
 from ring.identity import SessionId, home_of
 from ring.messages import Durability, Rotate, Save
@@ -58,9 +58,13 @@ class Terms:
     """All entries of a session; inclusive."""
     attribute_bytes_max: int
     """The packed value of one attribute; inclusive."""
+    rotates_on_principal: bool = True
+    """Whether a session that changes hands goes on under a fresh id."""
+    limit: Limit | None = None
+    """How many sessions a principal may have; None: any number."""
 
 
-class Session(Attributes):
+class Session(Reserved):
     """A user's session: a dict of attributes, and its life.
 
     Attributes to which several requests add at the same time are a ``map``, a ``set`` or a
@@ -160,48 +164,6 @@ class Session(Attributes):
         """When the session was last accessed, in UTC, as was known when it was found."""
         return _EPOCH + timedelta(milliseconds=self._last_access_ms)
 
-    @property
-    def max_idle(self) -> float:
-        """Seconds without access after which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
-        """
-        return self._seconds(MAX_IDLE)
-
-    @max_idle.setter
-    def max_idle(self, seconds: float) -> None:
-        self.change_reserved(MAX_IDLE, pack_seconds("max_idle", seconds))
-
-    @property
-    def lifetime(self) -> float:
-        """Seconds after its creation at which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
-        """
-        return self._seconds(LIFETIME)
-
-    @lifetime.setter
-    def lifetime(self, seconds: float) -> None:
-        self.change_reserved(LIFETIME, pack_seconds("lifetime", seconds))
-
-    @property
-    def principal(self) -> str | None:
-        """Whose session it is, if the ring knows."""
-        principal = self._reserved_value(PRINCIPAL)
-        return principal if isinstance(principal, str) else None
-
-    def _seconds(self, key: bytes) -> float:
-        seconds = self._reserved_value(key)
-        return seconds if isinstance(seconds, float) else 0.0
-
-    def _reserved_value(self, key: bytes) -> object:
-        """Return what stands under a reserved key; None if nothing that this version knows."""
-        packed = self.reserved(key)
-        try:
-            return unpack_value("of the session's life", packed) if packed else None
-        except AttributeDecodeError:
-            return None  # The spelling of a newer version: passed on, not understood.
-
     # --- Saving and ending --------------------------------------------------------------------
 
     async def save(
@@ -230,12 +192,32 @@ class Session(Attributes):
             ValueNotStorableError: a value cannot be kept. Definite: nothing was sent.
             SessionTooLargeError: the session or an attribute is over its limit. Definite.
             ValueError: no such ``durability`` or ``on_timeout``. Nothing was sent.
+            TooManySessionsError: its principal has as many sessions as it may. Definite: it was
+                not saved, or was ended.
         """
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
-        if self._next_id is not None:
-            return await self.rotate_id(durability=durability, on_timeout=on_timeout)
+        rotates = self._terms.rotates_on_principal and not self._is_new and self.changes_hands
+        if rotates or self._next_id is not None:
+            return await self._within_limit(partial(self._rotate, wish))
+        return await self._within_limit(partial(self._save, wish))
 
+    async def _within_limit(self, save: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        """Save, and keep to how many sessions a principal may have, should this come to one."""
+        limit, principal = self._terms.limit, self.reserved(PRINCIPAL)
+        if limit is None or not principal or not self.changes_hands:
+            return await save()
+
+        def ids() -> set[SessionId]:
+            return {each for each in (self._id, self._next_id) if each is not None}
+
+        try:
+            return await save_within(limit, self._backend, principal, ids, save)
+        except TooManySessionsError:
+            self._ended = not self.changes_hands  # It was saved, and ended again.
+            raise
+
+    async def _save(self, wish: Wish) -> Receipt:
         def request(changes: _Changes) -> Save:
             self._asked = True
             return Save(
@@ -275,8 +257,11 @@ class Session(Attributes):
         if not self._asked:
             self._id = self._backend.new_session_id(home_of(self._id))
             return NOTHING_SENT
+        return await self._within_limit(partial(self._rotate, wish))
+
+    async def _rotate(self, wish: Wish) -> Receipt:
         if self._is_new:
-            await self.save(durability=durability, on_timeout=on_timeout)
+            await self._save(wish)
         was_begun = self._next_id is not None
         new_id = self._next_id or self._backend.new_session_id(home_of(self._id))
 

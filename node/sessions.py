@@ -6,9 +6,15 @@ is answered here, and the ring is not asked.
 
 from typing import Protocol
 
+from node.attributes import check_attribute_name
+from node.matches import EndedSessions, PrincipalCounts, SessionMatches, gather, summary_of
+from node.packing import pack_sought
+from node.principals import Limit, end_all
 from node.receipts import Backend, OnTimeout, Receipt, Wish, end_session, look_up
+from node.reserved import pack_principal, unpack_principal
 from node.sections import SessionsConfig
 from node.session import Session, Terms
+from ring.entry import PRINCIPAL
 from ring.errors import SessionEnded
 from ring.identity import SessionId, parse_session_id
 from ring.messages import Durability
@@ -61,6 +67,45 @@ class Sessions(Protocol):
     async def touch(self, session_id: str | None) -> bool:
         """Count an access, and return whether there is such a session; raises as ``find``."""
 
+    async def find_by_principal(self, principal: str) -> SessionMatches:
+        """Return the sessions of a principal: of their life only, see ``SessionSummary``.
+
+        Raises:
+            TypeError, ValueError: that is no name of a principal.
+            SessionUnavailableError: nobody could be asked, or not all in time. Definite.
+        """
+
+    async def find_by(self, index: str, value: object) -> SessionMatches:
+        """Return the sessions in which the attribute ``index`` has this value, type included.
+
+        Args:
+            index: one of ``sessions.indexes``, on every node.
+            value: anything that an attribute may be and has a hash, of at most 260 packed bytes.
+
+        Raises:
+            UnknownIndexError: a node has no such index, or the attribute is a map, set or counter.
+            TypeError, ValueError: ``index`` is no name, or ``value`` is none that is found.
+            SessionUnavailableError: as above.
+        """
+
+    async def principals(self) -> PrincipalCounts:
+        """Return all principals, and how many sessions each has; raises as above."""
+
+    async def end_all(
+        self, principal: str, *, except_id: str | None = None, timeout_s: float = 30.0
+    ) -> EndedSessions:
+        """End all sessions of a principal, until none is found any more.
+
+        Args:
+            principal: whose.
+            except_id: one that goes on, such as that in which this was asked for.
+            timeout_s: when to give up; what could not be done is in the result.
+
+        Raises:
+            TypeError, ValueError: that is no name of a principal.
+            SessionUnavailableError: nobody could be asked in all that time. Definite.
+        """
+
 
 class SessionRepository:
     """Sessions over a backend; see ``Sessions``.
@@ -87,6 +132,8 @@ class SessionRepository:
             end=Wish(durability, config.on_end_timeout),
             session_bytes_max=config.session_bytes_max,
             attribute_bytes_max=config.attribute_bytes_max,
+            rotates_on_principal=config.rotate_on_principal,
+            limit=_limit(config, durability),
         )
 
     def create(self, *, max_idle: float | None = None, lifetime: float | None = None) -> Session:
@@ -128,6 +175,42 @@ class SessionRepository:
         if parsed is None:
             return False
         return await look_up(self._backend, parsed, touch=True) is not None
+
+    async def find_by_principal(self, principal: str) -> SessionMatches:
+        """Return a principal's sessions; see ``Sessions.find_by_principal``."""
+        return await self._find_by(PRINCIPAL, pack_principal(principal))
+
+    async def find_by(self, index: str, value: object) -> SessionMatches:
+        """Return the sessions with a value; see ``Sessions.find_by``."""
+        check_attribute_name(index)
+        return await self._find_by(index.encode(), pack_sought(index, value))
+
+    async def _find_by(self, key: bytes, value: bytes) -> SessionMatches:
+        found = await gather(self._backend, key, value)
+        now_ms = self._backend.wall_ms()
+        summaries = [summary_of(*row, now_ms) for row in sorted(found.records.items())]
+        return SessionMatches({each.id: each for each in summaries}, found.unreachable)
+
+    async def principals(self) -> PrincipalCounts:
+        """Return all principals; see ``Sessions.principals``."""
+        found = await gather(self._backend, PRINCIPAL, b"")
+        names = {unpack_principal(packed): count for packed, count in found.counts.items()}
+        counts = {name: names[name] for name in sorted(name for name in names if name is not None)}
+        return PrincipalCounts(counts, found.unreachable)
+
+    async def end_all(
+        self, principal: str, *, except_id: str | None = None, timeout_s: float = 30.0
+    ) -> EndedSessions:
+        """End all sessions of a principal; see ``Sessions.end_all``."""
+        packed, but = pack_principal(principal), _parsed(except_id)
+        return await end_all(self._backend, self._terms.end, packed, but, timeout_s)
+
+
+def _limit(config: SessionsConfig, durability: Durability) -> Limit | None:
+    sessions_max = config.max_sessions_per_principal
+    if not sessions_max:
+        return None
+    return Limit(sessions_max, config.principal_policy, Wish(durability, "accept"))
 
 
 def _parsed(session_id: str | None) -> SessionId | None:

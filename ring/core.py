@@ -41,7 +41,8 @@ class Core:
         self.clock = clock
         self.random = random
         self.has_store = has_store
-        self.table = Table(ring.homes, clock.epoch)
+        indexed = [name.encode() for name in settings.indexes]
+        self.table = Table(ring.homes, clock.epoch, indexed)
         self.view = View(ring, name)
         self.ready = False
         self.is_removed = False

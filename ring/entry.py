@@ -26,6 +26,8 @@ ENDED: Final = b"\x00x"
 RESERVED: Final = frozenset({ACCESSED, CREATED, EXPIRED, MAX_IDLE, LIFETIME, PRINCIPAL, ENDED})
 
 
+PRINCIPAL_BYTES_MAX: Final = 255
+"""The longest name of a principal, in UTF-8."""
 KEY_BYTES_MAX: Final = 512
 ENTRIES_MAX: Final = 4096
 NIL: Final = b"\xc0"

@@ -9,7 +9,8 @@ from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.links import Links
-from ring.messages import Find, Found, Redirect, Reply, Request, Saved
+from ring.messages import Failed, Find, Found, Redirect, Reply, Request, Saved
+from ring.questions import Matches, Query
 from ring.receipts import Origin
 from ring.record import Record
 
@@ -38,12 +39,18 @@ class Asking:
     errands: list[Errand] = field(factory=list)
 
 
-def check_reply(request: Request, reply: Reply | Redirect) -> None:
+def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> None:
     """Check what a member has answered, before it is told to whoever has asked.
 
     Raises:
         RemoteProtocolError: it is a receipt for a find, a record for a change, or no record.
     """
+    asks = isinstance(request, Query)
+    if asks is not isinstance(reply, Matches) and not (asks and isinstance(reply, Failed)):
+        raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
+    if isinstance(reply, Matches):
+        check_matches(reply)
+        return
     if isinstance(reply, Saved if isinstance(request, Find) else Found):
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
@@ -53,7 +60,20 @@ def check_reply(request: Request, reply: Reply | Redirect) -> None:
             raise RemoteProtocolError(f"sent a malformed record: {error}") from error
 
 
-def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
+def check_matches(matches: Matches) -> None:
+    """Check the records of a page.
+
+    Raises:
+        RemoteProtocolError: one is none.
+    """
+    try:
+        for portable in matches.flat[1::2]:
+            Record.from_portable(portable, 0.0)
+    except RecordFormatError as error:
+        raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+
+
+def respond(core: Core, links: Links, origin: Origin, reply: Reply | Matches) -> None:
     """Send the answer to a request to where the request came from."""
     if origin is None:
         core.emit(Respond(reply.number, reply))

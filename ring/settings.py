@@ -65,3 +65,5 @@ class Settings:
     """A record's packed size; less than the frame limit of the wire, so that it always fits."""
     attribute_bytes_max: int = 256 * 1024
     """One attribute's packed size."""
+    indexes: tuple[str, ...] = ()
+    """Plain attributes by whose values sessions are found; the same on all members."""

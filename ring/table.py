@@ -19,7 +19,9 @@ from zlib import crc32
 from attrs import frozen
 
 from ring.clock import Stamp, stamp_ms
+from ring.entry import PRINCIPAL
 from ring.identity import RANDOM_CHARS, SessionId, home_of
+from ring.index import Index
 from ring.packed import (
     EMPTY_FRAGMENT,
     NEVER_S,
@@ -78,10 +80,14 @@ class Table:
     Args:
         homes: the members' names; a table has room for no other home.
         epoch: the monotonic time of the clock's zero (``Clock.epoch``), in seconds.
+        indexed: the keys of attributes by which sessions can be found, beside the principal.
     """
 
-    def __init__(self, homes: Iterable[str], epoch: float) -> None:
+    def __init__(self, homes: Iterable[str], epoch: float, indexed: Iterable[bytes] = ()) -> None:
         self.epoch = epoch
+        self.indexes = {key: Index(key) for key in (PRINCIPAL, *indexed)}
+        """By the key of the attribute."""
+        self._indexes = tuple(self.indexes.items())
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {}
         self._counts: dict[str, int] = {}
         self._buckets: dict[str, array[int]] = {}
@@ -167,6 +173,10 @@ class Table:
         if old is not None:
             self.tombstone_bytes -= _tombstone_bytes(session_id, old)
         self._add(home, session_id, record.digest - before)
+        entries = record.entries
+        for key, index in self._indexes:
+            if key in entries or session_id in index:
+                index.note(session_id, entries.get(key))
 
     def drop(self, session_id: SessionId) -> None:
         """Forget a record; nothing remembers that it was there."""
@@ -176,6 +186,9 @@ class Table:
             self._count(home, -1)
             self.tombstone_bytes -= _tombstone_bytes(session_id, held)
             self._add(home, session_id, -held_digest(held))
+            for _, index in self._indexes:
+                if session_id in index:
+                    index.note(session_id, None)
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
         """Merge ``incoming`` into what is held.

@@ -10,10 +10,10 @@ Rules:
   may still arrive, and be the one that counts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import inf
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import msgpack
 from attrs import evolve
@@ -40,8 +40,9 @@ from ring.messages import (
     Save,
     Saved,
 )
+from ring.questions import Matches, Query
 from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
-from simulations.ground import Ground
+from simulations.ground import Answer, Ground
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.process import WALL_MS
@@ -49,6 +50,7 @@ from simulations.tasks import Later
 
 _SLEEP_MIN_S: Final = 0.001
 """Whoever waits for nothing, again and again, waits for time to pass."""
+T = TypeVar("T")
 _MARK: Final = b"\xff"
 """How the keys of the clients' marks begin."""
 
@@ -141,7 +143,8 @@ class Client:
         operation, request = self._noted(request)
 
         def begin(go_on: Callable[[Reply | None], None]) -> None:
-            self._submit(operation.node, request, once(go_on))
+            answered: Callable[[Reply | None], None] = once(go_on)
+            self._submit(operation.node, request, answered)
 
         reply = await Later[Reply | None](begin)
         self._judge_reply(operation, reply)
@@ -160,6 +163,31 @@ class Client:
         else:
             unavailable = Failed(request.number, Failure.UNAVAILABLE, "no node answers")
             self._ground.after(DOWN_PAUSE_S, lambda: go_on(unavailable))
+
+    async def query(self, query: Query) -> Matches | Failed:
+        """See ``Backend``."""
+
+        def begin(go_on: Callable[[Answer | None], None]) -> None:
+            node = (self._ground.running() or self._ground.alive() or ["a"])[0]
+            first = once(go_on)
+            if self._ground.query(node, lambda number: evolve(query, number=number), first):
+                self._ground.after(OPERATION_LIMIT_S, lambda: first(None))
+            else:
+                self._ground.after(DOWN_PAUSE_S, lambda: first(None))
+
+        answer = await Later[Answer | None](begin)
+        return answer or Failed(query.number, Failure.UNAVAILABLE, "no node answers")
+
+    async def perform_all(
+        self, works: Sequence[Callable[[], Awaitable[None]]], at_once_max: int
+    ) -> None:
+        """See ``Backend``; one after the other, since changes of one client are in order."""
+        for work in works:
+            await work()
+
+    async def pause(self, seconds: float) -> None:
+        """See ``Backend``."""
+        await self.sleep(seconds)
 
     # --- What the judge sees ---
 
@@ -225,11 +253,11 @@ def _nobody(node: str) -> None:
     """Nobody wants to know."""
 
 
-def once(go_on: Callable[[Reply | None], None]) -> Callable[[Reply | None], None]:
+def once(go_on: Callable[[T | None], None]) -> Callable[[T | None], None]:
     """Return a function that goes on at its first call, and not again."""
     called = False
 
-    def first(reply: Reply | None) -> None:
+    def first(reply: T | None) -> None:
         nonlocal called
         if not called:
             called = True
