@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import inf
 from random import Random
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import msgpack
 from attrs import evolve
@@ -50,7 +50,6 @@ from simulations.tasks import Later
 
 _SLEEP_MIN_S: Final = 0.001
 """Whoever waits for nothing, again and again, waits for time to pass."""
-T = TypeVar("T")
 _MARK: Final = b"\xff"
 """How the keys of the clients' marks begin."""
 
@@ -143,8 +142,7 @@ class Client:
         operation, request = self._noted(request)
 
         def begin(go_on: Callable[[Reply | None], None]) -> None:
-            answered: Callable[[Reply | None], None] = once(go_on)
-            self._submit(operation.node, request, answered)
+            self._submit(operation.node, request, once(go_on))
 
         reply = await Later[Reply | None](begin)
         self._judge_reply(operation, reply)
@@ -253,11 +251,11 @@ def _nobody(node: str) -> None:
     """Nobody wants to know."""
 
 
-def once(go_on: Callable[[T | None], None]) -> Callable[[T | None], None]:
+def once(go_on: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return a function that goes on at its first call, and not again."""
     called = False
 
-    def first(reply: T | None) -> None:
+    def first(reply: object) -> None:
         nonlocal called
         if not called:
             called = True
