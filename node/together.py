@@ -13,7 +13,7 @@ class Together:
     ) -> None:
         """Do all of this, up to ``at_once_max`` at the same time; return when all is done.
 
-        What one of them raises ends the others, and is raised.
+        What one of them raises ends the others, and is raised in a group.
         """
         waiting = iter(works)
 
@@ -21,7 +21,7 @@ class Together:
             for work in waiting:
                 await work()
 
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with trio.open_nursery() as nursery:
             for _ in range(min(at_once_max, len(works))):
                 nursery.start_soon(work_on)
 

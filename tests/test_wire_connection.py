@@ -65,6 +65,8 @@ def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
     if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End | Rotate):
         return evolve(message, forwarded=False, insist=False)
+    if speaker is Speaker.CLIENT and isinstance(message, Query):
+        return evolve(message, forwarded=False)
     return message
 
 
