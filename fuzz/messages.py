@@ -24,6 +24,7 @@ from ring.messages import (
 )
 from ring.packed import EMPTY_FRAGMENT
 from ring.placement import Departed, Member, Ring
+from ring.questions import Matches
 from ring.record import Record
 from ring.structured import TOKEN_BYTES, Kind, ensuring, marker, member_key, shard_key
 from ring.table import BUCKET_DIGESTS_BYTES, BUCKETS
@@ -52,6 +53,8 @@ VALUES: Final = (
     ensuring(Kind.COUNTER),
 )
 
+PRINCIPALS: Final = (b"\xa1a", b"\xa1b", b"")
+
 _PAIRS: Final = (Release, Offer, Listing)
 
 
@@ -76,13 +79,24 @@ def _place(drawn: Drawn, name: str) -> str:
 
 def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> object:
     match field.name:
+        case "flat" if kind is Matches:
+            rows = [(session_id(drawn), portable(drawn)) for _ in range(drawn.number(3))]
+            return [part for row in rows for part in row if row[1]]
         case "flat":
             return _flat(drawn, is_listing=kind in _PAIRS)
+        case "counts":
+            return [drawn.one_of(PRINCIPALS), drawn.u64()] * drawn.number(3)
+        case "index":
+            return drawn.one_of((PRINCIPAL, b"cart", b"map"))
+        case "value":
+            return drawn.one_of(PRINCIPALS) if drawn.maybe() else drawn.some(20)
+        case "cursor":
+            return drawn.some(40)
         case "different":
             return tuple((1 + drawn.number(3), portable(drawn)) for _ in range(drawn.number(2)))
         case "changes":
             return _edits(drawn)
-        case "claims" | "missing" | "holders" | "on_disk":
+        case "claims" | "missing" | "holders" | "on_disk" | "homes" | "unreachable":
             return _names(drawn)
         case "home" | "to":
             return drawn.one_of(NAMES)

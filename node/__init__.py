@@ -3,6 +3,7 @@
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ConflictError, ValueNotStorableError
+from node.matches import EndedSessions, PrincipalCounts, SessionMatches, SessionSummary
 from node.node import Node, open_node
 from node.receipts import Receipt
 from node.registered import register
@@ -22,6 +23,8 @@ from ring.errors import (
     SessionUnavailableError,
     StoreError,
     StoreLockedError,
+    TooManySessionsError,
+    UnknownIndexError,
 )
 from ring.messages import Durability
 
@@ -31,10 +34,12 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "Durability",
+    "EndedSessions",
     "Node",
     "NodeConfig",
     "NodeStatus",
     "OutcomeUnknownError",
+    "PrincipalCounts",
     "Receipt",
     "ReplicationTimeoutError",
     "RingFullError",
@@ -43,8 +48,10 @@ __all__ = [
     "SessionCounter",
     "SessionEnded",
     "SessionMap",
+    "SessionMatches",
     "SessionRingError",
     "SessionSet",
+    "SessionSummary",
     "SessionTooLargeError",
     "SessionUnavailableError",
     "Sessions",
@@ -53,6 +60,8 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "TlsFiles",
+    "TooManySessionsError",
+    "UnknownIndexError",
     "ValueNotStorableError",
     "open_client",
     "open_node",

@@ -247,6 +247,14 @@ class Attributes(MutableMapping[str, Any]):
         """Put a packed value under a reserved key; sent like any other change."""
         self._cells.put_packed(key, packed)
 
+    def discard_reserved(self, key: bytes) -> None:
+        """Have nothing under a reserved key; sent like any other change."""
+        self._cells.discard(key)
+
+    def known_reserved(self, key: bytes) -> bytes:
+        """Return the packed value that the ring has under a reserved key; empty bytes for none."""
+        return self._cells.known.get(key, b"")[STAMP_BYTES:]
+
     def watch(self, on_change: Callable[[], None]) -> None:
         """Have ``on_change`` called after everything that is assigned, removed, or added."""
         self._cells.on_change = on_change

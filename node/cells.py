@@ -159,12 +159,15 @@ class Cells:
     def packed(self, key: bytes) -> bytes:
         """Return what stands under a reserved key; empty bytes for nothing."""
         changed = self._packed.get(key)
-        return changed[1] if changed is not None else self.known.get(key, b"")[STAMP_BYTES:]
+        if changed is not None:
+            return changed[1]
+        return self.known.get(key, b"")[STAMP_BYTES:] if key not in self._removed else b""
 
     def put_packed(self, key: bytes, packed: bytes) -> None:
         """Have a packed value under a reserved key."""
         self.turn += 1
         self._packed[key] = (self.turn, packed)
+        self._removed.pop(key, None)
         if self.on_change is not None:
             self.on_change()
 

@@ -36,12 +36,14 @@ from node.stations import Stations
 from node.tables import SECRET_VARIABLE
 from node.timekeeping import Timekeeper
 from node.tls import Tls, TlsFiles
+from node.together import Together
 from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.errors import ConfigError, SessionUnavailableError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
+from ring.questions import Matches, Query
 from wire import Identity
 
 FIND_PATIENCE_S: Final = 1.5
@@ -51,7 +53,7 @@ _ROUND_FIRST_S: Final = 0.02
 _ROUND_MAX_S: Final = 0.25
 
 
-class Client:
+class Client(Together):
     """A connection to the ring, for the sessions of a process that is not a node.
 
     Made by `open_client`.
@@ -154,13 +156,20 @@ class Client:
         """
         deadline = trio.current_time() + self._request_timeout_s
         if isinstance(request, Find):
-            return await self._ask_around(request, deadline)
+            return _reply(await self._ask_around(request, deadline))
         async with self._writes.within(request.session_id, deadline) as mine:
             if mine:
-                return await self._ask_around(request, deadline)
+                return _reply(await self._ask_around(request, deadline))
             return turn_never_came(request)
 
-    async def _ask_around(self, request: Request, deadline: float) -> Reply:
+    async def query(self, query: Query) -> Matches | Failed:
+        """Have a node answer a question; see ``Backend``."""
+        deadline = trio.current_time() + self._request_timeout_s
+        answer = await self._ask_around(query, deadline)
+        assert isinstance(answer, Matches | Failed), "a station has checked it"
+        return answer
+
+    async def _ask_around(self, request: Request | Query, deadline: float) -> Reply | Matches:
         """Ask one member after the other, until one has answered or ``deadline`` (trio's)."""
         may_have_happened = False
         reason = ""
@@ -168,7 +177,8 @@ class Client:
         rounds = BackOff(self._random, first_s=_ROUND_FIRST_S, max_s=_ROUND_MAX_S)
         tried: set[Station] = set()
         while (remaining_s := deadline - trio.current_time()) > 0:
-            station = self._stations.next_for(request.session_id, tried)
+            session_id = None if isinstance(request, Query) else request.session_id
+            station = self._stations.next_for(session_id, tried)
             if station is None:
                 # All were asked. They may know more in a moment, or others be back.
                 tried.clear()
@@ -177,7 +187,8 @@ class Client:
                 continue
             tried.add(station)
             self.on_asked(station.name or "")
-            patience_s = FIND_PATIENCE_S if isinstance(request, Find) else remaining_s
+            reads = isinstance(request, Find | Query)
+            patience_s = FIND_PATIENCE_S if reads else remaining_s
             answer = await station.ask(request, min(patience_s, remaining_s))
             match answer:
                 case Failed(_, Failure.UNAVAILABLE, why):
@@ -187,7 +198,7 @@ class Client:
                 case Loss.SENT | Loss.SILENCE:
                     if station.is_silent and trio.current_time() >= deadline:
                         station.hang_up("it answers nothing")
-                    may_have_happened = not isinstance(request, Find)
+                    may_have_happened = not reads
                     silent[station.name or "a node"] = None
                     reason = f"no answer from {', '.join(silent)}"
                     if not _is_repeatable(request):
@@ -200,7 +211,12 @@ class Client:
         return Failed(request.number, failure, reason or self.outages)
 
 
-def _is_repeatable(request: Request) -> bool:
+def _reply(answer: Reply | Matches) -> Reply:
+    assert not isinstance(answer, Matches), "a station has checked it"
+    return answer
+
+
+def _is_repeatable(request: Request | Query) -> bool:
     """Whether ``request`` may be carried out twice; see the rules above."""
     return not isinstance(request, Save) or request.create
 

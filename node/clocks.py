@@ -14,12 +14,10 @@ from typing import Final
 
 import msgpack
 
-from node.attributes import Attributes
 from node.durations import pack_seconds
-from node.errors import AttributeDecodeError
 from node.receipts import Backend
+from node.reserved import Reserved
 from node.terms import Terms
-from node.unpacking import unpack_value
 from ring.clock import stamp_ms
 from ring.entry import CREATED, LIFETIME, MAX_IDLE, NIL, REMEMBERED, entry_stamp
 from ring.record import Record
@@ -30,7 +28,7 @@ _MOMENT_MS_MAX: Final = 253_402_300_799_999
 _TRUE: Final[bytes] = msgpack.packb(True)
 
 
-class Clocks(Attributes):
+class Clocks(Reserved):
     """The attributes of a session, and its life in time.
 
     Args:
@@ -97,30 +95,6 @@ class Clocks(Attributes):
         return min(idle_ms, self._created_ms + lifetime * 1000 if lifetime > 0 else inf)
 
     @property
-    def max_idle(self) -> float:
-        """Seconds without access after which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
-        """
-        return self._seconds(MAX_IDLE)
-
-    @max_idle.setter
-    def max_idle(self, seconds: float) -> None:
-        self.change_reserved(MAX_IDLE, pack_seconds("max_idle", seconds))
-
-    @property
-    def lifetime(self) -> float:
-        """Seconds after its creation at which the session expires; 0 or less: never.
-
-        Setting it is a change like any other, in force once it is saved.
-        """
-        return self._seconds(LIFETIME)
-
-    @lifetime.setter
-    def lifetime(self, seconds: float) -> None:
-        self.change_reserved(LIFETIME, pack_seconds("lifetime", seconds))
-
-    @property
     def remembered(self) -> bool:
         """Whether ``remember`` was called for it, here or by others who have saved it."""
         return self._reserved_value(REMEMBERED) is True
@@ -144,15 +118,3 @@ class Clocks(Attributes):
     def note_used(self, at_ms: int) -> None:
         """Note an access that the ring has counted, in milliseconds since 1970."""
         self._used_ms = max(self._used_ms, at_ms)
-
-    def _seconds(self, key: bytes) -> float:
-        seconds = self._reserved_value(key)
-        return seconds if isinstance(seconds, float) else 0.0
-
-    def _reserved_value(self, key: bytes) -> object:
-        """Return what stands under a reserved key; None if nothing that this version knows."""
-        packed = self.reserved(key)
-        try:
-            return unpack_value("of the session's life", packed) if packed else None
-        except AttributeDecodeError:
-            return None  # The spelling of a newer version: passed on, not understood.

@@ -285,6 +285,8 @@ class NodeConfig:
             limits=self.sessions.limits,
             namespaces={name: each.limits for name, each in self.namespaces.items()},
             warn_overwrites=self.sessions.warn_overwrites,
+            indexes=self.sessions.indexes,
+            namespace_indexes={name: each.indexes for name, each in self.namespaces.items()},
         )
 
     @property

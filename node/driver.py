@@ -25,6 +25,7 @@ from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
 from ring.placement import Ring
+from ring.questions import Matches, Query
 from ring.replica import Replica
 from wire import Connection, Refusal
 
@@ -41,7 +42,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.task: trio.lowlevel.Task | None = None
-        self.reply: Reply | None = None
+        self.reply: Reply | Matches | None = None
 
 
 class Driver:
@@ -300,6 +301,17 @@ class Driver:
 
         If cancelled, the request goes on and its answer is dropped.
         """
+        reply = await self._submit(request)
+        assert not isinstance(reply, Matches), "it answers questions"
+        return reply
+
+    async def query(self, query: Query) -> Matches | Failed:
+        """Have a question answered; as ``request``."""
+        reply = await self._submit(query)
+        assert isinstance(reply, Matches | Failed), "it answers requests"
+        return reply
+
+    async def _submit(self, request: Request | Query) -> Reply | Matches:
         if self._closed:
             return _not_taken(request, "this node is closed")
         if len(self._waiters) >= REQUESTS_MAX:
@@ -315,7 +327,7 @@ class Driver:
         assert waiter.reply is not None, "woken with the reply"
         return waiter.reply
 
-    def _respond(self, number: int, reply: Reply) -> None:
+    def _respond(self, number: int, reply: Reply | Matches) -> None:
         waiter = self._waiters.get(number)
         if waiter is None or waiter.reply is not None:
             return  # whoever asked was cancelled
@@ -339,5 +351,5 @@ class Driver:
         await self._ready.wait()
 
 
-def _not_taken(request: Request, why: str) -> Failed:
+def _not_taken(request: Request | Query, why: str) -> Failed:
     return Failed(request.number, Failure.UNAVAILABLE, why)

@@ -30,6 +30,7 @@ from node.loading import load, opened
 from node.log import SessionTagger, log_event, log_notice
 from node.namespaces import Namespaces
 from node.neighbours import Neighbours
+from node.performing import Performing
 from node.persisting import Persisting
 from node.randomness import checked_random
 from node.ring_file import RingFile
@@ -42,12 +43,11 @@ from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
 from node.tls import Tls
 from node.transport import SocketTransport, Transport
-from node.turns import Turns, turn_never_came
+from node.turns import Turns
 from node.writers import Writers
 from ring.clock import Clock
 from ring.errors import ConfigError
-from ring.identity import SessionId, new_incarnation, new_session_id
-from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
+from ring.identity import SessionId, new_incarnation
 from ring.placement import Ring
 from ring.replica import Replica
 from wire import Identity
@@ -59,7 +59,7 @@ STORE_FLUSH_S: Final = 30.0
 """What the store gets, when a node stops, to take what has changed."""
 
 
-class Node:
+class Node(Performing):
     """A running node. Made by `open_node`."""
 
     sessions: Sessions
@@ -82,6 +82,7 @@ class Node:
         self._timekeeper = timekeeper
         self._random = random
         self._turns = Turns()
+        self._request_timeout_s = config.node.request_timeout
         self.writers = Writers(random)
         self._driver = Driver(
             replica,
@@ -176,43 +177,6 @@ class Node:
             unwritten=self._persisting.dirty if self._persisting else 0,
             store_failing=self._persisting.is_failing if self._persisting else False,
         )
-
-    # --- what the session repository asks for ---------------------------------------------------
-
-    def next_number(self) -> int:
-        """Return a number that no request of this node has had."""
-        return self._driver.next_number()
-
-    def new_session_id(self, home: str | None = None, namespace: str = "") -> SessionId:
-        """Return a fresh id of this home, or of this node, or of another if this one is to stop."""
-        return new_session_id(home or self._driver.replica.home_for_new(), self._random, namespace)
-
-    def wall_ms(self) -> int:
-        """Return the wall clock as the node carries it, in milliseconds since 1970."""
-        return self._timekeeper.wall_ms()
-
-    def read(self, session_id: SessionId, touch: bool) -> Found | Absent | None:
-        """Answer from this node's memory, or None if that needs other members. Never waits."""
-        return self._driver.read(session_id, touch)
-
-    async def perform(self, request: Request) -> Reply:
-        """Have the ring carry out ``request``.
-
-        Changes to one session are carried out in the order of the calls: one that has to wait
-        for a member could otherwise be overtaken, and then write over, what came after it.
-        """
-        if isinstance(request, Find):
-            return await self._driver.request(request)
-        began = trio.current_time()
-        deadline = began + self._config.node.request_timeout
-        async with self._turns.within(request.session_id, deadline) as mine:
-            if not mine:
-                return turn_never_came(request)
-            if trio.current_time() == began:
-                return await self._driver.request(request)  # The replica keeps the same deadline.
-            with trio.move_on_at(deadline):
-                return await self._driver.request(request)
-            return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
 
     # --- its life -----------------------------------------------------------------------------
 

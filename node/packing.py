@@ -19,7 +19,9 @@ from node.values import (
     TUPLE,
 )
 from ring.errors import SessionTooLargeError
+from ring.index import INDEXED_BYTES_MAX
 
+_SOUGHT_BYTES_MAX: Final = 1 << 20
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 
@@ -63,6 +65,29 @@ def pack_value(attribute: str, value: object, bytes_max: int) -> bytes:
             f"attribute {attribute!r} takes {len(packed)} bytes, more than "
             f"sessions.attribute_bytes_max, which is {bytes_max}; store less in it, or raise that "
             "limit on every node"
+        )
+    return packed
+
+
+def pack_sought(attribute: str, value: object) -> bytes:
+    """Return the bytes of a value by which sessions are sought.
+
+    Raises:
+        TypeError: it has no hash, or cannot be kept in a session at all.
+        ValueError: it takes more bytes than what is indexed.
+    """
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"{attribute} is sought by a {type(value).__name__}; sessions are found only by values "
+            "that have a hash"
+        ) from None
+    packed = pack_value(attribute, value, _SOUGHT_BYTES_MAX)
+    if len(packed) > INDEXED_BYTES_MAX:
+        raise ValueError(
+            f"{attribute} is sought by a value of {len(packed)} packed bytes; sessions are found "
+            f"by values of at most {INDEXED_BYTES_MAX}, such as a digest of it"
         )
     return packed
 

@@ -4,6 +4,7 @@ Rule: each error says whether the change may be in force (``ring.errors``); a re
 those who had the change when the answer was made.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Protocol
 
 from attrs import frozen
@@ -21,6 +22,7 @@ from ring.errors import (
 )
 from ring.identity import SessionId
 from ring.messages import Absent, Durability, End, Failed, Failure, Find, Found, Request, Saved
+from ring.questions import Matches, Query
 
 OnTimeout = Literal["accept", "refuse"]
 """What a save does when its durability is not reached in time: a degraded receipt, or an error."""
@@ -50,6 +52,17 @@ class Backend(Protocol):
 
         Requests about one session take effect in the order of the calls.
         """
+
+    async def query(self, query: Query) -> Matches | Failed:
+        """Return one page of the answer, or why there is none; never raise for that."""
+
+    async def perform_all(
+        self, works: Sequence[Callable[[], Awaitable[None]]], at_once_max: int
+    ) -> None:
+        """Do all of this, up to so many at the same time; return when all is done."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
 
 
 @frozen

@@ -46,8 +46,8 @@ class Savable(Protocol):
     def is_expired(self) -> bool:
         """Whether it has expired, as far as this copy knows."""
 
-    async def save(self, *, now: bool) -> Receipt:
-        """Send what changed; raises as ``Session.save``."""
+    async def save_unasked(self) -> None:
+        """Send what changed, if nobody needs to be told; see ``Session.save_unasked``."""
 
 
 class Saves:
@@ -126,7 +126,7 @@ class Saves:
 
     async def _save(self, copy: Savable) -> None:
         try:
-            await copy.save(now=True)
+            await copy.save_unasked()
         except SessionEnded:
             pass  # Its next user is told.
         except SessionRingError as error:

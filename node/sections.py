@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from attrs import Attribute, field, frozen
 
+from node.attributes import check_attribute_name
 from node.durations import DURATION_FORMS, parse_duration
+from node.principals import PrincipalPolicy
 from node.receipts import OnTimeout
 from ring.errors import ConfigError
 from ring.messages import Durability
@@ -95,6 +97,34 @@ def _check_from_0(section: object, attribute: "Attribute[Any]", value: object) -
         )
 
 
+def _texts(value: Iterable[str] | str) -> tuple[str, ...]:
+    """Return several texts; leave anything else for the validator, which knows the key."""
+    return tuple(value) if isinstance(value, list | tuple) else cast(tuple[str, ...], value)
+
+
+def _check_indexes(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    key = _key(section, attribute)
+    if not isinstance(value, tuple):
+        raise ConfigError(f"{key} is {value!r}; use a list of names of attributes")
+    for number, name in enumerate(value):
+        try:
+            check_attribute_name(name)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key}[{number}] is {name!a}; {error}") from error
+    if len(set(value)) != len(value):
+        raise ConfigError(f"{key} is {list(value)!r}; name each attribute once")
+
+
+def _check_policy(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value not in ("end_oldest", "refuse"):
+        raise ConfigError(f'{_key(section, attribute)} is {value!r}; use "end_oldest" or "refuse"')
+
+
+def _check_flag(section: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use true or false")
+
+
 def _check_text(section: object, attribute: "Attribute[Any]", value: object) -> None:
     if not (value is None or (type(value) is str and value)):
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use a text that is not empty")
@@ -120,11 +150,6 @@ def _check_save_mode(section: object, attribute: "Attribute[Any]", value: object
     if value not in ("on_save", "immediate", "on_shutdown"):
         forms = '"on_save", "immediate" or "on_shutdown"'
         raise ConfigError(f"{_key(section, attribute)} is {value!r}; use {forms}")
-
-
-def _check_flag(section: object, attribute: "Attribute[Any]", value: object) -> None:
-    if type(value) is not bool:
-        raise ConfigError(f"{_key(section, attribute)} is {value!r}; use true or false")
 
 
 def _check_secrets(section: object, attribute: "Attribute[Any]", value: tuple[object, ...]) -> None:
@@ -217,6 +242,20 @@ class SessionsConfig:
     Each namespace counts for itself. At the limit no session is created until some have expired,
     which shows at the next ``node.sweep``, or were ended.
     """
+    indexes: tuple[str, ...] = field(default=(), converter=_texts, validator=_check_indexes)
+    """Plain attributes by whose values sessions are found; the same on every node.
+
+    Each takes memory for every session that has the attribute.
+    """
+    rotate_on_principal: bool = field(default=True, validator=_check_flag)
+    """Whether a session goes on under a fresh id when it gets another principal."""
+    max_sessions_per_principal: int = field(default=0, validator=_check_from_0)
+    """How many sessions a principal may have in the whole ring; 0: any number.
+
+    Smaller: a password that was passed on is of use to fewer. Every login asks the ring for it.
+    """
+    principal_policy: PrincipalPolicy = field(default="end_oldest", validator=_check_policy)
+    """Beyond that many: "end_oldest" ends others for the new one, "refuse" does not let it in."""
 
     @property
     def limits(self) -> Limits:

@@ -84,8 +84,8 @@ class Sending(Clocks):
         return self._id.decode("ascii")
 
     @abstractmethod
-    async def save(self, *, now: bool = False) -> Receipt:
-        """Send what changed to the ring; see ``Session.save``."""
+    async def save_unasked(self) -> None:
+        """Send what changed to the ring; see ``Session.save_unasked``."""
 
     async def _send(
         self, request: Callable[[Changes], Save | Rotate], *, if_nothing_changed: bool

@@ -8,15 +8,30 @@ Rules:
 - Nothing here waits but for the backend, so a session works wherever its backend does.
 """
 
-from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, end_session
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+from node.matches import Sought
+from node.principals import save_within
+from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, end_session
 from node.saving import KEPT_HERE, Saves
 from node.sending import Changes, Sending
 from node.terms import Terms
 from ring.entry import PRINCIPAL
-from ring.errors import ReplicationTimeoutError, RingFullError, SessionEnded
+from ring.errors import (
+    ReplicationTimeoutError,
+    RingFullError,
+    SessionEnded,
+    TooManySessionsError,
+)
 from ring.identity import SessionId, home_of, namespace_of
 from ring.messages import AGE_UNKNOWN, Durability, Found, Rotate, Save
 from ring.state import NOT_ASKED_FOR
+
+
+class _NewPrincipalError(Exception):
+    """While a save was prepared the session has got another principal: it is to be rotated."""
 
 
 class Session(Sending):
@@ -85,12 +100,6 @@ class Session(Sending):
         """
         return None if self._age_ms == AGE_UNKNOWN else self._age_ms / 1000
 
-    @property
-    def principal(self) -> str | None:
-        """Whose session it is, if the ring knows."""
-        principal = self._reserved_value(PRINCIPAL)
-        return principal if isinstance(principal, str) else None
-
     async def touch(self) -> bool:
         """Count an access, and return whether the session is there; raises as ``Sessions.find``.
 
@@ -144,18 +153,70 @@ class Session(Sending):
             ValueNotStorableError: a value cannot be kept. Definite: nothing was sent.
             SessionTooLargeError: the session or an attribute is over its limit. Definite.
             ValueError: no such ``durability`` or ``on_timeout``. Nothing was sent.
+            TooManySessionsError: its principal has as many sessions as it may. Definite: it was
+                not saved, or was ended.
         """
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
+        if if_unchanged and self._changes_id:
+            raise ValueError(
+                "if_unchanged is True, and the principal is another one, which changes the id; "
+                "save with it before the principal is set, or without it"
+            )
+        if not self._is_to_rotate:
+            if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
+                return KEPT_HERE
+            with suppress(_NewPrincipalError):
+                return await self._within_limit(partial(self._save, wish, if_unchanged))
+        return await self._within_limit(partial(self._rotate, wish))
+
+    async def save_unasked(self) -> None:
+        """Send what changed, unless that gives the session another id; raises as ``save``.
+
+        An application puts the id into a cookie, so it never changes behind its back: with another
+        principal everything is left to ``save``, that nothing of it is there under the old id.
+        """
+        wish = self._terms.save
+        self._check_not_ended()
         if self._next_id is not None:
-            return await self.rotate_id(durability=durability, on_timeout=on_timeout)
-        if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
-            return KEPT_HERE
+            await self._within_limit(partial(self._rotate, wish))
+        elif not self._changes_id:
+            with suppress(_NewPrincipalError):
+                await self._within_limit(partial(self._save, wish))
+
+    @property
+    def _changes_id(self) -> bool:
+        return self._terms.rotates_on_principal and not self._is_new and self.changes_hands
+
+    @property
+    def _is_to_rotate(self) -> bool:
+        return self._changes_id or self._next_id is not None
+
+    async def _within_limit(self, save: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        """Save, and keep to how many sessions a principal may have, should this come to one."""
+        limit, principal = self._terms.limit, self.reserved(PRINCIPAL)
+        if limit is None or not principal or not self.changes_hands:
+            return await save()
+
+        def ids() -> set[SessionId]:
+            return {each for each in (self._id, self._next_id) if each is not None}
+
+        sought = Sought(PRINCIPAL, principal, namespace_of(self._id))
+        try:
+            return await save_within(limit, self._backend, sought, ids, save)
+        except TooManySessionsError:
+            if self.known_reserved(PRINCIPAL) == principal:
+                self._note_ended()  # It was saved, and ended again.
+            raise
+
+    async def _save(self, wish: Wish, if_unchanged: bool = False) -> Receipt:
         expected = NOT_ASKED_FOR
         if if_unchanged and self._checked_changes():
             expected = await self._known_state()
 
         def request(changes: Changes) -> Save:
+            if self._changes_id:
+                raise _NewPrincipalError
             self._asked = True
             return Save(
                 number=self._backend.next_number(),
@@ -176,8 +237,8 @@ class Session(Sending):
 
     def _is_kept(self, saves: Saves) -> bool:
         """Return whether what changed stays here; raises what says that a value cannot be kept."""
-        waits = self._terms.save_mode == "on_shutdown" and bool(self._checked_changes())
-        return waits and saves.keep(self)
+        waits = self._terms.save_mode == "on_shutdown" and not self.changes_hands
+        return waits and bool(self._checked_changes()) and saves.keep(self)
 
     async def rotate_id(
         self,
@@ -200,8 +261,11 @@ class Session(Sending):
         if not self._asked:
             self._go_on_as(self._new_id())
             return NOTHING_SENT
+        return await self._within_limit(partial(self._rotate, wish))
+
+    async def _rotate(self, wish: Wish) -> Receipt:
         if self._is_new:
-            await self.save(durability=durability, on_timeout=on_timeout, now=True)
+            await self._save(wish)
         was_begun = self._next_id is not None
         new_id = self._next_id or self._new_id()
 

@@ -7,11 +7,24 @@ is of another namespace, is answered here, and the ring is not asked.
 from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
+from node.attributes import check_attribute_name
+from node.matches import (
+    EndedSessions,
+    PrincipalCounts,
+    SessionMatches,
+    Sought,
+    gather,
+    summary_of,
+)
+from node.packing import pack_sought
+from node.principals import end_all
 from node.receipts import Backend, OnTimeout, Receipt, end_session, look_up
+from node.reserved import pack_principal, unpack_principal
 from node.saving import Saves
 from node.sections import SessionsConfig
 from node.session import Session
 from node.terms import Terms
+from ring.entry import PRINCIPAL
 from ring.errors import ConfigError, SessionEnded
 from ring.identity import (
     DEFAULT_NAMESPACE,
@@ -86,6 +99,45 @@ class Sessions(Protocol):
 
     async def touch(self, session_id: str | None) -> bool:
         """Count an access, and return whether there is such a session; raises as ``find``."""
+
+    async def find_by_principal(self, principal: str) -> SessionMatches:
+        """Return the sessions of a principal: of their life only, see ``SessionSummary``.
+
+        Raises:
+            TypeError, ValueError: that is no name of a principal.
+            SessionUnavailableError: nobody could be asked, or not all in time. Definite.
+        """
+
+    async def find_by(self, index: str, value: object) -> SessionMatches:
+        """Return the sessions in which the attribute ``index`` has this value, type included.
+
+        Args:
+            index: one of ``sessions.indexes``, on every node.
+            value: anything that an attribute may be and has a hash, of at most 260 packed bytes.
+
+        Raises:
+            UnknownIndexError: a node has no such index, or the attribute is a map, set or counter.
+            TypeError, ValueError: ``index`` is no name, or ``value`` is none that is found.
+            SessionUnavailableError: as above.
+        """
+
+    async def principals(self) -> PrincipalCounts:
+        """Return all principals, and how many sessions each has; raises as above."""
+
+    async def end_all(
+        self, principal: str, *, except_id: str | None = None, timeout_s: float = 30.0
+    ) -> EndedSessions:
+        """End all sessions of a principal, until none is found any more.
+
+        Args:
+            principal: whose.
+            except_id: one that goes on, such as that in which this was asked for.
+            timeout_s: when to give up; what could not be done is in the result.
+
+        Raises:
+            TypeError, ValueError: that is no name of a principal.
+            SessionUnavailableError: nobody could be asked in all that time. Definite.
+        """
 
 
 class SessionRepository:
@@ -195,6 +247,36 @@ class SessionRepository:
         if (kept := self._kept(parsed)) is not None:
             return await kept.touch()
         return await look_up(self._backend, parsed, touch=True) is not None
+
+    async def find_by_principal(self, principal: str) -> SessionMatches:
+        """Return a principal's sessions; see ``Sessions.find_by_principal``."""
+        return await self._find_by(PRINCIPAL, pack_principal(principal))
+
+    async def find_by(self, index: str, value: object) -> SessionMatches:
+        """Return the sessions with a value; see ``Sessions.find_by``."""
+        check_attribute_name(index)
+        return await self._find_by(index.encode(), pack_sought(index, value))
+
+    async def _find_by(self, key: bytes, value: bytes) -> SessionMatches:
+        found = await gather(self._backend, Sought(key, value, self._namespace))
+        now_ms = self._backend.wall_ms()
+        summaries = [summary_of(*row, now_ms) for row in sorted(found.records.items())]
+        return SessionMatches({each.id: each for each in summaries}, found.unreachable)
+
+    async def principals(self) -> PrincipalCounts:
+        """Return all principals; see ``Sessions.principals``."""
+        found = await gather(self._backend, Sought(PRINCIPAL, b"", self._namespace))
+        names = {unpack_principal(packed): count for packed, count in found.counts.items()}
+        counts = {name: names[name] for name in sorted(name for name in names if name is not None)}
+        return PrincipalCounts(counts, found.unreachable)
+
+    async def end_all(
+        self, principal: str, *, except_id: str | None = None, timeout_s: float = 30.0
+    ) -> EndedSessions:
+        """End all sessions of a principal; see ``Sessions.end_all``."""
+        sought = Sought(PRINCIPAL, pack_principal(principal), self._namespace)
+        but = self._parsed(except_id)
+        return await end_all(self._backend, self._terms.end, sought, but, timeout_s)
 
     def _parsed(self, session_id: str | None) -> SessionId | None:
         """Return the id that this is, if its session can be one of these."""

@@ -24,6 +24,7 @@ from ring.errands import check_reply
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId
 from ring.messages import Absent, Failed, Found, Leaving, Members, Message, Reply, Request, Saved
+from ring.questions import Matches, Query
 from wire import Connection
 
 ON_THE_WAY_MAX: Final = 512
@@ -52,10 +53,10 @@ class _Pending:
 
     __slots__ = ("outcome", "request", "sent_after", "task")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request | Query) -> None:
         self.request = request
         self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        self.outcome: Reply | Loss | None = None
+        self.outcome: Reply | Matches | Loss | None = None
         self.sent_after: int | None = None
         """How many reads there had been when it was sent; None: it was not sent yet."""
 
@@ -143,7 +144,7 @@ class Station:
         """Cut the pause before the next dial short."""
         self._dialling.dial_now()
 
-    async def ask(self, request: Request, timeout_s: float) -> Reply | Loss:
+    async def ask(self, request: Request | Query, timeout_s: float) -> Reply | Matches | Loss:
         """Send ``request`` and return the answer, or why there is none after ``timeout_s``.
 
         If cancelled, what was not sent is not sent any more; what was sent may happen.
@@ -209,7 +210,7 @@ class Station:
         self._reads += 1
         for message in messages:
             match message:
-                case Found() | Absent() | Saved() | Failed():
+                case Found() | Absent() | Saved() | Failed() | Matches():
                     pending = self._on_the_way.get(message.number)
                     if pending is not None:
                         check_reply(pending.request, message)
@@ -228,7 +229,7 @@ class Station:
         if self.is_leaving:
             self._on_change(self)
 
-    def _answer(self, pending: _Pending, outcome: Reply | Loss) -> None:
+    def _answer(self, pending: _Pending, outcome: Reply | Matches | Loss) -> None:
         pending.outcome = outcome
         if pending.task is not None:
             trio.lowlevel.reschedule(pending.task)

@@ -95,12 +95,17 @@ class Stations:
         outages = [f"{s.address}: {s.outage}" for s in self._stations if s.outage]
         return "; ".join(outages) or "no node has answered yet"
 
-    def next_for(self, session_id: SessionId, tried: Container[Station]) -> Station | None:
-        """Return whom to ask next: by preference, but those who leave or kept silent last."""
+    def next_for(self, session_id: SessionId | None, tried: Container[Station]) -> Station | None:
+        """Return whom to ask next: by preference, but those who leave or kept silent last.
+
+        Args:
+            session_id: of which session; None: of many.
+            tried: who is not asked.
+        """
         linked = [s for s in self._stations if s.is_linked and s not in tried]
         if not linked:
             return None
-        home = home_of(session_id)
+        home = home_of(session_id) if session_id is not None else ""
         home = self._heirs.get(home, home)
         first = self.names.index(home) if home in self.names else 0
 

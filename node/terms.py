@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from node.principals import Limit
 from node.receipts import Wish
 from node.sections import SaveMode, SessionsConfig
 from ring.messages import Durability
@@ -25,6 +26,10 @@ class Terms:
     """When what has changed is sent to the ring."""
     always_save: bool = False
     """Whether a save sends every plain attribute, changed or not."""
+    rotates_on_principal: bool = True
+    """Whether a session that changes hands goes on under a fresh id."""
+    limit: Limit | None = None
+    """How many sessions a principal may have; None: any number."""
 
     @classmethod
     def of(cls, config: SessionsConfig, durability: Durability | None = None) -> "Terms":
@@ -45,4 +50,13 @@ class Terms:
             remember_lifetime=config.remember_lifetime,
             save_mode=config.save_mode,
             always_save=config.always_save,
+            rotates_on_principal=config.rotate_on_principal,
+            limit=_limit(config, durability),
         )
+
+
+def _limit(config: SessionsConfig, durability: Durability) -> Limit | None:
+    sessions_max = config.max_sessions_per_principal
+    if not sessions_max:
+        return None
+    return Limit(sessions_max, config.principal_policy, Wish(durability, "accept"))

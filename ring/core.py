@@ -8,6 +8,7 @@ from random import Random
 from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
 from ring.identity import SessionId, home_of
+from ring.index import indexes_of
 from ring.liveness import View
 from ring.placement import Ring
 from ring.settings import Settings
@@ -41,7 +42,8 @@ class Core:
         self.clock = clock
         self.random = random
         self.has_store = has_store
-        self.table = Table(ring.homes, clock.epoch)
+        indexes = indexes_of(settings.indexes, settings.namespace_indexes)
+        self.table = Table(ring.homes, clock.epoch, indexes)
         self.view = View(ring, name)
         self.ready = False
         self.is_removed = False

@@ -16,6 +16,7 @@ from ring.core import Core
 from ring.links import Links
 from ring.liveness import Liveness, Peer
 from ring.messages import Leaving
+from ring.querying import Querying
 from ring.receipts import Receipts
 from ring.serving import Serving
 from ring.settling import Settling
@@ -32,6 +33,7 @@ class Draining:
         settling: Settling,
         receipts: Receipts,
         serving: Serving,
+        querying: Querying,
     ) -> None:
         self._core = core
         self._links = links
@@ -39,6 +41,7 @@ class Draining:
         self._settling = settling
         self._receipts = receipts
         self._serving = serving
+        self._querying = querying
 
     def begin(self) -> None:
         """Say to all that this node is about to leave; the caller draws the conclusions."""
@@ -91,7 +94,8 @@ class Draining:
     def requests(self) -> int:
         """How many requests were asked here and are not answered yet."""
         owed = sum(inbound.owed for inbound in self._links.inbound.values())
-        return owed + self._serving.unanswered + len(self._receipts.waiting())
+        unanswered = self._serving.unanswered + self._querying.unanswered
+        return owed + unanswered + len(self._receipts.waiting())
 
     @property
     def unfinished(self) -> dict[str, int]:

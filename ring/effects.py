@@ -11,6 +11,7 @@ from attrs import field, frozen
 from ring.identity import LinkId, SessionId
 from ring.messages import Reply
 from ring.placement import Ring
+from ring.questions import Matches
 
 
 @frozen
@@ -60,7 +61,7 @@ class Respond:
     """The outcome of a request of the application in this process."""
 
     number: int
-    reply: Reply
+    reply: Reply | Matches
 
 
 @frozen

@@ -29,6 +29,8 @@ RESERVED: Final = frozenset(
 )
 
 
+PRINCIPAL_BYTES_MAX: Final = 255
+"""The longest name of a principal, in UTF-8."""
 KEY_BYTES_MAX: Final = 512
 ENTRIES_MAX: Final = 4096
 NIL: Final = b"\xc0"

@@ -8,8 +8,10 @@ from attrs import define, field, frozen
 from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.identity import SessionId, namespace_of
 from ring.links import Links
-from ring.messages import Find, Found, Redirect, Reply, Request, Saved
+from ring.messages import Failed, Find, Found, Redirect, Reply, Request, Saved
+from ring.questions import Matches, Query
 from ring.receipts import Origin
 from ring.record import Record
 
@@ -38,13 +40,20 @@ class Asking:
     errands: list[Errand] = field(factory=list)
 
 
-def check_reply(request: Request, reply: Reply | Redirect) -> None:
+def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> None:
     """Check what a member has answered, before it is told to whoever has asked.
 
     Raises:
         RemoteProtocolError: it is a receipt for a find, a record for a change, or no record.
     """
-    if isinstance(reply, Saved if isinstance(request, Find) else Found):
+    if isinstance(request, Query) and isinstance(reply, Matches):
+        check_matches(request, reply)
+        return
+    if isinstance(request, Query):
+        is_answer = isinstance(reply, Failed)
+    else:
+        is_answer = not isinstance(reply, Matches | (Saved if isinstance(request, Find) else Found))
+    if not is_answer:
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
         try:
@@ -53,7 +62,22 @@ def check_reply(request: Request, reply: Reply | Redirect) -> None:
             raise RemoteProtocolError(f"sent a malformed record: {error}") from error
 
 
-def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:
+def check_matches(query: Query, matches: Matches) -> None:
+    """Check the sessions of a page.
+
+    Raises:
+        RemoteProtocolError: one is of another namespace, or its record is none.
+    """
+    if any(namespace_of(SessionId(each)) != query.namespace for each in matches.flat[::2]):
+        raise RemoteProtocolError("answers with sessions of another namespace")
+    try:
+        for portable in matches.flat[1::2]:
+            Record.from_portable(portable, 0.0)
+    except RecordFormatError as error:
+        raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+
+
+def respond(core: Core, links: Links, origin: Origin, reply: Reply | Matches) -> None:
     """Send the answer to a request to where the request came from."""
     if origin is None:
         core.emit(Respond(reply.number, reply))

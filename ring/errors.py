@@ -81,6 +81,17 @@ class RingFullError(SessionRingError):
     """
 
 
+class UnknownIndexError(SessionRingError):
+    """Sessions cannot be found by this attribute: a node has no index of it. Definite.
+
+    The message names the node, the attribute and the remedy.
+    """
+
+
+class TooManySessionsError(SessionRingError):
+    """The principal has as many sessions as it may. Definite: this one is not among them."""
+
+
 class StoreError(SessionRingError):
     """A store cannot be opened or used. The message names the directory and the remedy."""
 

@@ -46,6 +46,8 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.querying import Querying
+from ring.questions import Matches, Query
 from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving
@@ -68,6 +70,7 @@ class Incoming:
         settling: Settling,
         releasing: Releasing,
         serving: Serving,
+        querying: Querying,
         membership: Membership,
         adopting: Adopting,
         review: Callable[[float], None],
@@ -79,6 +82,7 @@ class Incoming:
         self._settling = settling
         self._releasing = releasing
         self._serving = serving
+        self._querying = querying
         self._membership = membership
         self._adopting = adopting
         self._review = review
@@ -103,6 +107,9 @@ class Incoming:
         """Handle what the dialler of a connection says."""
         if isinstance(message, _REQUESTS):
             self._on_request(inbound, message, now)
+            return
+        if isinstance(message, Query):
+            self._on_query(inbound, message, now)
             return
         if isinstance(message, _ADMINISTRATION):
             self._on_administration(inbound, message, now)
@@ -157,6 +164,9 @@ class Incoming:
             case Found() | Absent() | Saved() | Failed() | Redirect():
                 outbound.unanswered -= 1
                 self._serving.on_reply(outbound, message, now)
+            case Matches():
+                outbound.unanswered -= 1
+                self._querying.on_matches(outbound, message, now)
             case Offered():
                 outbound.unanswered -= 1
                 self._releasing.on_offered(outbound, message, now)
@@ -164,7 +174,7 @@ class Incoming:
                 pass
             case Changes() | Release() | Compare() | Offer() | Ask():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
-            case Find() | Save() | End() | Rotate():
+            case Find() | Save() | End() | Rotate() | Query():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case ShowRing() | SetRing():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
@@ -186,6 +196,13 @@ class Incoming:
         client = inbound.peer is None
         self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
         self._serving.serve(inbound.link, request, now)
+
+    def _on_query(self, inbound: Inbound, query: Query, now: float) -> None:
+        client = inbound.peer is None
+        if query.forwarded == client:
+            raise RemoteProtocolError("members forward questions, and clients do not")
+        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
+        self._querying.serve(inbound.link, query, now)
 
     def _on_administration(self, inbound: Inbound, message: Administration, now: float) -> None:
         if inbound.peer is not None:

@@ -10,7 +10,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import inf
 from typing import Final, TypeAlias
 
@@ -48,6 +48,7 @@ from ring.messages import (
 )
 from ring.packed import EMPTY_FRAGMENT, held_portable, held_serves, is_sendable
 from ring.pending import Stream
+from ring.questions import Matches, Query
 
 PASSING_BYTES_MAX: Final = 16 << 20
 """Answers of other members that wait on one link. What this node has itself waits as an id."""
@@ -83,7 +84,17 @@ class Look:
         return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
-Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving | RingShown
+@frozen
+class Deferred:
+    """An answer that is made when it leaves, so that what waits stays small."""
+
+    make: Callable[[float], Message]
+    """Is given the time, and makes it."""
+
+
+Waiting: TypeAlias = (
+    Look | Deferred | Reply | Matches | Redirect | Offered | Members | Leaving | RingShown
+)
 """What an acceptor has to say in answer, or to a client."""
 
 _UNASKED: Final = (Members, Leaving)
@@ -106,7 +117,7 @@ class Outbound:
     """The newest that has not left yet; an older one has nothing to say."""
     releases: dict[SessionId, int] = field(factory=dict)
     """What the peer may drop, in the states that have these digests, and was not told yet."""
-    control: deque[Compare | Ask | Request | Offer] = field(factory=deque)
+    control: deque[Compare | Ask | Request | Query | Offer] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
     heard: int = 0
@@ -226,8 +237,9 @@ class Inbound:
             if not waiting.serves and core.is_silent(self.peer, waiting.session_id):
                 return Answer(waiting.number, b"")
             return waiting.answer(core, now)
-        if isinstance(waiting, Found):
-            self.passing_bytes -= len(waiting.portable)
+        if isinstance(waiting, Deferred):
+            return waiting.make(now)
+        self.passing_bytes -= _passing_bytes(waiting)
         return waiting
 
     def _acks(self, core: Core, now: float) -> Acks:
@@ -248,6 +260,16 @@ class Inbound:
             different.append((number, portable))
         self.acknowledged = upto
         return Acks(upto, tuple(different))
+
+
+def _passing_bytes(message: Waiting) -> int:
+    """Return what an answer takes of that which other members have sent."""
+    if isinstance(message, Found):
+        return len(message.portable)
+    if isinstance(message, Matches):
+        rows = sum(map(len, message.flat)) + sum(map(len, message.counts[::2]))  # type: ignore[arg-type]
+        return rows + len(message.cursor)
+    return 0
 
 
 class Links:
@@ -293,7 +315,7 @@ class Links:
         outbound.control.append(message)
         self.wake(outbound)
 
-    def ask(self, outbound: Outbound, message: Ask | Request | Offer) -> bool:
+    def ask(self, outbound: Outbound, message: Ask | Request | Query | Offer) -> bool:
         """Queue what is to be answered; return False if too much of it waits already."""
         if outbound.unanswered >= UNANSWERED_MAX:
             return False
@@ -306,10 +328,10 @@ class Links:
         """Queue an answer on a link that was dialled by another, if it still lives."""
         inbound = self.inbound.get(link)
         if inbound is not None:
-            if isinstance(message, Found):
-                inbound.passing_bytes += len(message.portable)
+            if isinstance(message, Found | Matches):
+                inbound.passing_bytes += _passing_bytes(message)
                 if inbound.passing_bytes > PASSING_BYTES_MAX:
-                    inbound.passing_bytes -= len(message.portable)
+                    inbound.passing_bytes -= _passing_bytes(message)
                     reason = "too many answers wait to be read; read them, then ask again"
                     message = Failed(message.number, Failure.UNAVAILABLE, reason)
             inbound.control.append(message)

@@ -18,6 +18,7 @@ from ring.identity import LinkId
 from ring.links import Inbound, Links, Outbound
 from ring.liveness import Liveness, Peer
 from ring.messages import Greeting, Leaving, Members, Status
+from ring.querying import Querying
 from ring.receipts import Receipts
 from ring.replication import Replication
 from ring.serving import Serving
@@ -36,6 +37,7 @@ class Membership:
         settling: Settling,
         estranged: Estranged,
         serving: Serving,
+        querying: Querying,
         review: Callable[[float], None],
     ) -> None:
         self._core = core
@@ -45,6 +47,7 @@ class Membership:
         self._settling = settling
         self._estranged = estranged
         self._serving = serving
+        self._querying = querying
         self._review = review
         self._thawed_at = -inf
 
@@ -318,6 +321,7 @@ class Membership:
             self._receipts.on_link_lost(member.name)
             self._settling.on_link_lost(member.name, now)
             self._serving.on_link_lost(connection, now)
+            self._querying.on_link_lost(connection, now)
             self._replication.resend_waiting(self._links.outbound)
             if redial:
                 self._core.emit(Dial(member.name))

@@ -18,6 +18,7 @@ from attrs import frozen
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
+from ring.questions import Matches, Query
 
 
 class Durability(StrEnum):
@@ -374,7 +375,16 @@ Request: TypeAlias = Find | Save | End | Rotate
 Reply: TypeAlias = Found | Absent | Saved | Failed
 Administration: TypeAlias = ShowRing | SetRing
 DiallerMessage: TypeAlias = (
-    Changes | Release | Status | RingRecord | Compare | Offer | Ask | Request | Administration
+    Changes
+    | Release
+    | Status
+    | RingRecord
+    | Compare
+    | Offer
+    | Ask
+    | Request
+    | Query
+    | Administration
 )
 AcceptorMessage: TypeAlias = (
     Acks
@@ -390,5 +400,6 @@ AcceptorMessage: TypeAlias = (
     | Leaving
     | Redirect
     | RingShown
+    | Matches
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -39,6 +39,8 @@ _MINUS_INFINITE: Final = struct.pack(">d", -inf)[0]
 NEVER_S: Final = (1 << 32) - 1
 """In place of the second of the oldest end or removal, where there is none."""
 _BODY_BYTES_MAX: Final = 1 << 20
+_RESERVED_BYTES: Final = 512
+"""Where entries under reserved keys usually end."""
 
 
 def is_sendable(portable: bytes) -> bool:
@@ -106,6 +108,31 @@ def held_touch_may_be_due(held: bytes, now: float) -> bool:
     """
     _, _, _, accessed_at, due, _ = HELD.unpack_from(held)
     return bool(now - accessed_at >= min(60.0, (due - accessed_at) / 11))
+
+
+def held_reserved(held: bytes) -> dict[bytes, bytes]:
+    """Return the entries under reserved keys, which come first, without decoding the others."""
+    body = held[HELD.size :]
+    for bytes_max in (_RESERVED_BYTES, len(body)):
+        reader = msgpack.Unpacker(max_buffer_size=0)
+        reader.feed(body[:bytes_max])
+        entries = dict[bytes, bytes]()
+        try:
+            for _ in range(reader.read_array_header() // 2):
+                key = reader.unpack()
+                if key[0]:
+                    break
+                entries[key] = reader.unpack()
+        except msgpack.OutOfData:
+            continue
+        return entries
+    raise AssertionError("what is held is all there")
+
+
+def held_summary(held: bytes, entries: dict[bytes, bytes], now: float) -> bytes:
+    """Return a fragment of a held record, in portable form: its access, and these entries of it."""
+    _, _, accessed, accessed_at, _, _ = HELD.unpack_from(held)
+    return spell_portable(0, accessed, accessed_at, now, pack(entries))
 
 
 def held_portable(held: bytes, now: float) -> bytes:

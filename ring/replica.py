@@ -30,16 +30,11 @@ from ring.incoming import Incoming
 from ring.lagging import Lagging
 from ring.links import Links
 from ring.membership import Membership
-from ring.messages import (
-    Absent,
-    Found,
-    Greeting,
-    Message,
-    Reply,
-    Request,
-)
+from ring.messages import Absent, Found, Greeting, Message, Reply, Request
 from ring.packed import aged
 from ring.placement import Ring
+from ring.querying import Querying
+from ring.questions import Query
 from ring.receipts import Origin, Receipts
 from ring.record import Record
 from ring.releasing import Releasing
@@ -81,7 +76,10 @@ class Replica(Showing):
         self._estranged = Estranged(core, self._comparing, self._replication)
         settling = Settling(core, links, self._comparing, self._estranged)
         self._serving = Serving(core, links, self._replication, self._receipts, settling)
-        draining = Draining(core, links, self._comparing, settling, self._receipts, self._serving)
+        self._querying = querying = Querying(core, links, settling)
+        draining = Draining(
+            core, links, self._comparing, settling, self._receipts, self._serving, querying
+        )
         super().__init__(core, settling, draining)
         self._membership = Membership(
             core,
@@ -91,6 +89,7 @@ class Replica(Showing):
             settling,
             self._estranged,
             self._serving,
+            querying,
             self._review,
         )
         self._adopting = Adopting(
@@ -122,6 +121,7 @@ class Replica(Showing):
             settling,
             self._releasing,
             self._serving,
+            querying,
             self._membership,
             self._adopting,
             self._review,
@@ -250,10 +250,13 @@ class Replica(Showing):
 
     # --- The application in this process ---
 
-    def submit(self, request: Request, now: float) -> list[Effect]:
+    def submit(self, request: Request | Query, now: float) -> list[Effect]:
         """Serve a request of this process; its answer is a ``Respond`` of the same number."""
         self._note_turn(now)
-        self._serving.serve(None, request, now)
+        if isinstance(request, Query):
+            self._querying.serve(None, request, now)
+        else:
+            self._serving.serve(None, request, now)
         return self._core.collect()
 
     def read(
@@ -329,6 +332,8 @@ class Replica(Showing):
         due = min(self._heartbeat_due, self._silence_due)
         if (deadline := self._receipts.next_due()) is not None and deadline < due:
             due = deadline
+        if (deadline := self._querying.next_due()) is not None and deadline < due:
+            due = deadline
         if (retry := self._serving.next_due(now)) is not None and retry < due:
             due = retry
         return due
@@ -338,6 +343,7 @@ class Replica(Showing):
         self._note_turn(now)
         self._receipts.on_tick(now)
         self._serving.on_tick(now)
+        self._querying.on_tick(now)
         if self._heartbeat_due <= now:
             self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
             self._beat(now)

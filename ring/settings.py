@@ -83,6 +83,10 @@ class Settings:
     """Of every namespace that is not in ``namespaces``, the default one among them."""
     namespaces: Mapping[str, Limits] = field(factory=dict)
     """The limits of namespaces that have their own."""
+    indexes: tuple[str, ...] = ()
+    """Plain attributes by whose values sessions are found; the same on all members."""
+    namespace_indexes: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """The same of namespaces that have their own."""
 
     def limits_of(self, namespace: str) -> Limits:
         """Return the limits of a namespace."""

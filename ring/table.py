@@ -12,7 +12,7 @@ Rules:
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from zlib import crc32
 
@@ -20,6 +20,7 @@ from attrs import frozen
 
 from ring.clock import Stamp, stamp_ms
 from ring.identity import RANDOM_CHARS, SessionId, home_of, place_of
+from ring.index import Index, indexes_of
 from ring.packed import (
     EMPTY_FRAGMENT,
     NEVER_S,
@@ -79,10 +80,16 @@ class Table:
     Args:
         homes: the members' names; a table has room for no other home.
         epoch: the monotonic time of the clock's zero (``Clock.epoch``), in seconds.
+        indexes: by what sessions can be found, by the key of the attribute; None: the principal.
     """
 
-    def __init__(self, homes: Iterable[str], epoch: float) -> None:
+    def __init__(
+        self, homes: Iterable[str], epoch: float, indexes: Mapping[bytes, Index] | None = None
+    ) -> None:
         self.epoch = epoch
+        self.indexes = indexes_of() if indexes is None else indexes
+        """By the key of the attribute."""
+        self._indexes = tuple(self.indexes.items())
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {}
         self._counts: dict[str, int] = {}
         self._alive: dict[bytes, int] = {}
@@ -182,6 +189,10 @@ class Table:
         if held_is_alive(held) is not was_alive:
             self._count_alive(session_id, -1 if was_alive else 1)
         self._add(home, session_id, record.digest - before)
+        entries = record.entries
+        for key, index in self._indexes:
+            if key in entries or session_id in index:
+                index.note(session_id, entries.get(key))
 
     def drop(self, session_id: SessionId) -> None:
         """Forget a record; nothing remembers that it was there."""
@@ -193,6 +204,9 @@ class Table:
             if held_is_alive(held):
                 self._count_alive(session_id, -1)
             self._add(home, session_id, -held_digest(held))
+            for _, index in self._indexes:
+                if session_id in index:
+                    index.note(session_id, None)
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
         """Merge ``incoming`` into what is held.

@@ -7,6 +7,7 @@ observed them all. It changes all that was asked for, or nothing.
 from collections.abc import Set
 from typing import Final
 
+import msgpack
 from attrs import define
 
 from ring.clock import STAMP_BYTES, Clock, Stamp
@@ -20,6 +21,7 @@ from ring.entry import (
     MAX_IDLE,
     NIL,
     PRINCIPAL,
+    PRINCIPAL_BYTES_MAX,
     REMEMBERED,
     EndReason,
     make_entry,
@@ -151,10 +153,23 @@ def _check_changes(record: Record, request: Save | Rotate, limits: Limits) -> No
                 f"{_what(key)} has {size} bytes packed; "
                 f"the limit attribute_bytes_max is {limits.attribute_bytes_max}",
             )
+        if key == PRINCIPAL and value and not _is_name(value):
+            raise RefusedChange(
+                Failure.INVALID, f"a principal is a text of 1 to {PRINCIPAL_BYTES_MAX} bytes"
+            )
         after[key] = size
     if reason := why_not_written(record.entries, request.changes):
         raise RefusedChange(Failure.INVALID, reason)
     _check_growth(record, request, after, limits)
+
+
+def _is_name(value: bytes) -> bool:
+    """Return whether a packed value is the name of a principal, so that it can be found by it."""
+    try:
+        name = msgpack.unpackb(value, max_str_len=PRINCIPAL_BYTES_MAX)
+    except (ValueError, msgpack.UnpackException):
+        return False
+    return isinstance(name, str) and bool(name)
 
 
 def _check_growth(

@@ -95,7 +95,16 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
         core=core,
         permanent_from_s=until if mode is Mode.LIVENESS else 0.0,
     )
-    return _shorten_retention(plan)
+    return _have_principals(_shorten_retention(plan))
+
+
+def _have_principals(plan: Plan) -> Plan:
+    """Let sessions belong to principals in some runs; drawn apart, so that nothing else shifts."""
+    random = Random(f"{plan.seed}/{plan.mode}/principals".encode())
+    principals = random.choice((0, 0, 0, 3))
+    if not principals:
+        return plan
+    return evolve(plan, workload=evolve(plan.workload, principals=principals))
 
 
 def _draw_fault(

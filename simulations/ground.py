@@ -1,10 +1,14 @@
 """What the clients of a simulated ring, and those who judge them, ask of the world."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ring import Record, SessionId
-from ring.messages import Reply, Request
+from ring.messages import Failed, Reply, Request
+from ring.questions import Matches, Query
+
+Answer: TypeAlias = Matches | Failed
+"""What a question is answered by."""
 
 
 class Ground(Protocol):
@@ -30,6 +34,11 @@ class Ground(Protocol):
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
     ) -> bool:
         """Have the application in a node ask; ``done`` gets None if that process dies."""
+
+    def query(
+        self, name: str, make: Callable[[int], Query], done: Callable[[Answer | None], None]
+    ) -> bool:
+        """Have it look for sessions by a value; as ``submit``."""
 
     def is_older(self, name: str, since: float) -> bool:
         """Look behind the curtain: whether a node runs that had begun before."""

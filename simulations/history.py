@@ -31,6 +31,7 @@ class Kind(StrEnum):
     FIND = "find"
     END = "end"
     ROTATE = "rotate"
+    QUERY = "query"
 
 
 @define
@@ -58,6 +59,8 @@ class Operation:
     """The id to which a rotation goes."""
     attempt: int = 0
     """Which attempt of the same rotation it is, from 1."""
+    principal: str | None = None
+    """To whom it gives the session; an empty name: to nobody; None: it does not bear on that."""
 
     @property
     def home(self) -> str:

@@ -190,6 +190,8 @@ class Workload(Brief):
     """While the ring is cut, clients ask any node, for few sessions: both sides are busy."""
     patient: float = 0.0
     """The share of requests with which a client begins to watch a session of its own expire."""
+    principals: int = 0
+    """To how many principals the sessions belong, that are asked for, and logged out everywhere."""
 
 
 @frozen(repr=False)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from attrs import Factory, define, field
 
 from ring import LinkId, Replica
 from ring.identity import Incarnation
-from ring.messages import Greeting, Reply
+from ring.messages import Greeting
 from simulations.plan import Clocks
 from simulations.ways import Connection, End
 
@@ -35,7 +35,7 @@ class Process:
     redialling: set[str] = field(factory=set)
     linked: dict[str, LinkId] = field(factory=dict)
     """By member: the latest connection that this process dialled."""
-    replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
+    replies: dict[int, Callable[[Any], None]] = field(factory=dict)
     tick_at: float = inf
     """When its timer rings, in true time; inf: not at all."""
     tick_due: float = inf

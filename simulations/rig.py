@@ -20,6 +20,7 @@ from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, S
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
 from ring.placement import Ring
+from ring.questions import Matches, Query
 from ring.replica import Replica
 from ring.settings import Settings
 from simulations.rig_parts import NOW, WALL_MS, Asked, Connection, Disk, Sent, ring_of
@@ -286,8 +287,12 @@ class Rig:
             case Persist(session_id):
                 self._persist(name, session_id)
             case Respond(number, reply):
-                assert self.asked[number].reply is None, "answered twice"
-                self.asked[number].reply = reply
+                asked = self.asked[number]
+                assert asked.waits, "answered twice"
+                if isinstance(reply, Matches):
+                    asked.matches = reply
+                else:
+                    asked.reply = reply
             case SetAside(_, records):
                 self.disks[name].set_aside += records
             case Notice():
@@ -337,7 +342,7 @@ class Rig:
 
     # --- The application ---
 
-    def ask(self, name: str, make: Callable[[int], Request]) -> Asked:
+    def ask(self, name: str, make: Callable[[int], Request | Query]) -> Asked:
         """Submit a request to a node, and let everything follow."""
         number = len(self.asked) + 1
         asked = self.asked[number] = Asked(number)
@@ -369,6 +374,10 @@ class Rig:
     def find(self, name: str, session_id: SessionId, *, touch: bool = False) -> Asked:
         """Look a session up at a node."""
         return self.ask(name, lambda n: Find(n, session_id, touch, False))
+
+    def query(self, name: str, index: bytes, value: bytes, cursor: bytes = b"") -> Asked:
+        """Look for sessions by a value at a node, for one page."""
+        return self.ask(name, lambda n: Query(n, index, value, cursor, forwarded=False))
 
     def rotate(
         self,

@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 from ring.identity import LinkId, SessionId
 from ring.messages import Message, Reply
 from ring.placement import Member, Ring
+from ring.questions import Matches
 
 NOW = 1000.0
 """A moment of the monotonic clock. Ages are whole seconds before it: frames keep them exactly."""
@@ -61,11 +62,13 @@ class Asked:
 
     number: int
     reply: Reply | None = None
+    matches: Matches | None = None
+    """The answer to a question."""
 
     @property
     def waits(self) -> bool:
         """Whether there is no answer yet."""
-        return self.reply is None
+        return self.reply is None and self.matches is None
 
 
 @define

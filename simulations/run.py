@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from simulations.budget import Budget
+from simulations.census import Census
 from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.face import AnyWorld
 from simulations.judge import Judge
@@ -109,10 +110,10 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
     )
 
 
-def judge_of(plan: Plan, budget: Budget) -> Judge:
+def judge_of(plan: Plan, budget: Budget) -> Census:
     """Return who judges what clients see in a plan."""
     retention_s = plan.settings.retention_s - FORGETTING_S
-    judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
+    judge = Census(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
     judge.have_all_met = False
     return judge
 

@@ -10,10 +10,10 @@ Rules:
   may still arrive, and be the one that counts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import inf
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 from attrs import evolve
@@ -39,8 +39,9 @@ from ring.messages import (
     Save,
     Saved,
 )
+from ring.questions import Matches, Query
 from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
-from simulations.ground import Ground
+from simulations.ground import Answer, Ground
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.process import WALL_MS
@@ -160,6 +161,31 @@ class Client:
             unavailable = Failed(request.number, Failure.UNAVAILABLE, "no node answers")
             self._ground.after(DOWN_PAUSE_S, lambda: go_on(unavailable))
 
+    async def query(self, query: Query) -> Matches | Failed:
+        """See ``Backend``."""
+
+        def begin(go_on: Callable[[Answer | None], None]) -> None:
+            node = (self._ground.running() or self._ground.alive() or ["a"])[0]
+            first = once(go_on)
+            if self._ground.query(node, lambda number: evolve(query, number=number), first):
+                self._ground.after(OPERATION_LIMIT_S, lambda: first(None))
+            else:
+                self._ground.after(DOWN_PAUSE_S, lambda: first(None))
+
+        answer = await Later[Answer | None](begin)
+        return answer or Failed(query.number, Failure.UNAVAILABLE, "no node answers")
+
+    async def perform_all(
+        self, works: Sequence[Callable[[], Awaitable[None]]], at_once_max: int
+    ) -> None:
+        """See ``Backend``; one after the other, since changes of one client are in order."""
+        for work in works:
+            await work()
+
+    async def pause(self, seconds: float) -> None:
+        """See ``Backend``."""
+        await self.sleep(seconds)
+
     # --- What the judge sees ---
 
     def _noted(self, request: Request) -> tuple[Operation, Request]:
@@ -224,11 +250,11 @@ def _nobody(node: str) -> None:
     """Nobody wants to know."""
 
 
-def once(go_on: Callable[[Reply | None], None]) -> Callable[[Reply | None], None]:
+def once(go_on: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return a function that goes on at its first call, and not again."""
     called = False
 
-    def first(reply: Reply | None) -> None:
+    def first(reply: object) -> None:
         nonlocal called
         if not called:
             called = True

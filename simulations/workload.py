@@ -18,7 +18,7 @@ from typing import Final
 import msgpack
 
 from ring import Durability, SessionId
-from ring.entry import MAX_IDLE
+from ring.entry import MAX_IDLE, PRINCIPAL
 from ring.identity import home_of, new_session_id
 from ring.messages import (
     End,
@@ -31,10 +31,11 @@ from ring.messages import (
     Saved,
 )
 from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
+from simulations.census import Census
 from simulations.ground import Ground
 from simulations.history import Kind, Operation, Outcome
 from simulations.honesty import Honesty
-from simulations.judge import Judge
+from simulations.logins import Logins
 from simulations.plan import Plan
 from simulations.versions import changes_of, versions_in
 from simulations.witness import Witness
@@ -59,7 +60,7 @@ class Workload:
     """
 
     def __init__(
-        self, ground: Ground, judge: Judge, plan: Plan, on_receipt: Callable[[str], None]
+        self, ground: Ground, judge: Census, plan: Plan, on_receipt: Callable[[str], None]
     ) -> None:
         self._ground = ground
         self._judge = judge
@@ -81,6 +82,7 @@ class Workload:
         """By home, and under no name of all."""
         self._retired: set[tuple[int, SessionId]] = set()
         self._honesty = Honesty(ground, judge)
+        self._logins = Logins(ground, judge, self._load.principals, self.counts)
         self._families: dict[SessionId, list[SessionId]] = {}
         """By id, all ids that a session has had, if it was rotated; the first one first."""
         self._versions = count(1)
@@ -132,6 +134,10 @@ class Workload:
             return
         if self._load.patient and random.random() < self._load.patient:
             self._watch(client, random.choice(running))
+            return
+        if self._logins.asks(random):
+            then = partial(self._think, client)
+            self._logins.ask(client, random, partial(self._end_each, client, then), then)
             return
         scattered = self._ground.now < self._scattered_until
         session_id = random.choice(recent[-SCATTERED_SESSIONS:] if scattered else recent)
@@ -186,6 +192,14 @@ class Workload:
             max_idle_s=max_idle_s,
         )
 
+    def _end_each(self, client: int, then: Callable[[], None], ids: list[SessionId]) -> None:
+        """End all sessions of a principal, one after the other."""
+        if not ids or self.stopped:
+            then()
+            return
+        rest = partial(self._end_each, client, then, ids[1:])
+        self._operate(client, Kind.END, ids[0], self._route(ids[0]), rest)
+
     def _route(self, session_id: SessionId) -> str:
         return route(self._ground, session_id, self.only)
 
@@ -212,6 +226,7 @@ class Workload:
                 self._families[new_id] = family
             operation.new_session = new_id.decode()
             operation.attempt = again.attempt + 1 if again is not None else 1
+        operation.principal = self._logins.whose(kind, random) if again is None else again.principal
         self._judge.on_invoked(operation)
         for witness in self.witnesses:
             witness.on_operation(operation)
@@ -222,6 +237,8 @@ class Workload:
         changes = changes_of(client, version)
         if kind is Kind.CREATE and max_idle_s:
             changes = ((MAX_IDLE, msgpack.packb(max_idle_s)), *changes)
+        if operation.principal is not None:
+            changes = ((PRINCIPAL, msgpack.packb(operation.principal)), *changes)
 
         def make(number: int) -> Request:
             if kind is Kind.FIND:

@@ -11,14 +11,16 @@ Rules:
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from ring import Clock, LinkId, Replica, Ring, SessionId
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
+from ring.questions import Query
 from simulations.disks import Disk
+from simulations.ground import Answer
 from simulations.plan import Plan, Trigger
 from simulations.process import Process
 from simulations.scene import Scene
@@ -56,6 +58,17 @@ class World(Scene[Process, Disk]):
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
     ) -> bool:
         """Have the application in a process ask; ``done`` gets None if that process dies."""
+        return self._ask(name, make, done)
+
+    def query(
+        self, name: str, make: Callable[[int], Query], done: Callable[[Answer | None], None]
+    ) -> bool:
+        """Have it look for sessions by a value; as ``submit``."""
+        return self._ask(name, make, done)
+
+    def _ask(
+        self, name: str, make: Callable[[int], Request | Query], done: Callable[[Any], None]
+    ) -> bool:
         process = self.processes.get(name)
         if process is None:
             return False
@@ -71,7 +84,7 @@ class World(Scene[Process, Disk]):
             ask()
         return True
 
-    def _submit(self, process: Process, request: Request) -> None:
+    def _submit(self, process: Process, request: Request | Query) -> None:
         self._perform(process, process.replica.submit(request, process.clock(self.now)))
 
     # --- Nodes ---

@@ -1,7 +1,7 @@
 """A backend that is one dict of records: what sessions are tested against."""
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from random import Random
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ from node.session import Session
 from node.sessions import SessionRepository
 from node.writers import Writers
 from ring.clock import Stamp
-from ring.entry import EndReason
-from ring.identity import SessionId
+from ring.entry import CREATED, PRINCIPAL, EndReason
+from ring.identity import SessionId, namespace_of
 from ring.messages import (
     Absent,
     Durability,
@@ -28,6 +28,7 @@ from ring.messages import (
     Save,
     Saved,
 )
+from ring.questions import Matches, Query
 from ring.record import Record
 from ring.state import is_as_expected
 from ring.structured import entries_for, why_not_written
@@ -50,6 +51,9 @@ class Shelf:
         self.replies: deque[Reply | Failure] = deque()
         self.held_back: deque[trio.Event] = deque()
         self.reads_locally = False
+        self.questions: list[Query] = []
+        self.missing: deque[tuple[tuple[str, ...], tuple[str, ...]]] = deque()
+        """What the next answers to questions say is missing and unreachable; then nothing is."""
         self.wall = 1_000_000_000_000
         self._stamps = count(self.wall << 16)
         self._numbers = count(1)
@@ -74,6 +78,31 @@ class Shelf:
         if self.held_back:
             await self.held_back.popleft().wait()
         return reply
+
+    async def query(self, query: Query) -> Matches | Failed:
+        self.questions.append(query)
+        planned = self.replies.popleft() if self.replies else None
+        if isinstance(planned, Failure):
+            return Failed(query.number, planned, f"planned: {planned.name}")
+        flat, counts = list[bytes](), list[bytes | int]()
+        for session_id, record in self.records.items():
+            of_it = namespace_of(session_id) == query.namespace
+            value = record.value(query.index) if of_it else None
+            if value is not None and not query.value:
+                counts += (value, 1)
+            elif value is not None and value == query.value:
+                flat += (session_id, record.portable(0.0, (PRINCIPAL, CREATED)))
+        missing, down = self.missing.popleft() if self.missing else ((), ())
+        return Matches(query.number, flat, counts, b"", ("a",), missing, down, "")
+
+    async def perform_all(
+        self, works: Sequence[Callable[[], Awaitable[None]]], at_once_max: int
+    ) -> None:
+        for work in works:
+            await work()
+
+    async def pause(self, seconds: float) -> None:
+        self.wall += int(seconds * 1000)
 
     def _carry_out(self, request: Request) -> Reply:
         planned = self.replies.popleft() if self.replies else None

@@ -36,6 +36,7 @@ from ring.messages import (
     Status,
 )
 from ring.placement import VERSION_MAX, Departed, Member, Ring
+from ring.questions import Matches, Query
 from ring.table import BUCKETS
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
@@ -174,6 +175,20 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     ShowRing: st.builds(ShowRing, u64s),
     SetRing: st.builds(SetRing, u64s, whole_rings),
     RingShown: st.builds(RingShown, u64s, whole_rings),
+    Query: st.builds(
+        Query, u64s, entry_keys, st.binary(max_size=260), st.binary(max_size=40), st.booleans()
+    ),
+    Matches: st.builds(
+        Matches,
+        u64s,
+        flat_lists(session_ids, portables),
+        flat_lists(st.binary(max_size=260), u64s),
+        st.binary(max_size=40),
+        name_tuples,
+        name_tuples,
+        name_tuples,
+        plain_text,
+    ),
 }
 """A strategy for every class of messages."""
 

@@ -43,6 +43,7 @@ from ring.messages import (
     Status,
 )
 from ring.placement import Departed, Member, Ring
+from ring.questions import Matches, Query
 from ring.table import BUCKETS
 from wire import control
 from wire.checks import check_session_ids
@@ -86,6 +87,8 @@ EXAMPLES: list[Message] = [
     ShowRing(1),
     SetRing(1, RING),
     RingShown(1, RING),
+    Query(1, b"mail", b"\xa1a", b"", False),
+    Matches(1, [ID, b"\x00\x90"], [b"\xa1a", 2], b"", ("a",), ("b",), ("c",), ""),
 ]
 
 STRANGE: list[object] = [

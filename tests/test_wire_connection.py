@@ -32,6 +32,7 @@ from ring.messages import (
     Save,
     Status,
 )
+from ring.questions import Query
 from wire import (
     ENTITLEMENTS,
     NEED_DATA,
@@ -64,6 +65,8 @@ def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
     if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End | Rotate):
         return evolve(message, forwarded=False, insist=False)
+    if speaker is Speaker.CLIENT and isinstance(message, Query):
+        return evolve(message, forwarded=False)
     return message
 
 
@@ -164,7 +167,7 @@ def test_each_side_sends_what_it_may_and_nothing_else(speaker: Speaker, message:
 def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> None:
     assert {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]} == {
         *("Find", "Save", "End", "Rotate"),
-        *("ShowRing", "SetRing"),
+        *("ShowRing", "SetRing", "Query"),
     }
 
 
@@ -175,6 +178,7 @@ def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> N
         Save(1, ID, True, (), Durability.LOCAL, False, True),
         End(1, ID, Durability.LOCAL, False, True),
         Rotate(1, ID, OTHER_ID, (), Durability.LOCAL, False, True),
+        Query(1, b"mail", b"\x01", b"", True),
     ],
 )
 def test_a_client_forwards_nothing(message: Message) -> None:

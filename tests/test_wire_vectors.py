@@ -130,7 +130,7 @@ def value_of(name: str, value: Any) -> Any:
             return bytes.fromhex(text)
         case list():
             parts = [value_of("", part) for part in value]
-            return parts if name == "flat" else tuple(parts)
+            return parts if name in ("flat", "counts") else tuple(parts)
         case _ if name == "durability":
             return Durability(value)
         case _ if name == "failure":

@@ -8,7 +8,13 @@ import re
 from typing import Final, TypeVar
 
 from ring.errors import ConfigError
-from ring.identity import SESSION_ID_FORM, SessionId, check_member_name, parse_session_id
+from ring.identity import (
+    SESSION_ID_FORM,
+    SessionId,
+    check_member_name,
+    check_namespace,
+    parse_session_id,
+)
 from ring.messages import Durability
 from wire.limits import NAMES_MAX, U64_MAX
 
@@ -58,6 +64,15 @@ def member_names(value: object, what: str) -> tuple[str, ...]:
     if len(names) > NAMES_MAX:
         raise ValueError(f"{what} has {len(names)} names; {NAMES_MAX} are allowed")
     return tuple(member_name(name, what) for name in names)
+
+
+def namespace(value: object, what: str) -> str:
+    """Return a well-formed name of a namespace; empty is the default one's."""
+    name = exactly(str, value, what)
+    try:
+        return check_namespace(name)
+    except ConfigError as error:
+        raise ValueError(f"{what} is not the name of a namespace") from error
 
 
 def session_id(value: object, what: str) -> SessionId:

@@ -49,7 +49,8 @@ from ring.messages import (
     Saved,
     Status,
 )
-from wire import control, hot
+from ring.questions import MATCHES_MAX, Matches, Query
+from wire import asking, control, hot
 from wire.limits import (
     CHANGES_MAX,
     DIFFERENT_MAX,
@@ -136,6 +137,9 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Members: _by_cattrs(68, Members),
     Leaving: _by_cattrs(69, Leaving),
     Redirect: _by_cattrs(70, Redirect),
+    # Questions about many sessions.
+    Query: _by_hand(54, asking.spell_query, asking.read_query),
+    Matches: _by_hand(72, asking.spell_matches, asking.read_matches, 2 * MATCHES_MAX),
 }
 """The tag table; ``docs/protocol.md`` gives every field's type and limit."""
 

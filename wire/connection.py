@@ -44,6 +44,7 @@ from ring.messages import (
     Saved,
     Status,
 )
+from ring.questions import Matches, Query
 from wire import codec
 from wire.framing import FrameReader, frame
 from wire.handshake import Authenticated, Handshake, State
@@ -66,17 +67,17 @@ ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_DIALLING: frozenset(
         {
             *(Status, RingRecord, Changes, Release, Compare, Offer, Ask),
-            *(Find, Save, End, Rotate),
+            *(Find, Save, End, Rotate, Query),
         }
     ),
-    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing}),
+    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing, Query}),
     Speaker.MEMBER_ANSWERING: frozenset(
         {
             *(Status, RingRecord, Acks, Records, Listing, Compared, Offered, Answer),
-            *(Found, Absent, Saved, Failed, Redirect),
+            *(Found, Absent, Saved, Failed, Redirect, Matches),
         }
     ),
-    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed, RingShown}),
+    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed, RingShown, Matches}),
 }
 
 
@@ -324,4 +325,6 @@ class Connection:
 
 
 def _is_forwarded(message: Message) -> bool:
+    if isinstance(message, Query):
+        return message.forwarded
     return isinstance(message, Find | Save | End | Rotate) and (message.forwarded or message.insist)

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import partial
 from math import inf
 from random import Random
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 from attrs import define, field, frozen
@@ -27,7 +27,8 @@ from ring import Clock, Replica, Ring
 from ring.effects import Effect, Notice
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId
-from ring.messages import Message, Reply, Request
+from ring.messages import Message, Request
+from ring.questions import Query
 from ring.settings import Settings
 from simulations.plan import Plan
 from simulations.whole.disk import KeptContacts, KeptRing, NodeDisk, fenced
@@ -137,7 +138,7 @@ class Life:
     connections: dict[int, tuple[ByteConnection, ByteEnd]] = field(factory=dict)
     linked: dict[str, int] = field(factory=dict)
     """By member: the latest connection that this process dialled."""
-    replies: dict[int, Callable[[Reply | None], None]] = field(factory=dict)
+    replies: dict[int, Callable[[Any], None]] = field(factory=dict)
     node: Node | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     _work: Errands = field(factory=Errands)
@@ -173,7 +174,7 @@ class Life:
         """Have the application in the process do something with its node, as soon as it has one."""
         self._work.add(partial(self._do, work))
 
-    def ask(self, make: Callable[[int], Request], done: Callable[[Reply | None], None]) -> None:
+    def ask(self, make: Callable[[int], Request | Query], done: Callable[[Any], None]) -> None:
         """Have the application in the process ask its node."""
         self._work.add(partial(self._ask, make, done))
 
@@ -207,11 +208,14 @@ class Life:
             await waits
 
     async def _ask(
-        self, make: Callable[[int], Request], done: Callable[[Reply | None], None]
+        self, make: Callable[[int], Request | Query], done: Callable[[Any], None]
     ) -> None:
         assert self.node is not None
-        number = self.node.next_number()
-        done(await self.node.perform(make(number)))
+        request = make(self.node.next_number())
+        if isinstance(request, Query):
+            done(await self.node.query(request))
+        else:
+            done(await self.node.perform(request))
 
 
 @frozen

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from math import inf
 from traceback import format_exception
-from typing import Final
+from typing import Any, Final
 from unittest import mock
 from zlib import crc32
 
@@ -29,6 +29,8 @@ from ring import Ring
 from ring.effects import Effect, Notice, Persist, SetAside
 from ring.errors import StoreLockedError
 from ring.messages import Message, Records, Release, Reply, Request
+from ring.questions import Query
+from simulations.ground import Answer
 from simulations.plan import Plan, Trigger
 from simulations.scene import Scene
 from simulations.scheduler import StuckError
@@ -153,6 +155,17 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self, name: str, make: Callable[[int], Request], done: Callable[[Reply | None], None]
     ) -> bool:
         """Have the application in a process ask; ``done`` gets None if that process dies."""
+        return self._ask(name, make, done)
+
+    def query(
+        self, name: str, make: Callable[[int], Query], done: Callable[[Answer | None], None]
+    ) -> bool:
+        """Have it look for sessions by a value; as ``submit``."""
+        return self._ask(name, make, done)
+
+    def _ask(
+        self, name: str, make: Callable[[int], Request | Query], done: Callable[[Any], None]
+    ) -> bool:
         life = self.processes.get(name)
         if life is None:
             return False
@@ -161,7 +174,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.scheduler.events += 1
         self.scheduler.note("submit", name, number)
 
-        def answered(reply: Reply | None) -> None:
+        def answered(reply: object) -> None:
             if life.replies.pop(number, None) is not None and life.alive:
                 self.scheduler.note("reply", name, type(reply).__name__, number)
                 done(reply)
