@@ -100,7 +100,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
 
 def _have_principals(plan: Plan) -> Plan:
     """Let sessions belong to principals in some runs; drawn apart, so that nothing else shifts."""
-    random = Random(f"{plan.seed}/{plan.mode}/principals".encode())
+    random = Random(f"{plan.seed}/{plan.mode}/people".encode())
     principals = random.choice((0, 0, 0, 3))
     if not principals:
         return plan

@@ -6,12 +6,14 @@ from typing import Final
 
 from ablations import Ablation, replaced
 
-from ring import replication, rotating
+from ring import querying, replication, rotating
 from ring.clock import Clock, Stamp, stamp_ms
+from ring.cursors import Progress
 from ring.entry import CREATED, ENDED, EndReason, entry_stamp
 from ring.errands import Errand
 from ring.expiry import Expiry
 from ring.identity import SessionId, home_of
+from ring.index import Index
 from ring.links import Inbound, Outbound
 from ring.messages import Changes, Redirect, Reply
 from ring.receipts import Waiter
@@ -20,6 +22,7 @@ from ring.replication import Replication
 from ring.rotating import consequences, rotation_of
 from ring.serving import Serving
 from ring.settling import Settling
+from ring.table import Merged, Table
 
 Consequence = tuple[SessionId, Record]
 
@@ -112,6 +115,35 @@ def _knows_anybody(self: Settling, home: str, name: str) -> bool:
     return True
 
 
+def _merge_unindexed(
+    self: Table, session_id: SessionId, incoming: Record, digest: int = 0
+) -> Merged:
+    indexes, self._indexes = self._indexes, ()
+    try:
+        return _merge(self, session_id, incoming, digest)
+    finally:
+        self._indexes = indexes
+
+
+_merge = Table.merge
+
+
+def _note_nothing_gone(self: Index, session_id: SessionId, entry: bytes | None) -> None:
+    if entry is not None:
+        _note(self, session_id, entry)
+
+
+_note = Index.note
+
+
+def _serves_anything(held: bytes, now: float) -> bool:
+    return True
+
+
+def _said_by_anybody(home: str, progress: list[Progress]) -> bool:
+    return True
+
+
 def _claims_stay(self: Settling) -> None:
     """Go on acting after a standstill."""
 
@@ -129,5 +161,10 @@ PLANTED: Final[dict[str, Callable[[], Ablation]]] = {
     "move only what is older": replaced((rotating, "moved", _moved_older)),
     "redirect to anybody": replaced((Settling, "knows_claimant", _knows_anybody)),
     "act on after a standstill": replaced((Settling, "on_frozen", _claims_stay)),
+    "index no merge": replaced((Table, "merge", _merge_unindexed)),
+    "name what has ended": replaced(
+        (Index, "note", _note_nothing_gone), (querying, "held_serves", _serves_anything)
+    ),
+    "name no home that is missing": replaced((querying, "_is_said", _said_by_anybody)),
     "move nothing late": replaced((replication, "consequences", _only_ends)),
 }

@@ -15,6 +15,7 @@ import test_ring_expiry as expiry
 import test_ring_frozen as frozen
 import test_ring_greeting as greeting
 import test_ring_insist as insist
+import test_ring_querying as querying
 import test_ring_receipts as receipts
 import test_ring_record as record
 import test_ring_releasing as releasing
@@ -53,6 +54,7 @@ UNFOUND: dict[str, Callable[[], None]] = {
         rotation.test_changes_of_the_other_side_move_on_whatever_their_stamp
     ),
     "move nothing late": rotation.test_changes_of_the_other_side_move_on_whatever_their_stamp,
+    "name no home that is missing": (querying.test_a_home_for_which_nobody_answers_yet_is_named),
     "pass no merge on": replication.test_news_goes_on_to_the_holders_but_not_to_where_it_came_from,
     "read every fragment as whole": record.test_a_part_is_not_whole_by_the_digest_of_another,
     "redirect to anybody": (
