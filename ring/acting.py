@@ -70,6 +70,7 @@ class Acting:
     def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
         core = self._core
         record = core.table.get(session_id) or Record()
+        before = dict(record.entries) if core.overwrites is not None else {}
         keys = apply_changes(
             record,
             request,
@@ -79,6 +80,8 @@ class Acting:
             now,
             is_full=self._is_full(),
         )
+        if core.overwrites is not None:
+            core.overwrites.note_written(session_id, before, record)
         if keys:
             self._replication.write(session_id, record, keys)
         else:

@@ -193,7 +193,7 @@ def test_a_known_field_that_cannot_be_read_is_an_error_all_the_same() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"\x92\xa4Cart\x82\xa3new\x01\xa3new\x02",
+        b"\x92\xa4Cart\x83\xa6counts\x80\xa3new\x01\xa3new\x02",
         b"\x92\xa4Cart\x82\xa6counts\x80\x01\x02",
         b"\x92\xa4Cart\x82\xa6counts\x80\xa3new",
         b"\x92\xa4Cart\x82\xa6counts\x80\xa3new\x01\x01",
