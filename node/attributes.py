@@ -11,13 +11,14 @@ Rules:
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 from node.cells import MISSING, Cells
 from node.copies import assignable, copy_of
 from node.counting import Counting
 from node.members import Members
 from node.structures import SessionCounter, SessionMap, SessionSet
+from node.typed import read_as
 from node.writers import Writers
 from ring.clock import STAMP_BYTES
 from ring.errors import SessionTooLargeError
@@ -26,6 +27,12 @@ from ring.structured import SHARD, Kind, is_part, kind_of, name_of
 
 NAME_BYTES_MAX: Final = 255
 """The longest name of an attribute, in UTF-8."""
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+_AS_IT_IS: Final = object()
+"""In the place of a type that nobody has asked for."""
 
 _FIRST_OF_NAMES: Final = bytes([SHARD + 1])
 """The least name of an attribute: what is less are keys of other entries."""
@@ -91,6 +98,39 @@ class Attributes(MutableMapping[str, Any]):
         if structure is None:
             raise KeyError(name)
         return copy_of(structure, name)
+
+    @overload
+    def get(self, name: str, default: object = None, /) -> Any: ...
+
+    @overload
+    def get(self, name: str, default: None = None, /, *, as_: type[_T]) -> _T | None: ...
+
+    @overload
+    def get(self, name: str, default: _D, /, *, as_: type[_T]) -> _T | _D: ...
+
+    @overload
+    def get(self, name: str, default: object = None, /, *, as_: object) -> Any: ...
+
+    def get(self, name: str, default: object = None, /, *, as_: object = _AS_IT_IS) -> Any:
+        """Return an attribute, or else the default.
+
+        Args:
+            name: the attribute's.
+            default: given back as it is if there is no such attribute.
+            as_: as what it is wanted, strictly: a class given to ``register``, of which it has to
+                be; or an attrs class, a dataclass, a TypedDict, ``list[int]`` and the like, made of
+                the dicts and lists in which it is stored. What is made is a new object: assign
+                what is to be kept of its changes, as it was stored.
+
+        Raises:
+            AttributeDecodeError: it cannot be decoded here, or does not fit. Nothing changed.
+            TypeError: nothing is strictly read as ``as_``.
+        """
+        try:
+            value = self[name]
+        except KeyError:
+            return default
+        return value if as_ is _AS_IT_IS else read_as(name, assignable(value), as_)
 
     def __setitem__(self, name: str, value: Any) -> None:
         check_attribute_name(name)

@@ -17,7 +17,7 @@ from typing import Final, NoReturn, TypeVarTuple, Unpack, assert_never
 import trio
 
 from node.link import Link, LinkEnd
-from node.log import RateLimitedLog, log_event
+from node.log import RateLimitedLog, SessionTagger, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
 from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
@@ -55,6 +55,7 @@ class Driver:
         on_persist: notes that a session is to be written to the store.
         on_adopt: goes on with another ring.
         on_set_aside: notes records that are to be kept where they are out of the way.
+        tagger: names sessions in the log.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Driver:
         on_persist: Callable[[SessionId], None],
         on_adopt: Callable[[Ring], None] = lambda _: None,
         on_set_aside: Callable[[Sequence[tuple[SessionId, bytes]]], None] = lambda _: None,
+        tagger: SessionTagger | None = None,
     ) -> None:
         self.replica = replica
         self.links: dict[LinkId, Link] = {}
@@ -74,6 +76,7 @@ class Driver:
         self._on_persist = on_persist
         self._on_adopt = on_adopt
         self._on_set_aside = on_set_aside
+        self._tagger = tagger or SessionTagger(bytes(16))
         self._link_ids = count(1)
         self._numbers = count(1)
         self._waiters: dict[int, _Waiter] = {}
@@ -123,7 +126,9 @@ class Driver:
                         link.refuse(Refusal.NAME_IN_USE, reason)
                     else:
                         link.close(reason)
-                case Notice(event, fields, alarming):
+                case Notice(event, fields, alarming, session_id):
+                    if session_id is not None:
+                        fields = {"session": self._tagger(session_id), **fields}
                     log_event(logging.WARNING if alarming else logging.INFO, event, fields)
                 case Adopt(ring):
                     self._on_adopt(ring)

@@ -91,6 +91,7 @@ class Node(Performing):
             on_persist=self._note_changed,
             on_adopt=self._adopt,
             on_set_aside=self._set_aside,
+            tagger=tagger,
         )
         self._neighbours = Neighbours(
             Identity.for_member(

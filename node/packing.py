@@ -1,6 +1,6 @@
 """Values to bytes, with the path to whatever cannot be kept; the bytes are in ``node.values``."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 import msgpack
@@ -8,6 +8,7 @@ import msgpack
 from node.errors import ValueNotStorableError
 from node.registered import RegisteredClass, registered_class
 from node.scalars import SCALARS, pack_scalar
+from node.unknown_fields import kept_with
 from node.values import (
     FROZENSET,
     IMMUTABLE_TYPES,
@@ -101,6 +102,16 @@ def _pack(shaped: object) -> bytes:
     return packed
 
 
+def _pack_with(parts: list[Any], unknown: Mapping[str, bytes]) -> bytes:
+    """Return the content of a registered class, with fields that are packed already."""
+    name, fields, *version = parts
+    header: bytes = msgpack.Packer().pack_map_header(len(fields) + len(unknown))
+    content = [_array_header(len(parts)), _pack(name), header]
+    content += [_pack(each) for field in fields.items() for each in field]
+    content += [part for field, packed in unknown.items() for part in (_pack(field), packed)]
+    return b"".join([*content, *map(_pack, version)])
+
+
 def _pack_quickly(value: object, bytes_max: int) -> bytes | None:
     """Return the bytes; None if an int or a str somewhere in ``value`` has none.
 
@@ -155,7 +166,13 @@ class _Shaper:
         if registered is not None:
             fields = self._shape_fields(registered, value, depth)
             version = [registered.version] if registered.version > 1 else []
-            return msgpack.ExtType(REGISTERED, _pack([registered.name, fields, *version]))
+            unknown = kept_with(value)
+            if unknown:
+                self._count(len(unknown))
+                content = _pack_with([registered.name, fields, *version], unknown)
+            else:
+                content = _pack([registered.name, fields, *version])
+            return msgpack.ExtType(REGISTERED, content)
         raise _NotStorable(_refusal(kind))
 
     def _count(self, items: int) -> None:

@@ -7,6 +7,8 @@ Rules:
 - A class has one name, and a name one class.
 - A class has a version, which stands in the bytes if it is above 1. What was written by an older
   one is brought up to date when it is read, step by step; what a newer one wrote is not read.
+- A field that is not known here, in a value of the same version, is of a newer release that has
+  only added it: the object comes without it, and takes it along (``node.unknown_fields``).
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +55,8 @@ def register(
     """Let values of the attrs class ``cls`` be kept in sessions; return ``cls``.
 
     Each field's value must itself be storable. Every process that reads such a value must have
-    registered a class of this name, with fields that its constructor accepts.
+    registered a class of this name. Fields that are missing take their defaults; those that its
+    constructor does not know are kept with the object, and saved with it.
 
     A process that has an older version of the class raises ``AttributeDecodeError`` for an
     attribute of a newer one, which stays as it is. What was only read is not written anew.

@@ -12,6 +12,7 @@ Rules:
 """
 
 import logging
+from itertools import islice
 from typing import Final, NoReturn, Protocol
 
 import trio
@@ -27,6 +28,9 @@ WAITING_MAX: Final = 16_384
 
 KEPT_MAX: Final = 65_536
 """Copies that are kept until the node stops. Larger: more is lost with a process that is killed."""
+
+_LOOKED_AT: Final = 64
+"""Kept copies that are looked at when there are too many: looking at all would stop the loop."""
 
 UNDER_WAY_MAX: Final = 64
 """Saves at a time. Larger: a slow ring is used better. Smaller: requests wait less behind them."""
@@ -88,11 +92,17 @@ class Saves:
         So it is if the node stops already, if too many are kept, or if another copy of the same
         session is: two copies are merged by the ring.
         """
-        for key in list(self._kept) if len(self._kept) >= KEPT_MAX else ():
-            if self._kept[key].is_expired:
-                del self._kept[key]
+        if len(self._kept) >= KEPT_MAX:
+            self._drop_expired()
         kept = self._kept.setdefault(copy.id, copy) if self._has_room(copy) else None
         return kept is copy
+
+    def _drop_expired(self) -> None:
+        """Drop those that have expired among the first ones, and put the others behind the rest."""
+        for session_id in list(islice(self._kept, _LOOKED_AT)):
+            copy = self._kept.pop(session_id)
+            if not copy.is_expired:
+                self._kept[session_id] = copy
 
     def _has_room(self, copy: Savable) -> bool:
         return not self._closing and (len(self._kept) < KEPT_MAX or copy.id in self._kept)

@@ -1,15 +1,20 @@
-"""Bytes to values, strictly; the bytes are in ``node.values``."""
+"""Bytes to values, strictly; the bytes are in ``node.values``.
+
+Rule: what cannot be read otherwise is read once more, carefully: then each registered class is
+taken apart first, and its fields that are not known here are left packed (``node.unknown_fields``).
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 import msgpack
 
 from node.errors import AttributeDecodeError
-from node.registered import registered_as, registered_class
+from node.registered import RegisteredClass, registered_as, registered_class
 from node.scalars import unpack_scalar
+from node.unknown_fields import cut, keep_with
 from node.values import FROZENSET, KEY_TYPES, NESTING_MAX, REGISTERED, SET, TUPLE
 
 
@@ -26,7 +31,7 @@ def unpack_value(attribute: str, packed: bytes) -> Any:
     try:
         if packed[:1] in _PLAIN_HEADS:  # most attributes: no container, so nothing to look for
             return msgpack.unpackb(packed)
-        value = _unpack(packed, 0)
+        value = _unpacked(packed)
         if _may_be_strange(packed):
             _check(value, 0)
     except Exception as error:
@@ -38,7 +43,17 @@ def unpack_value(attribute: str, packed: bytes) -> Any:
     return value
 
 
-def _unpack(packed: bytes, depth: int) -> Any:
+def _unpacked(packed: bytes) -> Any:
+    try:
+        return _unpack(packed, 0)
+    except Exception as error:  # noqa: BLE001 - raised below, if care is of no help
+        try:
+            return _unpack(packed, 0, careful=True)
+        except Exception:  # noqa: BLE001 - the first one says what it is about
+            raise error from None
+
+
+def _unpack(packed: bytes, depth: int, *, careful: bool = False) -> Any:
     """Return the value; every length in the bytes is at most theirs, by msgpack's defaults."""
     if depth > NESTING_MAX:
         raise ValueError(_TOO_DEEP)
@@ -46,7 +61,7 @@ def _unpack(packed: bytes, depth: int) -> Any:
         packed,
         strict_map_key=False,
         object_pairs_hook=_make_dict,
-        ext_hook=_HOOKS[depth],
+        ext_hook=(_CAREFUL_HOOKS if careful else _HOOKS)[depth],
     )
 
 
@@ -59,15 +74,17 @@ def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return made
 
 
-def _unpack_extension(depth: int, code: int, payload: bytes) -> Any:
+def _unpack_extension(depth: int, careful: bool, code: int, payload: bytes) -> Any:
     if code == TUPLE:
-        return tuple(_unpack_items(payload, depth))
+        return tuple(_unpack_items(payload, depth, careful))
     if code in (SET, FROZENSET):
-        items = _unpack_items(payload, depth)
+        items = _unpack_items(payload, depth, careful)
         members = frozenset(items) if code == FROZENSET else set(items)
         if len(members) != len(items):
             raise ValueError("it has a set with the same member twice")
         return members
+    if code == REGISTERED and careful:
+        return _construct_carefully(payload, depth)
     if code == REGISTERED:
         match _unpack(payload, depth):
             case [str(name), dict(fields)]:
@@ -78,14 +95,44 @@ def _unpack_extension(depth: int, code: int, payload: bytes) -> Any:
     return unpack_scalar(code, payload)
 
 
-def _unpack_items(payload: bytes, depth: int) -> list[Any]:
-    items = _unpack(payload, depth)
+def _unpack_items(payload: bytes, depth: int, careful: bool) -> list[Any]:
+    items = _unpack(payload, depth, careful=careful)
     if type(items) is not list:
         raise ValueError("it has a tuple or set without its items")
     return items
 
 
 def _construct(name: str, fields: dict[Any, Any], version: int) -> object:
+    registered = _registered(name, version)
+    for older in range(version, registered.version):
+        if older not in registered.upcasts:
+            raise ValueError(f"version {older} of the class registered as {name!r} has no upcast")
+        fields = registered.upcasts[older](fields)
+    return _made(registered, fields)
+
+
+def _construct_carefully(payload: bytes, depth: int) -> object:
+    """Return the object, which takes along what it has no fields for."""
+    name, packed, version = cut(payload)
+    if type(name) is not str:
+        raise ValueError("it has a registered class without its name and fields")
+    registered = _registered(name, version)
+    unknown: dict[str, bytes] = {}
+    if version == registered.version:
+        known = {field for field, _ in registered.fields}
+        unknown = {field: bytes_ for field, bytes_ in packed.items() if field not in known}
+    fields = {
+        field: _unpack(bytes_, depth, careful=True)
+        for field, bytes_ in packed.items()
+        if field not in unknown
+    }
+    value = _construct(name, fields, version)
+    if unknown:
+        keep_with(value, unknown)
+    return value
+
+
+def _registered(name: str, version: int) -> RegisteredClass:
     registered = registered_as(name)
     if registered is None:
         raise ValueError(f"no class is registered as {name!r}")
@@ -94,18 +141,21 @@ def _construct(name: str, fields: dict[Any, Any], version: int) -> object:
             f"it is of version {version} of the class registered as {name!r}, which has version "
             f"{registered.version} here"
         )
-    for older in range(version, registered.version):
-        if older not in registered.upcasts:
-            raise ValueError(f"version {older} of the class registered as {name!r} has no upcast")
-        fields = registered.upcasts[older](fields)
+    return registered
+
+
+def _made(registered: RegisteredClass, fields: Mapping[Any, Any]) -> object:
     arguments = dict(registered.fields)
     unknown = next((field for field in fields if field not in arguments), None)
     if unknown is not None:
-        raise ValueError(f"the class registered as {name!r} has no field {unknown!r}")
+        raise ValueError(f"the class registered as {registered.name!r} has no field {unknown!r}")
     return registered.cls(**{arguments[field]: value for field, value in fields.items()})
 
 
-_HOOKS: Final = tuple(partial(_unpack_extension, depth) for depth in range(1, NESTING_MAX + 2))
+_HOOKS, _CAREFUL_HOOKS = (
+    tuple(partial(_unpack_extension, depth, careful) for depth in range(1, NESTING_MAX + 2))
+    for careful in (False, True)
+)
 """What takes the extensions found at each depth; made once, not for every value."""
 
 _PLAIN_HEADS: Final = frozenset(

@@ -86,6 +86,7 @@ class Acting:
         record = core.table.get(session_id)
         why_full = self._why_full(session_id) if record is None else ""
         record = record or Record()
+        before = dict(record.entries) if core.overwrites is not None else {}
         keys = apply_changes(
             record,
             request,
@@ -95,6 +96,8 @@ class Acting:
             now,
             why_full=why_full,
         )
+        if core.overwrites is not None:
+            core.overwrites.note_written(session_id, before, record)
         if keys:
             self._replication.write(session_id, record, keys)
         else:

@@ -66,6 +66,7 @@ class Answering:
             session_id = self._ids.popleft()
             if is_sendable(portable) and not table.is_forgotten(session_id, before):
                 size += len(portable)
+                self._core.note_told(session_id)
                 flat += (session_id, table.digest(session_id), portable)
         return Records(self.home, self._round, flat)
 

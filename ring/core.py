@@ -10,6 +10,7 @@ from ring.effects import Effect, Notice
 from ring.identity import SessionId, home_of
 from ring.index import indexes_of
 from ring.liveness import View
+from ring.overwrites import Overwrites
 from ring.placement import Ring
 from ring.settings import Settings
 from ring.table import Table
@@ -53,6 +54,7 @@ class Core:
         self.silent: dict[tuple[str, str], float] = {}
         """A member and a home of which nothing may pass between it and this node, and since when
         (``estranged``)."""
+        self.overwrites = Overwrites() if settings.warn_overwrites else None
         self._effects: list[Effect] = []
 
     def kept_since(self, now: float) -> Stamp:
@@ -62,6 +64,11 @@ class Core:
     def is_silent(self, peer: str | None, session_id: SessionId) -> bool:
         """Return whether nothing of a session may pass between ``peer`` and this node."""
         return bool(self.silent) and (peer, home_of(session_id)) in self.silent
+
+    def note_told(self, session_id: SessionId) -> None:
+        """Note that another member is told all that this node has of a session."""
+        if self.overwrites is not None:
+            self.overwrites.note_known(session_id)
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to those of the input being handled."""

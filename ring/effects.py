@@ -71,6 +71,8 @@ class Notice:
     event: str
     fields: dict[str, str | int | float | bool] = field(factory=dict)
     alarming: bool = False
+    session_id: SessionId | None = None
+    """Which session it is about; people are shown no more of it than a tag."""
 
 
 @frozen

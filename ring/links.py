@@ -73,6 +73,7 @@ class Look:
     def answer(self, core: Core, now: float) -> Answer | Reply:
         """Return the answer as it is now."""
         if not self.serves:
+            core.note_told(self.session_id)
             return Answer(self.number, core.table.sayable(self.session_id, now))
         held = core.table.held(self.session_id)
         if held is None or not held_serves(held, now):
@@ -250,6 +251,7 @@ class Inbound:
             number, session_id = self.different[0]
             portable = EMPTY_FRAGMENT
             if not core.is_silent(self.peer, session_id):
+                core.note_told(session_id)
                 portable = core.table.sayable(session_id, now)
             size += len(portable)
             full = size > core.settings.frame_fill_bytes or len(different) == _DIFFERENT_MAX

@@ -15,12 +15,13 @@ from collections.abc import Collection, Iterable
 
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
-from ring.effects import Persist
+from ring.effects import Notice, Persist
 from ring.entry import ACCESSED, ENDED
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
+from ring.overwrites import Overwrites
 from ring.packed import (
     EMPTY_FRAGMENT,
     SENDABLE_BYTES_MAX,
@@ -213,6 +214,8 @@ class Replication:
         held = table.held(session_id)
         if incoming.ended or (held is not None and held_is_ended(held)):
             return self._merge_ended(session_id, incoming, knowing, now)
+        if self._core.overwrites is not None and held is not None:
+            self._warn_overwrites(self._core.overwrites, session_id, held, incoming)
         merged = table.merge(session_id, incoming, digest)
         if merged.news:
             self.spread(session_id, merged.changed, knowing)
@@ -222,6 +225,14 @@ class Replication:
         if held is not None and incoming.accessed:
             return self._keep_youngest_access(session_id, held, incoming, merged, now)
         return merged
+
+    def _warn_overwrites(
+        self, overwrites: Overwrites, session_id: SessionId, held: bytes, incoming: Record
+    ) -> None:
+        for key in overwrites.found(session_id, Record.from_held(held), incoming):
+            fields = {"attribute": key.decode(errors="replace"), "home": home_of(session_id)}
+            notice = Notice("attribute_overwritten", dict(fields), True, session_id)
+            self._core.emit(notice)
 
     def _keep_youngest_access(
         self, session_id: SessionId, before: bytes, incoming: Record, merged: Merged, now: float
@@ -335,6 +346,7 @@ class Replication:
         for acknowledged in outbound.stream.acknowledge(acks):
             if acknowledged.theirs is None:
                 done.append(acknowledged.session_id)
+                self._core.note_told(acknowledged.session_id)
                 self._receipts.on_held(acknowledged.session_id, outbound.peer, acknowledged.version)
             elif not self._answer_different(outbound, acknowledged, acknowledged.theirs, now):
                 done.append(acknowledged.session_id)

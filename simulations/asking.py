@@ -46,6 +46,8 @@ def note_outcome(operation: Operation, reply: Reply | None, now: float) -> Recor
             operation.outcome, operation.reason = Outcome.FAILED, "gone"
         case Failed(_, Failure.UNAVAILABLE, reason):
             operation.outcome, operation.reason = Outcome.FAILED, reason
+        case Failed(_, Failure.CONFLICT, _):
+            operation.outcome, operation.reason = Outcome.FAILED, "conflict"
         case Failed(_, Failure.NOT_REPLICATED, _):
             operation.outcome, operation.reason = Outcome.UNKNOWN, NOT_REPLICATED
         case _:

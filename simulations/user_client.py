@@ -6,6 +6,7 @@ Rules:
 - Each of its saves carries one entry more, with a version that rises. By that every answer is
   judged like those of the built-in clients; applications never see it, and no attribute of theirs
   can have its name, which is no UTF-8.
+- What it reads of a member's own copy may be old: that is not judged.
 - After a change whose outcome is unknown no later version is demanded of a session: the lost one
   may still arrive, and be the one that counts.
 """
@@ -40,6 +41,7 @@ from ring.messages import (
     Saved,
 )
 from ring.questions import Matches, Query
+from ring.state import state_of
 from simulations.asking import DOWN_PAUSE_S, OPERATION_LIMIT_S, note_outcome, route
 from simulations.ground import Answer, Ground
 from simulations.history import Kind, Operation, Outcome
@@ -49,6 +51,7 @@ from simulations.tasks import Later
 
 _SLEEP_MIN_S: Final = 0.001
 """Whoever waits for nothing, again and again, waits for time to pass."""
+_STATES_MAX: Final = 1024
 _MARK: Final = b"\xff"
 """How the keys of the clients' marks begin."""
 
@@ -77,6 +80,8 @@ class Client:
         self._random = random
         self._requests = 0
         self._is_changing = False
+        self._states: dict[int, int] = {}
+        """By the state that an application sees, the one with the marks of the clients."""
         self.writers = Writers(random)
         """See ``Backend``."""
         self.sessions = SessionRepository(self, SessionsConfig())
@@ -138,13 +143,24 @@ class Client:
             self._is_changing = False
 
     async def _ask(self, request: Request) -> Found | Absent | Saved | Failed:
+        if isinstance(request, Find) and request.local:
+            return self._shown(
+                request, await self._answer(route(self._ground, request.session_id), request)
+            )
         operation, request = self._noted(request)
 
-        def begin(go_on: Callable[[Reply | None], None]) -> None:
-            self._submit(operation.node, request, once(go_on))
-
-        reply = await Later[Reply | None](begin)
+        reply = await self._answer(operation.node, request)
         self._judge_reply(operation, reply)
+        return self._shown(request, reply)
+
+    async def _answer(self, node: str, request: Request) -> Reply | None:
+        def begin(go_on: Callable[[Reply | None], None]) -> None:
+            self._submit(node, request, once(go_on))
+
+        return await Later[Reply | None](begin)
+
+    def _shown(self, request: Request, reply: Reply | None) -> Found | Absent | Saved | Failed:
+        """Return what the application is told."""
         if isinstance(reply, Found):
             return evolve(reply, number=request.number, portable=self._hidden(reply.portable))
         if reply is None:
@@ -197,6 +213,9 @@ class Client:
             self._note_life(request)
             mark = (_MARK + b"%d" % self.number, msgpack.packb(version))
             request = evolve(request, changes=(*request.changes, mark))
+        if isinstance(request, Save):
+            expected = self._states.get(request.expected, request.expected)
+            request = evolve(request, expected=expected)
         if isinstance(request, Save) and request.create:
             kind = Kind.CREATE
         node = route(self._ground, session_id)
@@ -231,9 +250,14 @@ class Client:
     def _hidden(self, portable: bytes) -> bytes:
         """Return a record without the marks of the clients."""
         record = Record.from_portable(portable, self.now)
+        state = state_of(record)
         for key in _marks_in(record):
             del record.entries[key]
-        return record.portable(self.now)
+        hidden = record.portable(self.now)
+        self._states[state_of(Record.from_portable(hidden, self.now))] = state
+        if len(self._states) > _STATES_MAX:
+            del self._states[next(iter(self._states))]
+        return hidden
 
 
 def _marks_in(record: Record) -> list[bytes]:

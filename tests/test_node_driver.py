@@ -11,6 +11,7 @@ from memory_transport import authenticated_pair, member_identity, memory_ring, s
 from scripted_replica import ScriptedReplica
 
 from node.driver import Driver
+from node.log import SessionTagger
 from node.timekeeping import Timekeeper
 from ring.effects import Close, Dial, Notice, Persist, Respond, Wake
 from ring.errors import RemoteProtocolError
@@ -347,3 +348,15 @@ async def test_a_bug_met_by_a_link_stops_the_node_without_another_input() -> Non
     assert caught.group_contains(KeyError)
     assert linked.stand.replica.names == ["on_linked", "on_message"]
     assert linked.near.is_closed
+
+
+def test_a_notice_about_a_session_names_it_by_a_tag(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stand = Stand()
+    notice = Notice("attribute_overwritten", {"attribute": "cart"}, True, SESSION)
+    stand.driver.perform([notice])
+    tag = SessionTagger(bytes(16))(SESSION)
+    (record,) = caplog.records
+    assert record.getMessage() == f"attribute_overwritten session={tag} attribute=cart"
+    assert record.levelname == "WARNING"

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 import simulations.simulate
-from node import Client, Node, NodeConfig, Sessions, open_client, open_node
+from node import Client, ConflictError, Node, NodeConfig, Sessions, open_client, open_node
 from node.config import NodeSection
 from simulations.plan import simplest
 
@@ -31,6 +33,21 @@ async def application(sessions: Sessions) -> list[object]:
     again = await sessions.find(session.id)
     assert again is not None
     old_id, seen = again.id, list[object]([dict(again), again.max_idle, again.lifetime])
+    again.remember()
+    again["visits"] = {"today": [1, 2]}
+    await again.save(if_unchanged=True)
+    stale = await sessions.find(again.id, read="local")
+    assert stale is not None
+    again["name"] = "Bob"
+    await again.save(if_unchanged=True, now=True)
+    stale["name"] = "Eve"
+    with pytest.raises(ConflictError) as conflict:
+        await stale.save(if_unchanged=True)
+    other = conflict.value.other
+    assert other is not None
+    seen += [other["name"], other.get("visits", as_=dict[str, list[int]]), other.remembered]
+    seen += [other.age, stale.age, other.is_expired, await other.touch()]
+    assert other.expires_at is not None
     await again.rotate_id()
     seen += [await sessions.touch(old_id), await sessions.touch(again.id)]
     await sessions.end(again.id)
@@ -39,7 +56,8 @@ async def application(sessions: Sessions) -> list[object]:
 
 
 HAS = {"name": "Ada", "cart": {"apples": 3}, "rooms": {"lobby"}, "clicks": 2}
-SEEN = [HAS, 60, 3600, False, True, None, None]
+SEEN = [HAS, 60, 3600, "Bob", {"today": [1, 2]}, True, 0.0, 0.0, False, True]
+SEEN += [False, True, None, None]
 
 
 async def test_an_application_does_the_same_in_a_node_and_in_its_client(tmp_path: Path) -> None:
