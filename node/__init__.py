@@ -2,6 +2,8 @@
 
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
+from node.durable import DurableSessions, open_durable
+from node.durable_connection import DurableConnection
 from node.errors import AttributeDecodeError, ValueNotStorableError
 from node.node import Node, open_node
 from node.receipts import Receipt
@@ -30,6 +32,8 @@ __all__ = [
     "Client",
     "ConfigError",
     "Durability",
+    "DurableConnection",
+    "DurableSessions",
     "Node",
     "NodeConfig",
     "NodeStatus",
@@ -54,6 +58,7 @@ __all__ = [
     "TlsFiles",
     "ValueNotStorableError",
     "open_client",
+    "open_durable",
     "open_node",
     "register",
 ]
