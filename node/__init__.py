@@ -2,6 +2,8 @@
 
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
+from node.durable import DurableSessions, open_durable
+from node.durable_connection import DurableConnection
 from node.errors import AttributeDecodeError, ConflictError, ValueNotStorableError
 from node.matches import EndedSessions, PrincipalCounts, SessionMatches, SessionSummary
 from node.node import Node, open_node
@@ -34,6 +36,8 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "Durability",
+    "DurableConnection",
+    "DurableSessions",
     "EndedSessions",
     "Node",
     "NodeConfig",
@@ -64,6 +68,7 @@ __all__ = [
     "UnknownIndexError",
     "ValueNotStorableError",
     "open_client",
+    "open_durable",
     "open_node",
     "register",
 ]

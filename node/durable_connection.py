@@ -9,7 +9,7 @@ Rules:
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 from typing import Final, Protocol
@@ -101,7 +101,8 @@ class DurableConnection:
         """Called when it has got its session."""
         self._session: Session | None = None
         self._draft = Attributes({}, Writers(SystemRandom()))
-        self._left: dict[str, set[str]] = {ROOMS: set(), TOPICS: set()}
+        self._unsaved: dict[str, dict[str, bool]] = {ROOMS: {}, TOPICS: {}}
+        """Members that were added (True) or taken out, and that the ring has not heard of."""
         self._lock = trio.Lock()
         self._is_done = trio.Event()
         self.created_at = self.last_seen = self._now()
@@ -153,34 +154,28 @@ class DurableConnection:
 
     async def join(self, *rooms: str) -> bool:
         """Be in these rooms from now on; saved, as by ``save``."""
-        self._add(ROOMS, rooms)
+        self._change(ROOMS, rooms, is_in=True)
         return await self.save()
 
     async def leave(self, *rooms: str) -> bool:
         """Be in these rooms no more; saved, as by ``save``."""
-        self._discard(ROOMS, rooms)
+        self._change(ROOMS, rooms, is_in=False)
         return await self.save()
 
     async def subscribe(self, *topics: str) -> bool:
         """Have these topics from now on; saved, as by ``save``."""
-        self._add(TOPICS, topics)
+        self._change(TOPICS, topics, is_in=True)
         return await self.save()
 
     async def unsubscribe(self, *topics: str) -> bool:
         """Have these topics no more; saved, as by ``save``."""
-        self._discard(TOPICS, topics)
+        self._change(TOPICS, topics, is_in=False)
         return await self.save()
 
-    def _add(self, name: str, members: Iterable[str]) -> None:
-        for member in members:
-            self._attributes.set(name).add(member)
-            self._left[name].discard(member)
-
-    def _discard(self, name: str, members: Iterable[str]) -> None:
-        for member in members:
-            self._attributes.set(name).discard(member)
-            if self._session is None:
-                self._left[name].add(member)
+    def _change(self, name: str, members: Iterable[str], *, is_in: bool) -> None:
+        changes = dict.fromkeys(members, is_in)
+        _apply(self._attributes, name, changes)
+        self._unsaved[name].update(changes)
 
     async def save(self) -> bool:
         """Bring what has changed to the ring, and return whether it has it.
@@ -258,17 +253,18 @@ class DurableConnection:
 
     async def _bring(self) -> None:
         """Bring all of it to the ring, which is asked for a session first if there is none yet."""
-        if self._session is not None:
-            await self._session.save()
-            return
-        session = await self._find_session()
+        session = self._session or await self._find_session()
+        told = {name: dict(changes) for name, changes in self._unsaved.items()}
         try:
             await session.save()
         except SessionTooLargeError:
-            # Perhaps of members that were removed, which count for long. Nobody knows more of the
-            # others than this copy does, which was made just now.
-            _compact(session)
-            await session.save()
+            if session.is_new:
+                raise
+            await (await self._compacted()).save()
+        for name, changes in told.items():
+            for member, is_in in changes.items():
+                if self._unsaved[name].get(member) is is_in:
+                    del self._unsaved[name][member]
 
     async def _find_session(self) -> Session:
         """Return the session that the token names, or else a new one, with all that is known."""
@@ -281,6 +277,7 @@ class DurableConnection:
         else:
             session = sessions.create(max_idle=self._owner.max_idle)
         self._move_into(session)
+        session[RESOURCE] = self.resource
         before, self._token = self._token, session.id
         self._owner.note_found(self, before)
         if self.on_found is not None:
@@ -288,16 +285,31 @@ class DurableConnection:
         return session
 
     def _move_into(self, session: Session) -> None:
-        draft, self._session = self._draft, session
-        session[RESOURCE] = self.resource
+        """Go on with this copy of the session, which lacks what the ring has not heard of."""
+        before, self._session = self._attributes, session
         session[SEEN] = self._now()
-        for name in (ROOMS, TOPICS):
-            if members := draft.set(name).copy():
-                session.set(name).update(members)
-            session.set(name).difference_update(self._left[name])
-            self._left[name].clear()
-        if entries := draft.map(METADATA).copy():
+        for name, changes in self._unsaved.items():
+            _apply(session, name, changes)
+        if entries := before.map(METADATA).copy():
             session.map(METADATA).update(entries)
+
+    async def _compacted(self) -> Session:
+        """Go on with a copy without a trace of what was taken out of it, which counts for days.
+
+        Made of one that the ring has given just now: others may have joined in other processes.
+        """
+        session = await self._owner.sessions.find(self._token, touch=False)
+        if session is None:
+            raise SessionEnded("the session was ended, or has expired")
+        self._move_into(session)
+        for name in (ROOMS, TOPICS):
+            members = session.set(name).copy()
+            session.set(name).clear()
+            session.set(name).update(members)
+        entries = session.map(METADATA).copy()
+        session.map(METADATA).clear()
+        session.map(METADATA).update(entries)
+        return session
 
     def end(self) -> None:
         """Take note that its session is over; nothing of it is saved any more."""
@@ -316,15 +328,13 @@ def _seen(session: Session) -> datetime:
     return seen if isinstance(seen, datetime) and seen.tzinfo is not None else _EPOCH
 
 
-def _compact(session: Session) -> None:
-    """Let nothing remain of what was removed, or was written over."""
-    for name in (ROOMS, TOPICS):
-        members = session.set(name).copy()
-        session.set(name).clear()
-        session.set(name).update(members)
-    entries = session.map(METADATA).copy()
-    session.map(METADATA).clear()
-    session.map(METADATA).update(entries)
+def _apply(attributes: Attributes, name: str, changes: Mapping[str, bool]) -> None:
+    """Add members to a set, or take them out."""
+    for member, is_in in changes.items():
+        if is_in:
+            attributes.set(name).add(member)
+        else:
+            attributes.set(name).discard(member)
 
 
 def _call(function: Callable[[], object]) -> None:

@@ -19,7 +19,7 @@ import msgpack
 
 from ring import Durability, SessionId
 from ring.entry import MAX_IDLE, PRINCIPAL
-from ring.identity import home_of, new_session_id
+from ring.identity import home_of, namespace_of, new_session_id
 from ring.messages import (
     End,
     Find,
@@ -40,6 +40,8 @@ from simulations.plan import Plan
 from simulations.versions import changes_of, versions_in
 from simulations.witness import Witness
 
+NAMESPACES: Final = ("", "shop")
+"""The applications whose sessions they are; the first is the default namespace."""
 ROTATION_ATTEMPTS_MAX: Final = 3
 SCATTERED_SESSIONS: Final = 3
 """So few sessions are used while both sides of a cut are busy."""
@@ -153,7 +155,9 @@ class Workload:
 
     def _create(self, client: int, home: str) -> None:
         random = self._randoms[client]
-        session_id = new_session_id(home, self._ids)
+        # Both forms of ids are to be everywhere.
+        namespace = NAMESPACES[len(self.sessions) % len(NAMESPACES)]
+        session_id = new_session_id(home, self._ids, namespace)
         self.sessions.append(session_id)
         self._in_use.append(session_id)
         max_idle_s = random.choice(self._load.max_idles_s)
@@ -220,7 +224,8 @@ class Workload:
         new_id = SessionId(again.new_session.encode()) if again is not None else session_id
         if kind is Kind.ROTATE:
             if again is None:
-                new_id = new_session_id(home_of(session_id), self._ids)
+                home, namespace = home_of(session_id), namespace_of(session_id)
+                new_id = new_session_id(home, self._ids, namespace)
                 family = self._families.setdefault(session_id, [session_id])
                 family.append(new_id)
                 self._families[new_id] = family
