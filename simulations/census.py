@@ -3,7 +3,8 @@
 Rules:
 - **principals**: a question to which nothing is missing names every session of the principal that
   came to it by a change that was acknowledged undegraded before, and that still has to hold, each
-  once; none that had ended undegraded; and none that nobody ever gave to that principal.
+  once; none that had ended undegraded; none that nobody ever gave to that principal; and none of
+  another namespace, where the same name is another principal.
 - Nothing is demanded of a session to which something else happens that bears on it while it is
   asked for: another principal, a rotation, an end. Nor if the outcome of such a thing was unknown,
   since it may still come; nor of a session that may expire.
@@ -15,6 +16,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from ring.identity import SessionId, namespace_of
 from simulations.budget import Claim
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
@@ -63,6 +65,7 @@ class Question:
 
     client: int
     node: str
+    namespace: str
     principal: str
     invoked: float
     expected: tuple[tuple[_Ownership, _Owner], ...]
@@ -107,19 +110,22 @@ class Census(Judge):
         elif operation.outcome is Outcome.FAILED and operation.reason != "gone":
             ownership.owner = tried.before
 
-    def on_asked(self, client: int, node: str, principal: str, now: float) -> Question:
+    def on_asked(
+        self, client: int, node: str, namespace: str, principal: str, now: float
+    ) -> Question:
         """A client asks for the sessions of a principal; what it may expect is as of now."""
         owners = [
             (each, each.owner)
             for each in self._ownerships.values()
-            if each.owner is not None and each.owner.principal == principal
+            if each.owner is not None
+            and (_namespace_of(each.owner.session), each.owner.principal) == (namespace, principal)
         ]
         ended = {
             session: (*known.ended, *(known.ended_before if self.have_all_met else ()))
             for session, known in self.sessions.items()
             if known.ended or known.ended_before
         }
-        return Question(client, node, principal, now, tuple(owners), ended)
+        return Question(client, node, namespace, principal, now, tuple(owners), ended)
 
     def on_answered(self, question: Question, sessions: list[str]) -> None:
         """Judge an answer to which nothing is missing, by its own word."""
@@ -140,6 +146,8 @@ class Census(Judge):
                 )
                 self._blame(question, owner.session, what, Harm.LOST)
         for session in sessions:
+            if _namespace_of(session) != question.namespace:
+                self._blame(question, session, "was told of a session of another namespace", None)
             given = self._given(session)
             if question.principal not in given:
                 what = f"was told of a session that nobody gave to {question.principal}"
@@ -193,6 +201,10 @@ class Census(Judge):
     def _of(self, operation: Operation) -> _Ownership:
         family = self.sessions[operation.session].family
         return self._ownerships.setdefault(family, _Ownership())
+
+
+def _namespace_of(session: str) -> str:
+    return namespace_of(SessionId(session.encode()))
 
 
 def _bears(operation: Operation) -> bool:

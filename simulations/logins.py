@@ -18,6 +18,8 @@ from simulations.census import Census, Question
 from simulations.ground import Answer, Ground
 from simulations.history import Kind
 
+NAMESPACES: Final = ("", "shop")
+"""The applications whose sessions they are; the first is the default namespace."""
 _GIVEN: Final = {Kind.CREATE: 0.7, Kind.SAVE: 0.12, Kind.ROTATE: 0.3}
 """How often a session is given to somebody by what is done to it."""
 _ASKED: Final = 0.12
@@ -43,6 +45,7 @@ class Logins:
         self._judge = judge
         self._names = [f"user-{number}" for number in range(principals)]
         self._counts = counts
+        self._asked = 0
 
     def whose(self, kind: Kind, random: Random) -> str | None:
         """Return to whom an operation is to give its session; None: to nobody else than before."""
@@ -63,7 +66,9 @@ class Logins:
     ) -> None:
         """Ask anybody for the sessions of a principal; now and then, end them all."""
         node, name = random.choice(self._ground.alive()), random.choice(self._names)
-        question = self._judge.on_asked(client, node, name, self._ground.now)
+        namespace = NAMESPACES[self._asked % len(NAMESPACES)]
+        self._asked += 1
+        question = self._judge.on_asked(client, node, namespace, name, self._ground.now)
         ends = random.random() < _ENDED
 
         def told(ids: list[SessionId]) -> None:
@@ -91,7 +96,7 @@ class Logins:
 
         def make(number: int) -> Query:
             value = msgpack.packb(question.principal)
-            return Query(number, PRINCIPAL, value, cursor, forwarded=False)
+            return Query(number, PRINCIPAL, value, cursor, False, question.namespace)
 
         asked = self._ground.query(question.node, make, take)
         limit_s = OPERATION_LIMIT_S if asked else DOWN_PAUSE_S

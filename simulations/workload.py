@@ -35,13 +35,11 @@ from simulations.census import Census
 from simulations.ground import Ground
 from simulations.history import Kind, Operation, Outcome
 from simulations.honesty import Honesty
-from simulations.logins import Logins
+from simulations.logins import NAMESPACES, Logins
 from simulations.plan import Plan
 from simulations.versions import changes_of, versions_in
 from simulations.witness import Witness
 
-NAMESPACES: Final = ("", "shop")
-"""The applications whose sessions they are; the first is the default namespace."""
 ROTATION_ATTEMPTS_MAX: Final = 3
 SCATTERED_SESSIONS: Final = 3
 """So few sessions are used while both sides of a cut are busy."""
