@@ -1,4 +1,4 @@
-"""One principal with very many sessions in a real ring, logged out everywhere while a node is killed.
+"""A principal with very many sessions in a real ring, logged out while a node is killed.
 
 Rule: none may be left, nor come back with the node that was killed, whose disk has them all.
 """
