@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from simulations import (
     compiled_command,
     hosts_command,
+    logout_command,
     ring_command,
     run_command,
     scenario_command,
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run_command.add_parsers(commands)
     scenario_command.add_parser(commands)
     soak_command.add_parser(commands)
+    logout_command.add_parser(commands)
     compiled_command.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

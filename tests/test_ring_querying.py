@@ -5,10 +5,11 @@ import pytest
 from attrs import evolve
 from replica_parts import Asked
 from replicas import Rig
-from samples import NOW, session
+from samples import NOW, WALL_MS, session
 
+from ring.clock import Stamp
 from ring.cursors import Progress, read_place, read_progress, spell_place, spell_progress
-from ring.entry import CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, entry_stamp
+from ring.entry import CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, entry_stamp, make_entry
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId
 from ring.index import CHUNK_IDS, Place
@@ -133,6 +134,17 @@ def test_a_home_for_which_nobody_answers_yet_is_named() -> None:
     page = page_of(ask(rig, "b"))
     assert ids(page) == {session("a", 1)}
     assert page.missing == ()
+
+
+def test_a_home_of_whose_session_only_a_part_is_there_is_named() -> None:
+    """It may be alive, and another one's by now: the rest will tell."""
+    rig = Rig()
+    part = Record()
+    part.put(PRINCIPAL, make_entry(Stamp(WALL_MS << 16), ADA))
+    rig.replicas["a"]._core.table.merge(session("a", 1), part)
+    for value in (ADA, b""):
+        page = page_of(ask(rig, "b", value))
+        assert (page.flat, page.counts, page.missing) == ([], [], ("a",))
 
 
 def test_a_member_that_does_not_answer_soon_is_named() -> None:

@@ -11,10 +11,13 @@ from node.matches import EndedSessions
 from node.sections import SessionsConfig
 from node.sessions import SessionRepository
 from ring.entry import PRINCIPAL
-from ring.errors import SessionUnavailableError
-from ring.messages import Durability, Save
+from ring.errors import SessionUnavailableError, TooManySessionsError
+from ring.identity import SessionId
+from ring.messages import Durability, Failed, Save
+from ring.questions import Matches, Query
 from simulations.plan import Fault, Kind, Level, Plan, simplest
 from simulations.simulate import Client, simulate
+from simulations.tasks import Later
 
 ADA = msgpack.packb("ada")
 EVERY_LEVEL = pytest.mark.parametrize("level", list(Level))
@@ -111,3 +114,59 @@ def test_a_thousand_sessions_of_one_principal_are_ended_although_a_node_is_kille
     played(evolve(simplest(clients=1), duration_s=100.0, faults=(crash,)), workload)
     assert results[0].is_complete
     assert results[0].ended >= 990
+
+
+@pytest.mark.parametrize("policy", ["end_oldest", "refuse"])
+def test_a_limit_that_a_cut_has_let_be_exceeded_is_kept_again_after_the_next_login(
+    policy: str,
+) -> None:
+    """Each side sees its own sessions only, and says so."""
+    cut = Fault(Kind.SPLIT, 2.0, ("a",), 12.0)
+    counts = list[int]()
+
+    async def come(client: Client, sessions: SessionRepository) -> bool:
+        session = sessions.create()
+        session.principal = "ada"
+        try:
+            await session.save()
+        except TooManySessionsError:
+            return False
+        return True
+
+    async def workload(client: Client) -> None:
+        sessions = limited(client, policy)
+        await client.sleep(9.0 - client.now)
+        side = "a" if client.number else "b"  # By now these have given each other up.
+        client.new_session_id = of(side, client)  # type: ignore[method-assign]
+        client.query = at(side, client)  # type: ignore[method-assign, assignment]
+        assert await come(client, sessions)
+        await client.sleep(25.0 - client.now)
+        if client.number:
+            return
+        counts.append(len(await all_of(client)))
+        await come(client, sessions)
+        counts.append(len(await all_of(client)))
+
+    plan = evolve(simplest(clients=2), duration_s=60.0, faults=(cut,))
+    played(plan, workload)
+    assert counts == [2, 1]
+
+
+def of(home: str, client: Client) -> Callable[..., SessionId]:
+    """Return what gives ids of one home."""
+    new_session_id = type(client).new_session_id
+    return lambda asked=None: new_session_id(client, asked or home)
+
+
+def at(node: str, client: Client) -> Callable[[Query], Coroutine[Any, Any, Matches | Failed]]:
+    """Return what asks one node, as long as it runs."""
+
+    async def query(query: Query) -> Matches | Failed:
+        def begin(go_on: Callable[[Matches | Failed | None], None]) -> None:
+            client._ground.query(node, lambda number: evolve(query, number=number), go_on)
+
+        answer = await Later[Matches | Failed | None](begin)
+        assert answer is not None
+        return answer
+
+    return query
