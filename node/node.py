@@ -39,8 +39,7 @@ from node.stores.base import Store
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
-from node.tls import Tls
-from node.transport import SocketTransport, Transport
+from node.transport import Transport, transport_for
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.clock import Clock
@@ -230,9 +229,11 @@ class Node:
         does this by itself when its block is left. After ``config.node.drain`` seconds this
         returns in any case, and what could not be handed over is logged.
         """
-        timeout_s = self._config.node.drain
+        timeout_s, began = self._config.node.drain, trio.current_time()
         if self._lives():
-            await self.saves.flush(timeout_s)
+            # What is kept back comes first: the others have to have it when they take over.
+            await self.saves.flush(timeout_s / 2)
+            timeout_s -= trio.current_time() - began
         await hand_over(self._driver, self._reception, self._persisting, self._lives, timeout_s)
 
     def _lives(self) -> bool:
@@ -371,7 +372,7 @@ async def open_node(
                 config,
                 replica,
                 store=store,
-                transport=transport or _configured_transport(config),
+                transport=transport or transport_for(config.tls, config.name),
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,
@@ -393,7 +394,3 @@ async def open_node(
     finally:
         if has_started:
             log_event(logging.INFO, "node_stopped", {"node": config.name})
-
-
-def _configured_transport(config: NodeConfig) -> Transport:
-    return SocketTransport(Tls(config.tls, config.name) if config.tls is not None else None)
