@@ -41,8 +41,7 @@ from node.stores.base import Store
 from node.stores.disk import OsDisk
 from node.stores.file import FileStore
 from node.timekeeping import Timekeeper, real_wall_ms
-from node.tls import Tls
-from node.transport import SocketTransport, Transport
+from node.transport import Transport, transport_for
 from node.turns import Turns
 from node.writers import Writers
 from ring.clock import Clock
@@ -206,9 +205,11 @@ class Node(Performing):
         does this by itself when its block is left. After ``config.node.drain`` seconds this
         returns in any case, and what could not be handed over is logged.
         """
-        timeout_s = self._config.node.drain
+        timeout_s, began = self._config.node.drain, trio.current_time()
         if self._lives():
-            await self.saves.flush(timeout_s)
+            # What is kept back comes first: the others have to have it when they take over.
+            await self.saves.flush(timeout_s / 2)
+            timeout_s -= trio.current_time() - began
         await hand_over(self._driver, self._reception, self._persisting, self._lives, timeout_s)
 
     def _lives(self) -> bool:
@@ -343,12 +344,11 @@ async def open_node(
                 log_event(logging.INFO, "store_loaded", {"sessions": loaded})
             if contacts_file is not None:
                 await restore_contacts(contacts_file, replica, timekeeper)
-            tls = Tls(config.tls, config.name) if config.tls is not None else None
             node = Node(
                 config,
                 replica,
                 store=store,
-                transport=transport or SocketTransport(tls),
+                transport=transport or transport_for(config.tls, config.name),
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,

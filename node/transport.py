@@ -24,7 +24,7 @@ from typing import Final, Protocol
 import trio
 
 from node.address import TcpAddress, UnixAddress, parse_address
-from node.tls import NoTlsError, Tls, TlsError, dns_names, tls_reason
+from node.tls import NoTlsError, Tls, TlsError, TlsFiles, dns_names, tls_reason
 
 _BACKLOG: Final = 1024
 _TLS_HANDSHAKE: Final = b"\x16"
@@ -382,3 +382,8 @@ async def _is_abandoned(path: str) -> bool:
         return True
     await stream.aclose()
     return False
+
+
+def transport_for(files: TlsFiles | None, name: str) -> SocketTransport:
+    """Return what makes connections for the member ``name``; under TLS, if it has the files."""
+    return SocketTransport(Tls(files, name) if files is not None else None)

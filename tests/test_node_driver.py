@@ -350,7 +350,7 @@ async def test_a_bug_met_by_a_link_stops_the_node_without_another_input() -> Non
     assert linked.near.is_closed
 
 
-def test_a_notice_about_a_session_names_it_by_a_tag(
+async def test_a_notice_about_a_session_names_it_by_a_tag(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stand = Stand()
