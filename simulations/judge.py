@@ -16,8 +16,9 @@ Rules:
   the rotation holds, that one has ended. What a side of a cut did to the old id need not be known
   under the id into which the other side has rotated it, until all members have met.
 - Where ends are forgotten within the run, what a member yields that was apart for longer is
-  excused, and so is what had ended that long ago. Once a comparison was given up, somebody may not
-  be told of an end as long as it is remembered: then each is excused as soon as it is that old.
+  excused, and so is what had ended that long ago, in whatever state a disk still has it. Once a
+  comparison was given up, somebody may not be told of an end as long as it is remembered: then
+  each is excused as soon as it is that old.
 - **expiry**: a session that was used, by an acknowledged change, less than its max idle ago is
   there; one that nobody has used for max idle and all allowances is not. Nobody need know of its
   use on the other side of a cut.
@@ -211,10 +212,18 @@ class Judge:
                     self.budget.forget(change.claim)
 
     def on_forgotten(self, before: float) -> None:
-        """What ended before this may be forgotten, and somebody goes on with the sessions."""
+        """What ended before this may be forgotten, and somebody goes on with the sessions.
+
+        Who does has it as it was on an old disk, perhaps, and nobody knows it any better.
+        """
         for known in self.sessions.values():
             for claim in (*known.ended, *known.ended_before):
                 claim.lost |= claim.asked_at < before
+            ended_at = known.family.end_attempted_at
+            if ended_at < before:
+                for changes in known.family.changes.values():
+                    for change in changes:
+                        change.claim.lost |= change.invoked < ended_at
 
     def is_required(self, session_id: SessionId) -> bool:
         """Return whether a change of a session was acknowledged that has to be there."""

@@ -106,6 +106,20 @@ def test_an_end_that_is_asked_for_again_gets_no_younger() -> None:
     assert not found_after_its_end(judge, 29.5)
 
 
+def test_what_has_ended_and_was_forgotten_may_come_back_as_it_was_on_an_old_disk() -> None:
+    """What was written after an end that was asked for in vain is demanded all the same."""
+    judge = created(inf)
+    told(judge, Kind.SAVE, "b", 3.0, ("b", "c"))
+    told(judge, Kind.END, "b", 4.0, ("b", "c"))
+    judge.on_forgotten(5.0)
+    told(judge, Kind.FIND, "b", 29.0, read={0: 1})
+    assert judge.violations == []
+    told(judge, Kind.SAVE, "b", 30.0, ("b", "c"))
+    judge.on_forgotten(6.0)
+    told(judge, Kind.FIND, "b", 31.0, read={0: 3})
+    assert [each.promise for each in judge.violations] == ["read-your-writes"]
+
+
 def test_a_holder_may_be_lost_while_the_receipt_is_on_its_way() -> None:
     judge = created()
     saved = Operation(0, Kind.SAVE, SESSION, "b", 4.0, 4)
