@@ -14,10 +14,9 @@ from functools import partial
 
 from node.matches import Sought
 from node.principals import save_within
-from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, end_session
+from node.receipts import NOTHING_SENT, OnTimeout, Receipt, Wish, end_session
 from node.saving import KEPT_HERE, Saves
 from node.sending import Changes, Sending
-from node.terms import Terms
 from ring.entry import PRINCIPAL
 from ring.errors import (
     ReplicationTimeoutError,
@@ -42,31 +41,9 @@ class Session(Sending):
 
     Names of attributes are 1 to 255 bytes of UTF-8 without NUL; what values may be is said in
     ``node.values``. Made by ``Sessions.create`` and ``Sessions.find``.
-
-    Args:
-        backend: carries its saves to the ring.
-        session_id: its id.
-        found: as the ring gave it; None for a new session.
-        terms: what holds unless a call says otherwise.
-        used_ms: when it was asked for, if that counts as an access; see ``Clocks``.
-        saves: what saves it later, unless ``terms`` have every save sent at once.
     """
 
-    __slots__ = ("_age_ms", "_maybe_stale")
-
-    def __init__(
-        self,
-        backend: Backend,
-        session_id: SessionId,
-        found: Found | None,
-        terms: Terms,
-        *,
-        used_ms: int = 0,
-        saves: Saves | None = None,
-    ) -> None:
-        self._maybe_stale = found is not None and found.maybe_stale
-        self._age_ms = 0 if found is None else found.age_ms
-        super().__init__(backend, session_id, found, terms, used_ms=used_ms, saves=saves)
+    __slots__ = ()
 
     def _copy(self, found: Found) -> "Session":
         return Session(self._backend, self._id, found, self._terms, saves=self._saves)
@@ -89,7 +66,7 @@ class Session(Sending):
 
         So it is after a node came back from its disk alone, or had to answer before a member did.
         """
-        return self._maybe_stale
+        return self._answer is not None and self._answer.maybe_stale
 
     @property
     def age(self) -> float | None:
@@ -98,7 +75,8 @@ class Session(Sending):
         Since when the node that answered has not heard from the one that acts for the session; 0.0
         if it acts itself, or was not asked for its own copy. None: nobody tells it what changes.
         """
-        return None if self._age_ms == AGE_UNKNOWN else self._age_ms / 1000
+        age_ms = 0 if self._answer is None else self._answer.age_ms
+        return None if age_ms == AGE_UNKNOWN else age_ms / 1000
 
     async def touch(self) -> bool:
         """Count an access, and return whether the session is there; raises as ``Sessions.find``.
