@@ -6,8 +6,8 @@ Rules:
 - What the node tells people, and what its replica is told and wants, is watched and not changed.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -242,7 +242,9 @@ class WatchedDriver(Driver):
     def perform(self, effects: Iterable[Effect]) -> None:
         """See ``Driver``."""
         effects = list(effects)
-        if self._life.alive and effects:
+        if not effects:
+            return
+        if self._life.alive:
             self._life.world.watch(self._life, effects)
         super().perform(effects)
 
@@ -262,8 +264,11 @@ class WatchedDriver(Driver):
         peer = self._peer(link_id)
         if self._life.alive and peer is not None:
             self._life.world.overhear(self._life, peer, messages)
-        with self._blaming(peer):
+        try:
             super().on_messages(link_id, messages)
+        except (RemoteProtocolError, RecordFormatError) as error:
+            self._blame(peer, error)
+            raise
 
     async def run_link(
         self, stream: Stream, connection: Connection, *, dialled: str | None = None
@@ -272,28 +277,29 @@ class WatchedDriver(Driver):
         receive_data, next_events = connection.receive_data, connection.next_events
 
         def receive(data: bytes | bytearray | memoryview) -> None:
-            with self._blaming(connection.peer):
+            try:
                 receive_data(data)
+            except RemoteProtocolError as error:
+                self._blame(connection.peer, error)
+                raise
 
         def take() -> list[Event]:
-            with self._blaming(connection.peer):
+            try:
                 return next_events()
+            except RemoteProtocolError as error:
+                self._blame(connection.peer, error)
+                raise
 
         connection.receive_data = receive  # type: ignore[method-assign]
         connection.next_events = take  # type: ignore[method-assign]
         return await super().run_link(stream, connection, dialled=dialled)
 
-    @contextmanager
-    def _blaming(self, peer: str | None) -> Iterator[None]:
+    def _blame(self, peer: str | None, error: RemoteProtocolError | RecordFormatError) -> None:
         """Nobody here is malicious: what a peer must not say, a node has said by mistake."""
-        try:
-            yield
-        except (RemoteProtocolError, RecordFormatError) as error:
-            refused = isinstance(error, HandshakeError) and error.by_peer
-            if not refused and self._life.alive:
-                story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
-                self._life.world.blame(peer, story)
-            raise
+        refused = isinstance(error, HandshakeError) and error.by_peer
+        if not refused and self._life.alive:
+            story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
+            self._life.world.blame(peer, story)
 
 
 def stands_still(task: trio.lowlevel.Task) -> bool:

@@ -64,7 +64,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
     """
 
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
-        self._time = GuestScheduler(plan.seed, witnesses, stands_still)
+        self._time = GuestScheduler(plan.seed, witnesses)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._twins = plan.stream("twins")
@@ -230,8 +230,9 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.scheduler.note("crash", name)
         life = self.processes.pop(name)
         self.disks[name].crash()
-        life.frozen = False
-        self._time.let_go()
+        if life.frozen:
+            life.frozen = False
+            self._keep_back()
         life.fence()
         self._listeners = {at: each for at, each in self._listeners.items() if each[0] is not life}
         for connection, end in list(life.connections.values()):
@@ -256,13 +257,19 @@ class NodeWorld(Scene[Life, NodeDisk]):
         """Have a process stand still until ``thaw``; what is sent to it waits."""
         self.scheduler.note("freeze", name)
         self.processes[name].frozen, self.processes[name].frozen_at = True, self.now
+        self._keep_back()
 
     def thaw(self, name: str, process: Life) -> None:
         """Let a process go on, if it is still there."""
         if process.alive and process.frozen:
             self.scheduler.note("thaw", name)
             process.frozen, process.frozen_at = False, inf
-            self._time.let_go()
+            self._keep_back()
+
+    def _keep_back(self) -> None:
+        """Have those tasks wait whose process stands still, and no others."""
+        is_any = any(life.frozen for life in self.processes.values())
+        self._time.keep_back(stands_still if is_any else None)
 
     # --- The network ---
 
