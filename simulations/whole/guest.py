@@ -186,7 +186,7 @@ class GuestScheduler(Scheduler):
             self._interrupt.check()
             due = heap[0][0] if heap else inf
             deadline = self._next_deadline
-            if (due if due <= deadline else deadline) > time:
+            if (min(due, deadline)) > time:
                 break
             if due <= deadline:
                 self.now = max(self.now, due)

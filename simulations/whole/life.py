@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from math import inf
+from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TypeAlias
 
@@ -18,9 +19,11 @@ import trio
 from attrs import define, field, frozen
 
 from node.config import NodeConfig, NodeSection, SecurityConfig
+from node.contacts import ContactsFile
 from node.driver import Driver
 from node.link import LinkEnd
 from node.node import Node, open_node
+from node.ring_file import RingFile
 from node.stores.file import FileStore
 from node.transport import Listener, Stream
 from ring import Clock, Replica, Ring
@@ -30,7 +33,7 @@ from ring.identity import LinkId
 from ring.messages import Message, Reply, Request
 from ring.settings import Settings
 from simulations.plan import Plan
-from simulations.whole.disk import KeptContacts, KeptRing, NodeDisk, fenced
+from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.network import ByteConnection, ByteEnd
 from wire import Connection, Event, HandshakeError
 
@@ -39,6 +42,9 @@ CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
 Errand: TypeAlias = Callable[[], Awaitable[object]]
 
 SECRET: Final = b"the secret of the world"
+
+_PLACE: Final = Path("/world")
+"""Where a node's disk says it is."""
 
 
 class Surroundings(Protocol):
@@ -182,14 +188,13 @@ class Life:
     ) -> None:
         """Be the process, until it is killed."""
         CURRENT.set(self)
-        is_alive = partial(getattr, self, "alive")
-        store = FileStore(fenced(self.disk, is_alive), _ignore)
+        disk = fenced(self.disk, partial(getattr, self, "alive"))
         with self.scope:
             async with open_node(
                 config,
-                store=store,
-                ring_file=KeptRing(self.disk, is_alive),
-                contacts_file=KeptContacts(self.disk, is_alive),
+                store=FileStore(disk, _ignore),
+                ring_file=RingFile(disk, _PLACE),
+                contacts_file=ContactsFile(disk, _PLACE),
                 transport=_Transport(self),
                 random=random,
                 simulated=True,

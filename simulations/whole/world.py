@@ -138,13 +138,13 @@ class NodeWorld(Scene[Life, NodeDisk]):
         """Do what a node gives to a thread: later, and at once."""
         life = CURRENT.get()
         if life.alive:
-            life.disk.under_way = call
+            life.disk.under_way.append(call)
             try:
                 with trio.CancelScope(shield=True):  # Like a thread, it cannot be stopped.
                     await trio.sleep(life.disk.call_s())
             finally:
                 if life.alive:
-                    life.disk.under_way = None
+                    life.disk.under_way.remove(call)
         return call()
 
     # --- What clients ask of it ---
