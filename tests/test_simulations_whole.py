@@ -15,6 +15,7 @@ from attrs import evolve
 from traces import trace_of
 from trio._core import _run
 
+from node import Node
 from node.contacts import ContactsFile
 from node.ring_file import RingFile
 from node.stores.base import Stored
@@ -248,6 +249,32 @@ def test_who_stands_still_does_nothing_and_says_so_afterwards() -> None:
     world.scheduler.run_until(40.0)
     assert world.all_settled()
     assert world.end() == []
+
+
+def test_every_node_has_a_clock_of_its_own_that_drifts() -> None:
+    """They were apart and went alike, so that no timer of one was early for another."""
+    plan = draw_plan(2)
+    drifts = {"a": 0.01, "b": -0.01, "c": 0.0}
+    clocks = {name: evolve(plan.clocks[name], drift=drifts[name]) for name in plan.names}
+    world = NodeWorld(evolve(plan, faults=(), clocks=clocks))
+    world.begin()
+    for name in world.ring.names:
+        world.start(name)
+    world.scheduler.run_until(20.0)
+    seen = dict[str, tuple[float, int]]()
+
+    def look(name: str, node: Node) -> None:
+        seen[name] = (node._timekeeper.now(), node.wall_ms())
+
+    for name, life in world.processes.items():
+        life.let(partial(look, name))
+    world.scheduler.run_until(20.0)
+    for name, (now, wall_ms) in seen.items():
+        assert now == pytest.approx(20.0 * (1 + drifts[name]))
+        assert wall_ms - world.wall_ms(name) == pytest.approx(20_000 * drifts[name], abs=2)
+    assert world.all_settled()
+    assert world.end() == []
+    assert len(seen) == 3
 
 
 def test_disks_are_lost_and_changed_for_older_ones_and_for_others() -> None:

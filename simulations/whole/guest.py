@@ -3,6 +3,8 @@
 Rules:
 - What happens next is the earlier of the scheduler's next action and trio's next deadline. Between
   any two, trio runs until no task can go on; so no task sees time pass while it computes.
+- Every process has a clock of its own, which may gain or lose: its tasks read the time from it, and
+  set deadlines by it.
 - Trio schedules its tasks at random; here the seed of the plan decides, and nothing else does.
 - Threads have no place in virtual time: what trio would give to one is called at once, after the
   delay that the simulation says.
@@ -15,7 +17,8 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from math import inf
+from heapq import heappop, heappush
+from math import inf, nextafter
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -33,21 +36,65 @@ TICKS_MAX: Final = 20_000
 
 
 class _SharedClock(trio.abc.Clock):
-    """The scheduler's time, as trio reads it."""
+    """The scheduler's time, as the clock of whoever reads it shows it."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, rate: Callable[[], float]) -> None:
         self._scheduler = scheduler
+        self._rate = rate
 
     def start_clock(self) -> None:
         """See ``trio.abc.Clock``."""
 
     def current_time(self) -> float:
         """See ``trio.abc.Clock``."""
-        return self._scheduler.now
+        return self._scheduler.now * self._rate()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See ``trio.abc.Clock``. Time passes elsewhere."""
         return 0.0
+
+
+class _Deadlines:
+    """What trio keeps deadlines in: in the scheduler's time, whoever's clock they were read from.
+
+    Deadlines of the same moment come in the order in which they were set.
+    """
+
+    def __init__(self, rate: Callable[[], float]) -> None:
+        self._rate = rate
+        self._heap: list[tuple[float, int, float, trio.CancelScope]] = []
+        self._sequence = 0
+
+    def add(self, deadline: float, scope: trio.CancelScope) -> None:
+        """Have ``scope`` expire once the clock of the task that runs shows ``deadline``."""
+        rate = self._rate()
+        moment = deadline / rate
+        while moment * rate < deadline:  # Who is woken must not find that it is too early.
+            moment = nextafter(moment, inf)
+        self._sequence += 1
+        heappush(self._heap, (moment, self._sequence, deadline, scope))
+
+    def remove(self, deadline: float, scope: trio.CancelScope) -> None:
+        """Note that ``scope`` has another deadline; it is left where it is until it is due."""
+
+    def next_deadline(self) -> float:
+        """Return when the next scope expires, in the scheduler's time."""
+        heap = self._heap
+        while heap:
+            moment, _, deadline, scope = heap[0]
+            if deadline == scope._registered_deadline:
+                return moment
+            heappop(heap)
+        return inf
+
+    def expire(self, now: float) -> bool:
+        """Cancel what is due; return whether anything was. No task runs, so ``now`` is true."""
+        is_any = False
+        while self.next_deadline() <= now:
+            scope = heappop(self._heap)[3]
+            scope._cancel(_run.CancelReason(source="deadline"))
+            is_any = True
+        return is_any
 
 
 class _RunQueue(deque[Any]):
@@ -73,11 +120,18 @@ class GuestScheduler(Scheduler):
     Args:
         seed: decides in which order trio runs tasks that could all run.
         witnesses: as in ``Scheduler``.
+        rate_of: how much the clock of a task's process goes on in a second.
     """
 
-    def __init__(self, seed: int, witnesses: Sequence[Witness] = ()) -> None:
+    def __init__(
+        self,
+        seed: int,
+        witnesses: Sequence[Witness] = (),
+        rate_of: Callable[[trio.lowlevel.Task], float] = lambda task: 1.0,
+    ) -> None:
         super().__init__(witnesses)
         self._seed = seed
+        self._rate_of = rate_of
         self._next_deadline = inf
         """Of trio, when no task could go on any more."""
         self._runner: Any = None
@@ -100,7 +154,7 @@ class GuestScheduler(Scheduler):
             main,
             run_sync_soon_threadsafe=begun.append,
             done_callback=lambda outcome: None,
-            clock=_SharedClock(self),
+            clock=_SharedClock(self, self._rate),
             host_uses_signal_set_wakeup_fd=True,
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
@@ -109,7 +163,14 @@ class GuestScheduler(Scheduler):
         self._runner, self._run = tick.__self__.runner, tick.__self__.unrolled_run_gen
         # Nobody looks on, and no host has to be woken: asking for it took 5 % of the time.
         self._runner.instruments, self._runner.is_guest = {}, False
+        assert self._runner.deadlines.next_deadline() == inf, "nothing waits yet"
+        self._runner.deadlines = _Deadlines(self._rate)
         self.let_tasks_run()
+
+    def _rate(self) -> float:
+        """Return how fast the clock goes that is looked at; between tasks it is the true one."""
+        task = getattr(_run.GLOBAL_RUN_CONTEXT, "task", None)
+        return 1.0 if task is None else self._rate_of(task)
 
     def keep_back(self, stands_still: Callable[[trio.lowlevel.Task], bool] | None) -> None:
         """Say which tasks do not go on from now on, whatever they waited for; others do again.

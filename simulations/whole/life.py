@@ -137,6 +137,8 @@ class Life:
     started_at: float
     replica: Replica
     """Until the node has read its disk: one that was never started."""
+    rate: float = 1.0
+    """Seconds that its monotonic clock goes on in a second."""
     alive: bool = True
     frozen: bool = False
     frozen_at: float = inf
@@ -164,8 +166,8 @@ class Life:
         return connection.alive and connection.acceptor.link in far.connections
 
     def clock(self, true_time: float) -> float:
-        """Return this node's monotonic clock, which at this level is the true one."""
-        return true_time
+        """Return this node's monotonic clock."""
+        return true_time * self.rate
 
     def fence(self) -> None:
         """Have the process dead for everybody else, and its tasks on their way out."""
@@ -305,6 +307,12 @@ class WatchedDriver(Driver):
         if not refused and self._life.alive:
             story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
             self._life.world.blame(peer, story)
+
+
+def rate_of(task: trio.lowlevel.Task) -> float:
+    """Return how much the clock of a task's process goes on in a second."""
+    life = task.context.get(CURRENT)
+    return 1.0 if life is None else life.rate
 
 
 def stands_still(task: trio.lowlevel.Task) -> bool:

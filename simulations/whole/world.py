@@ -3,7 +3,6 @@
 It has the face of the world of level 1, so the same plans, faults, clients and judge serve both.
 
 Rules:
-- What only level 1 can do is left out: clocks differ, but do not drift.
 - A process that stands still does nothing at all, and what is sent to it waits: its timers, its
   disk and its clients find out afterwards how late it is.
 - A node that stops by itself has a bug, and so has one of which a task goes on after its end, that
@@ -41,6 +40,7 @@ from simulations.whole.life import (
     Life,
     WatchedDriver,
     config_of,
+    rate_of,
     stands_still,
     unstarted,
 )
@@ -64,7 +64,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
     """
 
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
-        self._time = GuestScheduler(plan.seed, witnesses)
+        self._time = GuestScheduler(plan.seed, witnesses, rate_of)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._twins = plan.stream("twins")
@@ -177,6 +177,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         plan = self.plan
         ring = ring or self.ring_at_hand(name)
         life = Life(name, self, self.disks[name], self.now, unstarted(ring, name, plan))
+        life.rate = 1 + plan.clocks[name].drift
         self.processes[name] = life
         self.scheduler.note("start", name)
         random = self.randomness_of_life(name)
