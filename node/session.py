@@ -17,6 +17,7 @@ from attrs import frozen
 from node.attributes import Attributes
 from node.durations import pack_seconds
 from node.errors import AttributeDecodeError
+from node.found import record_of
 from node.receipts import (
     NOTHING_SENT,
     Backend,
@@ -37,8 +38,7 @@ from ring.errors import (
     SessionEnded,
 )
 from ring.identity import SessionId, home_of
-from ring.messages import Durability, Rotate, Save
-from ring.record import Record
+from ring.messages import Durability, Found, Rotate, Save
 from ring.structured import is_part
 
 ATTEMPTS_MAX: Final = 4
@@ -72,9 +72,8 @@ class Session(Attributes):
     Args:
         backend: carries its saves to the ring.
         session_id: its id.
-        portable: its record as the ring gave it; None for a new session.
+        found: as the ring gave it, for nobody else to use; None for a new session.
         terms: what holds unless a call says otherwise.
-        maybe_stale: as the ring said of the record.
     """
 
     __slots__ = (
@@ -95,29 +94,26 @@ class Session(Attributes):
         self,
         backend: Backend,
         session_id: SessionId,
-        portable: bytes | None,
+        found: Found | None,
         terms: Terms,
-        *,
-        maybe_stale: bool = False,
     ) -> None:
         self._backend = backend
         self._id = session_id
         self._next_id: SessionId | None = None
         """The id of a rotation that was asked for and whose outcome is not known."""
         self._terms = terms
-        self._maybe_stale = maybe_stale
-        self._is_new = portable is None
-        self._asked = portable is not None
+        self._maybe_stale = found is not None and found.maybe_stale
+        self._is_new = found is None
+        self._asked = found is not None
         """Whether the ring may have heard of this session."""
         self._ended = False
         self._receipt = NOTHING_SENT
         self._created_ms = self._last_access_ms = backend.wall_ms()
-        if portable is None:
+        if found is None:
             super().__init__({}, backend.writers)
             self.change_reserved(CREATED, NIL)
             return
-        # Read as of the moment 0, an access was at minus its age.
-        record = Record.from_portable(portable, 0.0)
+        record = record_of(found)
         super().__init__(record.entries, backend.writers)
         created = record.entries.get(CREATED)
         if created is not None:
@@ -342,7 +338,7 @@ class Session(Attributes):
                 continue
             found = await look_up(self._backend, session_id, touch=False)
             if found is not None:
-                self.learn(Record.from_portable(found.portable, 0.0).entries)
+                self.learn(record_of(found).entries)
                 return
         self._ended = True
         raise SessionEnded("the session was ended, has expired, or never existed")

@@ -104,9 +104,7 @@ class SessionRepository:
         found = await look_up(self._backend, parsed, touch=touch)
         if found is None:
             return None
-        return Session(
-            self._backend, parsed, found.portable, self._terms, maybe_stale=found.maybe_stale
-        )
+        return Session(self._backend, parsed, found, self._terms)
 
     async def end(
         self,

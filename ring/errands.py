@@ -38,8 +38,11 @@ class Asking:
     errands: list[Errand] = field(factory=list)
 
 
-def check_reply(request: Request, reply: Reply | Redirect) -> None:
+def check_reply(request: Request, reply: Reply | Redirect) -> Record | None:
     """Check what a member has answered, before it is told to whoever has asked.
+
+    Returns:
+        The record in it, as of the moment 0, if there is one.
 
     Raises:
         RemoteProtocolError: it is a receipt for a find, a record for a change, or no record.
@@ -48,9 +51,10 @@ def check_reply(request: Request, reply: Reply | Redirect) -> None:
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
         try:
-            Record.from_portable(reply.portable, 0.0)
+            return Record.from_portable(reply.portable, 0.0)
         except RecordFormatError as error:
             raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+    return None
 
 
 def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:

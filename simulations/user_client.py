@@ -92,7 +92,8 @@ class Client:
         """Return a session as a member has it, to look at."""
         config, wish = SessionsConfig(), Wish(Durability.BACKUP, "accept")
         terms = Terms(wish, wish, config.session_bytes_max, config.attribute_bytes_max)
-        return Session(self, session_id, self._hidden(record.portable(self.now)), terms)
+        found = Found(0, self._hidden(record.portable(self.now)))
+        return Session(self, session_id, found, terms)
 
     async def sleep(self, seconds: float) -> None:
         """Let so many simulated seconds pass, a thousandth at least."""
