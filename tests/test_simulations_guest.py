@@ -47,7 +47,7 @@ def test_the_private_names_of_trio_are_what_they_were() -> None:
     ours = {name for name in vars(_Deadlines) if not name.startswith("_")}
     assert ours == {name for name in vars(_run.Deadlines) if not name.startswith("_")}
     assert "_registered_deadline" in {each.name for each in attrs.fields(trio.CancelScope)}
-    assert "GLOBAL_RUN_CONTEXT.task = task" in inspect.getsource(_run.unrolled_run)
+    assert "task.context.run(" in inspect.getsource(_run.unrolled_run)
 
 
 def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_time() -> None:
@@ -92,7 +92,7 @@ def test_a_task_lives_by_the_clock_of_its_process(rate: float) -> None:
             slept_s = trio.current_time()
         assert slept_s == pytest.approx(50 * 0.017)
 
-    scheduler = GuestScheduler(1, rate_of=lambda task: task.context.get(FAST, 1.0))
+    scheduler = GuestScheduler(1, rate=lambda: FAST.get(1.0))
     scheduler.host(lambda: main(scheduler))
     scheduler.run_until(20)
     scheduler.end()

@@ -120,18 +120,19 @@ class GuestScheduler(Scheduler):
     Args:
         seed: decides in which order trio runs tasks that could all run.
         witnesses: as in ``Scheduler``.
-        rate_of: how much the clock of a task's process goes on in a second.
+        rate: how much the clock goes on in a second of the process whose context is the current
+            one; 1 if there is none, as between two tasks.
     """
 
     def __init__(
         self,
         seed: int,
         witnesses: Sequence[Witness] = (),
-        rate_of: Callable[[trio.lowlevel.Task], float] = lambda task: 1.0,
+        rate: Callable[[], float] = lambda: 1.0,
     ) -> None:
         super().__init__(witnesses)
         self._seed = seed
-        self._rate_of = rate_of
+        self._rate = rate
         self._next_deadline = inf
         """Of trio, when no task could go on any more."""
         self._runner: Any = None
@@ -166,11 +167,6 @@ class GuestScheduler(Scheduler):
         assert self._runner.deadlines.next_deadline() == inf, "nothing waits yet"
         self._runner.deadlines = _Deadlines(self._rate)
         self.let_tasks_run()
-
-    def _rate(self) -> float:
-        """Return how fast the clock goes that is looked at; between tasks it is the true one."""
-        task = getattr(_run.GLOBAL_RUN_CONTEXT, "task", None)
-        return 1.0 if task is None else self._rate_of(task)
 
     def keep_back(self, stands_still: Callable[[trio.lowlevel.Task], bool] | None) -> None:
         """Say which tasks do not go on from now on, whatever they waited for; others do again.

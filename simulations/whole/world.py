@@ -40,7 +40,7 @@ from simulations.whole.life import (
     Life,
     WatchedDriver,
     config_of,
-    rate_of,
+    rate,
     stands_still,
     unstarted,
 )
@@ -64,7 +64,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
     """
 
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
-        self._time = GuestScheduler(plan.seed, witnesses, rate_of)
+        self._time = GuestScheduler(plan.seed, witnesses, rate)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._twins = plan.stream("twins")
