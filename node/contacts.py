@@ -23,6 +23,7 @@ import trio
 from node.driver import Driver
 from node.log import log_event
 from node.small_file import DamagedFileError, read_small_file, write_small_file
+from node.stores.disk import Disk
 from node.timekeeping import Timekeeper
 from ring.replica import Replica
 
@@ -66,16 +67,18 @@ class ContactsFile:
     """Where a node keeps it.
 
     Args:
-        store_directory: the directory of the store, which exists.
+        disk: that of the store, which is held while this is used.
+        store_directory: where it is, to tell people.
     """
 
-    def __init__(self, store_directory: Path) -> None:
+    def __init__(self, disk: Disk, store_directory: Path) -> None:
+        self._disk = disk
         self.path = store_directory / _DIRECTORY / _FILE
 
     def read(self) -> dict[str, int]:
         """Return, by member, the wall clock in milliseconds of the last contact; none: empty."""
         try:
-            return contacts_from_text(read_small_file(self.path))
+            return contacts_from_text(read_small_file(self._disk, _DIRECTORY, _FILE))
         except FileNotFoundError:
             return {}
         except (OSError, DamagedFileError) as error:
@@ -85,7 +88,7 @@ class ContactsFile:
     def write(self, contacts_ms: Mapping[str, int]) -> None:
         """Keep it, durably."""
         try:
-            write_small_file(self.path, contacts_to_text(contacts_ms))
+            write_small_file(self._disk, _DIRECTORY, _FILE, contacts_to_text(contacts_ms))
         except OSError as error:
             self._report("contacts_unwritten", error)
 

@@ -136,6 +136,7 @@ class Link:
         self._owner = owner
         self._bell = Doorbell()
         self._scope = trio.CancelScope()
+        self._sends = trio.CancelScope()
         self._end: LinkEnd | None = None
         self._receive_bytes = RECEIVE_BYTES[0]
         self._refusal: Refusal | None = None
@@ -235,20 +236,26 @@ class Link:
 
     async def _write(self) -> None:
         try:
-            while True:
-                await self._bell.wait()
-                # A connection in error cannot send: once the end is decided, nothing is packed.
-                while not self.is_closing and (data := self._pack()):
-                    self._sending = True
-                    with trio.fail_after(SEND_TIMEOUT_S):
-                        await self._stream.send_all(data)
-                    self._sending = False
-                self._busy = False
-                self._idle.set()
+            # One scope for all sends: one for each, and its deadline, took as long as the send.
+            with trio.CancelScope() as self._sends:
+                await self._write_on()
         except OSError as error:
             self._finish(LinkEnd(f"the connection broke: {error}", broken_off=False))
-        except trio.TooSlowError:
+        if self._sends.cancel_called:
             self._finish(LinkEnd(f"the peer read nothing for {SEND_TIMEOUT_S} s", broken_off=True))
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._bell.wait()
+            # A connection in error cannot send: once the end is decided, nothing is packed.
+            while not self.is_closing and (data := self._pack()):
+                self._sending = True
+                self._sends.deadline = trio.current_time() + SEND_TIMEOUT_S
+                await self._stream.send_all(data)
+                self._sends.deadline = math.inf
+                self._sending = False
+            self._busy = False
+            self._idle.set()
 
     def _pack(self) -> bytes:
         frames: list[bytes] = []

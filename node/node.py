@@ -320,9 +320,10 @@ async def open_node(
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
     if store is None and config.store_directory is not None:
-        store = FileStore(OsDisk(config.store_directory, config.name, log_notice), log_notice)
-        ring_file = RingFile(config.store_directory)
-        contacts_file = ContactsFile(config.store_directory)
+        disk = OsDisk(config.store_directory, config.name, log_notice)
+        store = FileStore(disk, log_notice)
+        ring_file = RingFile(disk, config.store_directory)
+        contacts_file = ContactsFile(disk, config.store_directory)
     has_started = False
     try:
         async with AsyncExitStack() as stack:

@@ -14,6 +14,7 @@ from typing import Final
 from node.log import log_event
 from node.ring_text import ring_from_text, ring_to_text
 from node.small_file import DamagedFileError, read_small_file, write_small_file
+from node.stores.disk import Disk
 from ring.errors import ConfigError
 from ring.placement import Ring
 
@@ -26,16 +27,18 @@ class RingFile:
     """Where a node keeps the ring.
 
     Args:
-        store_directory: the directory of the store, which exists.
+        disk: that of the store, which is held while this is used.
+        store_directory: where it is, to tell people.
     """
 
-    def __init__(self, store_directory: Path) -> None:
+    def __init__(self, disk: Disk, store_directory: Path) -> None:
+        self._disk = disk
         self.path = store_directory / _DIRECTORY / _FILE
 
     def read(self) -> Ring | None:
         """Return the ring that is kept; None: there is none, or none that can be read."""
         try:
-            return ring_from_text(read_small_file(self.path))
+            return ring_from_text(read_small_file(self._disk, _DIRECTORY, _FILE))
         except FileNotFoundError:
             return None
         except (OSError, DamagedFileError, ConfigError) as error:
@@ -46,7 +49,7 @@ class RingFile:
     def write(self, ring: Ring) -> bool:
         """Keep ``ring``, durably, and return whether it is; what was kept stays until then."""
         try:
-            write_small_file(self.path, _HEADING + ring_to_text(ring))
+            write_small_file(self._disk, _DIRECTORY, _FILE, _HEADING + ring_to_text(ring))
         except OSError as error:
             fields = {"file": str(self.path), "reason": str(error)}
             log_event(logging.WARNING, "ring_file_unwritten", fields)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.clocks import Clocks
 from node.errors import ConflictError
+from node.found import record_of
 from node.receipts import NOTHING_SENT, Backend, Receipt, look_up, receipt_of
 from node.saving import Saves
 from node.terms import Terms
 from ring.errors import LocalProtocolError, SessionEnded, SessionUnavailableError
 from ring.identity import SessionId
 from ring.messages import Found, Rotate, Save
-from ring.record import Record
 from ring.state import NOT_ASKED_FOR, state_of
 from ring.structured import is_part
 
@@ -75,7 +75,7 @@ class Sending(Clocks):
         """Whether the ring may have heard of this session."""
         self._ended = False
         self._receipt = NOTHING_SENT
-        self._found = None if found is None else Record.from_portable(found.portable, 0.0)
+        self._found = None if found is None else record_of(found)
         """As it was found; None once something of this copy was saved."""
         self._saves = saves
         super().__init__(backend, self._found, terms, used_ms)
@@ -138,7 +138,7 @@ class Sending(Clocks):
         found = await self._look_up(touch=False)
         if found is None:
             raise self._gone()
-        self.learn(Record.from_portable(found.portable, 0.0).entries)
+        self.learn(record_of(found).entries)
 
     async def _known_state(self) -> int:
         """Return the state in which this copy knows the session; raises as ``save``."""
@@ -149,7 +149,7 @@ class Sending(Clocks):
         found = await self._look_up(touch=False)
         if found is None:
             raise self._gone()
-        record = Record.from_portable(found.portable, 0.0)
+        record = record_of(found)
         if not self.knows(record.entries):
             raise self._conflict_with(found, "somebody has changed the session meanwhile")
         return state_of(record)

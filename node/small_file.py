@@ -4,10 +4,11 @@ Rule: the last line is a checksum of what is before it. Another bit in a number 
 without the checksum a rotten file would be believed.
 """
 
-import os
+from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
+
+from node.stores.disk import Disk
 
 FILE_BYTES_MAX: Final = 1 << 20
 """Far above what any of them needs; what is larger was not written here."""
@@ -21,35 +22,42 @@ class DamagedFileError(Exception):
     """A file is not as it was written. Its text says what is wrong, for people to read."""
 
 
-def write_small_file(path: Path, text: str) -> None:
-    """Have ``text`` at ``path``, durably; what was there before stays until then.
+def write_small_file(disk: Disk, directory: str, name: str, text: str) -> None:
+    """Have ``text`` in a file of ``directory``, durably; what was there before stays until then.
 
     Raises:
         OSError: it could not be written. What was there may still be.
     """
-    temporary = path.with_suffix(".tmp")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with temporary.open("wb") as file:
-        file.write(sealed(text))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    temporary, place = f"{directory}/{name}.tmp", f"{directory}/{name}"
+    with suppress(FileExistsError):
+        disk.make_directory(directory)
+        disk.fsync_directory()
+    with suppress(FileNotFoundError):
+        disk.unlink(temporary)  # Left by a process that died while it wrote.
+    descriptor = disk.create(temporary)
     try:
-        os.fsync(directory)
+        rest = memoryview(sealed(text))
+        while rest:
+            rest = rest[disk.write(descriptor, rest) :]
+        disk.fsync(descriptor)
     finally:
-        os.close(directory)
+        disk.close(descriptor)
+    disk.rename(temporary, place)
+    disk.fsync_directory(directory)
 
 
-def read_small_file(path: Path) -> str:
-    """Return the text that was written to ``path``.
+def read_small_file(disk: Disk, directory: str, name: str) -> str:
+    """Return the text that was written to a file of ``directory``.
 
     Raises:
         OSError: it cannot be read.
         DamagedFileError: it is not as it was written.
     """
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
+    descriptor = disk.open_to_read(f"{directory}/{name}")
+    try:
+        content = disk.read(descriptor, FILE_BYTES_MAX + 1)
+    finally:
+        disk.close(descriptor)
     if len(content) > FILE_BYTES_MAX:
         raise DamagedFileError(f"it is larger than {FILE_BYTES_MAX} bytes")
     return unsealed(content)

@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from node.dialling import Dialling
+from node.found import decoded
 from node.link import Link
 from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
@@ -213,8 +214,10 @@ class Station:
                 case Found() | Absent() | Saved() | Failed() | Matches():
                     pending = self._on_the_way.get(message.number)
                     if pending is not None:
-                        check_reply(pending.request, message)
+                        record = check_reply(pending.request, message)
                         del self._on_the_way[message.number]
+                        if record is not None and isinstance(message, Found):
+                            message = decoded(message, record)
                         self._answer(pending, message)
                 case Members():
                     self.members = message

@@ -60,11 +60,14 @@ class Turns:
         Yields:
             Whether it is this caller's turn; False: the deadline has passed before.
         """
-        with trio.move_on_at(deadline) as scope:
-            await self.enter(session_id)
-        if scope.cancelled_caught:
-            yield False
-            return
+        if session_id not in self._queues:
+            self._queues[session_id] = deque()  # As ``enter`` does, without a deadline.
+        else:
+            with trio.move_on_at(deadline) as scope:
+                await self.enter(session_id)
+            if scope.cancelled_caught:
+                yield False
+                return
         try:
             yield True
         finally:

@@ -40,15 +40,18 @@ class Asking:
     errands: list[Errand] = field(factory=list)
 
 
-def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> None:
+def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> Record | None:
     """Check what a member has answered, before it is told to whoever has asked.
+
+    Returns:
+        The record in it, as of the moment 0, if there is one.
 
     Raises:
         RemoteProtocolError: it is a receipt for a find, a record for a change, or no record.
     """
     if isinstance(request, Query) and isinstance(reply, Matches):
         check_matches(request, reply)
-        return
+        return None
     if isinstance(request, Query):
         is_answer = isinstance(reply, Failed)
     else:
@@ -57,9 +60,10 @@ def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> 
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
         try:
-            Record.from_portable(reply.portable, 0.0)
+            return Record.from_portable(reply.portable, 0.0)
         except RecordFormatError as error:
             raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+    return None
 
 
 def check_matches(query: Query, matches: Matches) -> None:

@@ -39,7 +39,6 @@ class AnyDisk(Protocol):
     failing: int
     """Faults because of which it takes nothing now."""
     slowness: float
-    ring: Ring | None
 
     @property
     def is_idle(self) -> bool:

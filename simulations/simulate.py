@@ -24,7 +24,7 @@ from simulations.violation import Violation
 Workload: TypeAlias = Callable[[Client], Coroutine[Any, Any, object]]
 
 PLANS: Final = Path("plans")
-"""Where plans that broke a promise are written, each under the name of its workload."""
+"""Where plans that broke a promise are written, under the names of workload and level."""
 
 _NAME_MAX: Final = 150
 
@@ -107,7 +107,8 @@ def simulate(plan: Plan, workload: Workload, *, level: str = Level.CORE) -> Simu
 def _broken(plan: Plan, workload: Workload, level: Level, violation: Violation) -> PromiseBroken:
     name = getattr(workload, "__qualname__", type(workload).__qualname__)
     spelled = re.sub(r"\W+", "-", f"{workload.__module__}-{name}")[-_NAME_MAX:]
-    path = PLANS / f"{spelled}.json"
+    at = f"-{level}" if level is not Level.CORE else ""
+    path = PLANS / f"{spelled}{at}.json"
     PLANS.mkdir(parents=True, exist_ok=True)
     path.write_text(plan_to_json(plan), encoding="utf-8")
     replay = f'simulate(read_plan("{path}"), {name.rpartition(".")[2]}, level="{level}")'

@@ -1,5 +1,7 @@
 """What several tests of the file store share: opening one, and reading it whole."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from node.stores import Disk, FileStore, OsDisk
@@ -7,6 +9,17 @@ from ring.effects import Notice
 from ring.identity import SessionId
 
 IDS = [SessionId(b"a.%022d" % number) for number in range(100)]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[OsDisk]:
+    """Hold a directory of this machine for the block, as the store of node a does."""
+    disk = OsDisk(path, "a", lambda notice: None)
+    disk.attach()
+    try:
+        yield disk
+    finally:
+        disk.detach()
 
 
 def open_store(disk: Disk) -> tuple[FileStore, list[Notice]]:

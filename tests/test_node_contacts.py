@@ -1,13 +1,14 @@
 """What a node knows of its contacts after a restart, and what becomes of an old store."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 import trio
 from local_ring import free_ports
+from stores import held
 
 from node import Node, NodeConfig, StoreConfig, open_node
 from node.contacts import ContactsFile
@@ -27,12 +28,13 @@ def events(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
-    file = ContactsFile(tmp_path)
-    assert file.read() == {}
-    file.write({"b": 1_700_000_000_123, "a": 5})
-    assert file.read() == {"a": 5, "b": 1_700_000_000_123}
-    file.write({"a": -6})
-    assert file.read() == {"a": -6}
+    with held(tmp_path) as disk:
+        file = ContactsFile(disk, tmp_path)
+        assert file.read() == {}
+        file.write({"b": 1_700_000_000_123, "a": 5})
+        assert file.read() == {"a": 5, "b": 1_700_000_000_123}
+        file.write({"a": -6})
+        assert file.read() == {"a": -6}
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,11 @@ def test_what_is_not_understood_is_reported_and_counts_as_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     """A newer form says so in its first line."""
-    file = ContactsFile(tmp_path)
-    file.write({"a": 5})
-    write_small_file(file.path, text)
-    assert file.read() == {}
+    with held(tmp_path) as disk:
+        file = ContactsFile(disk, tmp_path)
+        file.write({"a": 5})
+        write_small_file(disk, file.path.parent.name, file.path.name, text)
+        assert file.read() == {}
     assert events(caplog) == ["contacts_unreadable"]
 
 
@@ -59,19 +62,21 @@ def test_what_has_rotten_is_reported_and_counts_as_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One bit, and a week looks like an hour: what has ended since would be brought back."""
-    file = ContactsFile(tmp_path)
-    file.write({"a": 1_700_000_000_123})
-    text = file.path.read_bytes()
-    file.path.write_bytes(text.replace(b"1700", b"1720"))
-    assert file.read() == {}
+    with held(tmp_path) as disk:
+        file = ContactsFile(disk, tmp_path)
+        file.write({"a": 1_700_000_000_123})
+        text = file.path.read_bytes()
+        file.path.write_bytes(text.replace(b"1700", b"1720"))
+        assert file.read() == {}
     assert events(caplog) == ["contacts_unreadable"]
 
 
 def test_a_disk_that_takes_nothing_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "contacts").write_text("in the way")
-    ContactsFile(tmp_path).write({"a": 5})
+    with held(tmp_path) as disk:
+        (tmp_path / "contacts").write_text("in the way")
+        ContactsFile(disk, tmp_path).write({"a": 5})
     assert events(caplog) == ["contacts_unwritten"]
 
 
@@ -93,8 +98,10 @@ class Pair:
         async with open_node(NodeConfig(name, self.ring, store, node=section)) as node:
             yield node
 
-    def contacts(self, name: str) -> ContactsFile:
-        return ContactsFile(self.directory / name)
+    @contextmanager
+    def contacts(self, name: str) -> Iterator[ContactsFile]:
+        with held(self.directory / name) as disk:
+            yield ContactsFile(disk, self.directory / name)
 
 
 async def test_a_node_that_stops_notes_its_contacts(tmp_path: Path) -> None:
@@ -105,7 +112,8 @@ async def test_a_node_that_stops_notes_its_contacts(tmp_path: Path) -> None:
                 await a.wait_ready()
                 await b.wait_ready()
             began = b.wall_ms()
-    contacts = pair.contacts("b").read()
+    with pair.contacts("b") as file:
+        contacts = file.read()
     assert contacts.keys() == {"a", "b"}
     assert all(began - 60_000 < at <= began for at in contacts.values())
 
@@ -124,8 +132,8 @@ async def test_an_old_store_yields_to_the_ring_that_has_gone_on_without_it(
                 session = b.sessions.create()
                 session["cart"] = "old"
                 await session.save(durability="backup+disk")
-            file = pair.contacts("b")
-            file.write({name: at - WEEK_MS for name, at in file.read().items()})
+            with pair.contacts("b") as file:
+                file.write({name: at - WEEK_MS for name, at in file.read().items()})
             found = await a.sessions.find(session.id)
             assert found is not None
             found["cart"] = "new"

@@ -7,6 +7,7 @@ import pytest
 import trio
 from attrs import evolve
 from local_ring import SECRETS, LocalRing, free_ports
+from stores import held
 
 from node.client import open_client
 from node.config import NodeConfig, SecurityConfig, StoreConfig
@@ -171,45 +172,50 @@ def test_a_text_that_is_no_ring_is_refused(text: str, why: str) -> None:
 
 def test_the_greater_of_the_kept_and_the_configured_ring_counts(tmp_path: Path) -> None:
     """A file that was not brought up to date must not undo what the ring has agreed on since."""
-    file = RingFile(tmp_path)
-    older, newer = evolve(PAIR, version=1), evolve(PAIR, version=3)
-    assert file.latest(PAIR, "a") == PAIR
-    assert file.read() is None
-    file.write(PAIR)
-    assert file.latest(older, "a") == PAIR
-    assert file.latest(PAIR, "a") == PAIR
-    assert file.latest(newer, "a") == newer
-    assert file.read() == newer
-    assert file.latest(evolve(older, name="another"), "a").name == "another"
+    with held(tmp_path) as disk:
+        file = RingFile(disk, tmp_path)
+        older, newer = evolve(PAIR, version=1), evolve(PAIR, version=3)
+        assert file.latest(PAIR, "a") == PAIR
+        assert file.read() is None
+        file.write(PAIR)
+        assert file.latest(older, "a") == PAIR
+        assert file.latest(PAIR, "a") == PAIR
+        assert file.latest(newer, "a") == newer
+        assert file.read() == newer
+        assert file.latest(evolve(older, name="another"), "a").name == "another"
 
 
 def test_a_kept_ring_that_contradicts_the_configuration_is_refused(tmp_path: Path) -> None:
-    file = RingFile(tmp_path)
-    file.write(PAIR)
-    with pytest.raises(ConfigError, match="has adopted another ring of that version"):
-        file.latest(evolve(PAIR, copies=3), "a")
-    file.write(evolve(PAIR, version=5, members=PAIR.members[:1], departed=(Departed("b", "a"),)))
-    with pytest.raises(ConfigError, match="'b' was removed from the ring in its version 5"):
-        file.latest(PAIR, "b")
+    with held(tmp_path) as disk:
+        file = RingFile(disk, tmp_path)
+        file.write(PAIR)
+        with pytest.raises(ConfigError, match="has adopted another ring of that version"):
+            file.latest(evolve(PAIR, copies=3), "a")
+        file.write(
+            evolve(PAIR, version=5, members=PAIR.members[:1], departed=(Departed("b", "a"),))
+        )
+        with pytest.raises(ConfigError, match="'b' was removed from the ring in its version 5"):
+            file.latest(PAIR, "b")
 
 
 def test_a_file_that_is_damaged_is_reported_and_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other members know the ring; a node must not stay away for this."""
-    file = RingFile(tmp_path)
-    file.write(evolve(PAIR, version=3))
-    content = file.path.read_bytes()
-    for damaged in (b"\xff", b"", content.replace(b"version = 3", b"version = 7")):
-        caplog.clear()
-        file.path.write_bytes(damaged)
-        assert file.latest(PAIR, "a") == PAIR
-        assert "ring_file_unreadable" in caplog.text
-    file.path.unlink()
-    file.path.parent.rmdir()
-    file.path.parent.write_bytes(b"")
-    file.write(PAIR)
-    assert "ring_file_unwritten" in caplog.text
+    with held(tmp_path) as disk:
+        file = RingFile(disk, tmp_path)
+        file.write(evolve(PAIR, version=3))
+        content = file.path.read_bytes()
+        for damaged in (b"\xff", b"", content.replace(b"version = 3", b"version = 7")):
+            caplog.clear()
+            file.path.write_bytes(damaged)
+            assert file.latest(PAIR, "a") == PAIR
+            assert "ring_file_unreadable" in caplog.text
+        file.path.unlink()
+        file.path.parent.rmdir()
+        file.path.parent.write_bytes(b"")
+        file.write(PAIR)
+        assert "ring_file_unwritten" in caplog.text
 
 
 def ring_of_one(directory: Path) -> NodeConfig:

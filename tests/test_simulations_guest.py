@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
 
 import attrs
@@ -11,7 +12,9 @@ import trio
 from trio._core import _run
 
 from simulations.scheduler import StuckError
-from simulations.whole.guest import GuestScheduler, threads_replaced
+from simulations.whole.guest import GuestScheduler, _Deadlines, threads_replaced
+
+FAST: ContextVar[float] = ContextVar("how fast the clock of a task goes")
 
 
 def play(main: Callable[[GuestScheduler], Awaitable[None]], until: float, seed: int = 1) -> None:
@@ -38,6 +41,13 @@ def test_the_private_names_of_trio_are_what_they_were() -> None:
     assert {"_scope", "_parent"} <= {each.name for each in attrs.fields(_run.CancelStatus)}
     assert "runner.io_manager.process_events(events)" in inspect.getsource(_run.unrolled_run)
     assert {"_cancel_status", "_parent_nursery"} <= {each.name for each in attrs.fields(_run.Task)}
+    assert {"deadlines", "instruments", "is_guest"} <= {
+        each.name for each in attrs.fields(_run.Runner)
+    }
+    ours = {name for name in vars(_Deadlines) if not name.startswith("_")}
+    assert ours == {name for name in vars(_run.Deadlines) if not name.startswith("_")}
+    assert "_registered_deadline" in {each.name for each in attrs.fields(trio.CancelScope)}
+    assert "task.context.run(" in inspect.getsource(_run.unrolled_run)
 
 
 def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_time() -> None:
@@ -57,6 +67,58 @@ def test_deadlines_of_tasks_and_actions_of_the_scheduler_come_in_the_order_of_ti
 
     play(main, 10)
     assert seen == [(1, "slept"), (1.5, "action"), (2.5, "told"), (2.75, "moved on")]
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.995, 1.003, 1.05])
+def test_a_task_lives_by_the_clock_of_its_process(rate: float) -> None:
+    """Nobody is woken before their own clock shows it, by however little: they would ask again."""
+    woken = list[tuple[float, float, float]]()
+    told = list[float]()
+
+    async def sleep(scheduler: GuestScheduler) -> None:
+        FAST.set(rate)
+        for pause_s in (0.1, 0.7, 3.3, 0.013):
+            due = trio.current_time() + pause_s
+            with trio.move_on_at(due):
+                await trio.sleep_forever()
+            woken.append((due, trio.current_time(), scheduler.now))
+
+    async def main(scheduler: GuestScheduler) -> None:
+        scheduler.after(2.0, lambda: told.append(trio.current_time()))
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(sleep, scheduler)
+                await trio.sleep(0.017)
+            slept_s = trio.current_time()
+        assert slept_s == pytest.approx(50 * 0.017)
+
+    scheduler = GuestScheduler(1, rate=lambda: FAST.get(1.0))
+    scheduler.host(lambda: main(scheduler))
+    scheduler.run_until(20)
+    scheduler.end()
+    assert len(woken) == 200
+    assert all(due <= now == pytest.approx(due) for due, now, _ in woken)
+    assert all(now == pytest.approx(true * rate) for _, now, true in woken)
+    assert told == [2.0]
+
+
+def test_deadlines_that_are_changed_or_withdrawn_do_not_come() -> None:
+    seen = list[tuple[str, float]]()
+
+    async def main(scheduler: GuestScheduler) -> None:
+        with trio.CancelScope(deadline=1.0) as scope:
+            scope.deadline = 3.0
+            scope.deadline = 1.0
+            scope.deadline = 2.0
+            await trio.sleep_forever()
+        seen.append(("moved on", trio.current_time()))
+        with trio.move_on_after(1.0):
+            await trio.sleep(0.5)
+        await trio.sleep(5.0)
+        seen.append(("slept", trio.current_time()))
+
+    play(main, 10)
+    assert seen == [("moved on", 2.0), ("slept", 7.5)]
 
 
 def test_the_seed_decides_in_which_order_tasks_run() -> None:

@@ -407,6 +407,23 @@ def test_plans_of_different_tests_are_kept_apart() -> None:
     assert {path.read_text() for path in paths} == {plan_to_json(a_plan())}
 
 
+def test_plans_of_one_test_at_two_levels_are_kept_apart() -> None:
+    """A plan that only whole nodes break was replaced by one that breaks at the other level."""
+
+    async def create(client: Client) -> None:
+        await client.sessions.create().save()
+
+    paths = list[Path]()
+    with patch("simulations.stage.check_rest", lambda world: [Violation("bounded", "late")]):
+        for level in Level:
+            plan = evolve(a_plan(), seed=len(paths))
+            with pytest.raises(PromiseBroken, match=f'level="{level}"') as broken:
+                simulate(plan, create, level=level)
+            assert broken.value.path is not None
+            paths.append(broken.value.path)
+    assert [read_plan(path).seed for path in paths] == [0, 1]
+
+
 def is_broken(plan: Plan, workload: Callable[[Client], Awaitable[None]]) -> bool:
     try:
         simulate(plan, workload)  # type: ignore[arg-type]

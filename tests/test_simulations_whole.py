@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -14,11 +15,14 @@ from attrs import evolve
 from traces import trace_of
 from trio._core import _run
 
+from node import Node
+from node.contacts import ContactsFile
+from node.ring_file import RingFile
 from node.stores.base import Stored
 from node.stores.disk import Disk
 from node.stores.file import FileStore
 from node.stores.session_file import encode, file_name
-from ring import Record, SessionId
+from ring import Member, Record, Ring, SessionId
 from ring.errors import StoreLockedError
 from ring.identity import new_session_id
 from ring.liveness import Liveness
@@ -120,6 +124,16 @@ def test_files_that_a_node_leaves_open_are_a_broken_promise() -> None:
 
 # --- Disks ---
 
+PAIR = Ring("pair", (Member("a", "a:1"), Member("b", "b:1")), version=1)
+
+
+def rings(disk: NodeDisk) -> RingFile:
+    return RingFile(fenced(disk, lambda: True), Path("/world"))
+
+
+def contacts(disk: NodeDisk) -> ContactsFile:
+    return ContactsFile(fenced(disk, lambda: True), Path("/world"))
+
 
 def stored(disk: NodeDisk, number: int) -> tuple[SessionId, Record]:
     """Write a record through a store, as a node does."""
@@ -146,9 +160,7 @@ def test_a_process_that_dies_while_it_writes_leaves_a_whole_file_or_none() -> No
         store = FileStore(fenced(disk, lambda: True), lambda notice: None)
         store.open()
         session_id = new_session_id("a", Random(seed))
-        disk.under_way = lambda store=store, each=session_id: store.write(
-            [(each, Record().portable(0.0))], 1
-        )
+        disk.under_way.append(partial(store.write, [(session_id, Record().portable(0.0))], 1))
         disk.crash()
         content = disk.files.files().get(file_name(session_id))
         expected = encode(Stored(session_id, Record().portable(0.0), 1))
@@ -239,22 +251,76 @@ def test_who_stands_still_does_nothing_and_says_so_afterwards() -> None:
     assert world.end() == []
 
 
+def test_every_node_has_a_clock_of_its_own_that_drifts() -> None:
+    """They were apart and went alike, so that no timer of one was early for another."""
+    plan = draw_plan(2)
+    drifts = {"a": 0.01, "b": -0.01, "c": 0.0}
+    clocks = {name: evolve(plan.clocks[name], drift=drifts[name]) for name in plan.names}
+    world = NodeWorld(evolve(plan, faults=(), clocks=clocks))
+    world.begin()
+    for name in world.ring.names:
+        world.start(name)
+    world.scheduler.run_until(20.0)
+    seen = dict[str, tuple[float, int]]()
+
+    def look(name: str, node: Node) -> None:
+        seen[name] = (node._timekeeper.now(), node.wall_ms())
+
+    for name, life in world.processes.items():
+        life.let(partial(look, name))
+    world.scheduler.run_until(20.0)
+    for name, (now, wall_ms) in seen.items():
+        assert now == pytest.approx(20.0 * (1 + drifts[name]))
+        assert wall_ms - world.wall_ms(name) == pytest.approx(20_000 * drifts[name], abs=2)
+    assert world.all_settled()
+    assert world.end() == []
+    assert len(seen) == 3
+
+
 def test_disks_are_lost_and_changed_for_older_ones_and_for_others() -> None:
     disk, other = NodeDisk(Random(1), (0.0, 0.0)), NodeDisk(Random(2), (0.0, 0.0))
     first, _ = stored(disk, 1)
-    disk.contacts = {"b": 5}
+    contacts(disk).write({"b": 5})
+    rings(disk).write(PAIR)
+    rings(other).write(evolve(PAIR, version=2))
     assert not disk.restore_oldest()
     disk.keep_copy(2)
     second, _ = stored(disk, 2)
     other.take_from(disk)
     assert other.record(second) is not None
-    assert other.contacts == {"b": 5}
+    assert contacts(other).read() == {"b": 5}
+    assert rings(other).read() == evolve(PAIR, version=2)
+    rings(disk).write(evolve(PAIR, version=3))
     assert disk.restore_oldest()
     assert disk.record(first) is not None
     assert disk.record(second) is None
+    assert rings(disk).read() == evolve(PAIR, version=3)
     disk.lose()
     assert disk.record(first) is None
-    assert disk.contacts == {}
+    assert contacts(disk).read() == {}
+    assert rings(disk).read() is None
+
+
+def test_the_ring_and_the_contacts_fare_like_every_other_file() -> None:
+    """They were kept in memory: a full disk or a bit that had turned round was not seen there."""
+    for seed in range(20):
+        disk = NodeDisk(Random(seed), (0.0, 0.0))
+        assert rings(disk).write(PAIR)
+        contacts(disk).write({"b": 5})
+        disk.crash()
+        assert (rings(disk).read(), contacts(disk).read()) == (PAIR, {"b": 5})
+        disk.failing = 1
+        assert not rings(disk).write(evolve(PAIR, version=2))
+        contacts(disk).write({"b": 6})
+        disk.failing = 0
+        assert (rings(disk).read(), contacts(disk).read()) == (PAIR, {"b": 5})
+        disk.under_way.append(partial(rings(disk).write, evolve(PAIR, version=2)))
+        disk.under_way.append(partial(contacts(disk).write, {"b": 6}))
+        disk.crash()
+        assert rings(disk).read() in (PAIR, evolve(PAIR, version=2))
+        assert contacts(disk).read() in ({"b": 5}, {"b": 6})
+        disk.lose()
+        assert (rings(disk).read(), contacts(disk).read()) == (None, {})
 
 
 # --- Interrupts ---

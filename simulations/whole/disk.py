@@ -4,27 +4,28 @@ Rules:
 - A crash is a loss of power: what was synced is there, of the rest whatever the disk likes. A
   process that dies while it writes makes some of its calls, and no more.
 - A dead process reaches the disk no more, whatever its ``finally`` still tries.
+- The files of the ring and of the contacts fare like those of the sessions.
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Final, cast
 
 from attrs import define, field
 
-from node.contacts import ContactsFile
-from node.ring_file import RingFile
 from node.stores.disk import Disk
 from node.stores.session_file import UnreadableFileError, decode, file_name
-from ring import Record, Ring, SessionId
+from ring import Record, SessionId
 from simulations.plan import Plan
 from simulations.scheduler import Scheduler
 from simulations.whole.files import Fault, Killed, SimulatedDisk
 
-_WRITES = frozenset({"create", "write", "fsync", "rename", "link", "fsync_directory"})
+_RING: Final = "ring/"
+"""What the names of the files begin with in which a node keeps the ring."""
+
+_WRITES: Final = frozenset({"create", "write", "fsync", "rename", "link", "fsync_directory"})
 
 
 @define(eq=False)
@@ -42,13 +43,10 @@ class NodeDisk:
     failing: int = 0
     """Faults because of which it takes nothing now."""
     slowness: float = 1.0
-    ring: Ring | None = None
-    contacts: dict[str, int] = field(factory=dict)
-    """When the node was last in contact with each member, by its wall clock in milliseconds."""
-    copies: list[tuple[dict[str, bytes], dict[str, int]]] = field(factory=list)
-    """What was on it at earlier times, the oldest first: files and contacts."""
-    under_way: Callable[[], object] | None = None
-    """What the process that runs has the disk do now."""
+    copies: list[dict[str, bytes]] = field(factory=list)
+    """The files that were on it at earlier times, the oldest first."""
+    under_way: list[Callable[[], object]] = field(factory=list)
+    """What the process that runs has the disk do now, side by side."""
     unwritten: Callable[[], int] = field(default=lambda: 0)
     """How many sessions wait to be written, as the process that runs sees it."""
 
@@ -60,7 +58,7 @@ class NodeDisk:
     @property
     def is_idle(self) -> bool:
         """Whether it is doing nothing."""
-        return self.under_way is None
+        return not self.under_way
 
     @property
     def has_all(self) -> bool:
@@ -84,11 +82,11 @@ class NodeDisk:
 
     def crash(self) -> None:
         """The process has died, and the power with it."""
-        if self.under_way is not None:
+        for call in self.under_way:
             self.files.killed_at = len(self.files.calls) + self.random.randrange(1, 12)
             with suppress(Killed, OSError):
-                self.under_way()
-            self.under_way = None
+                call()
+        self.under_way = []
         self.files.lose_power(self.random)
         self.unwritten = lambda: 0
 
@@ -100,13 +98,12 @@ class NodeDisk:
 
     def keep_copy(self, copies_max: int) -> None:
         """Remember what is on it now, for a later fault to bring back."""
-        self.copies.append((self.files.files(), dict(self.contacts)))
+        self.copies.append(self.files.files())
         del self.copies[:-copies_max]
 
     def lose(self) -> None:
         """Have it empty, or have a bit of every file turn round."""
         files, self.files = self.files.files(), SimulatedDisk()
-        self.contacts, self.ring = {}, None
         if self.random.random() < 0.5:
             for name, content in files.items():
                 self.files.put(name, self._rotten(content))
@@ -120,55 +117,20 @@ class NodeDisk:
     def restore_oldest(self) -> bool:
         """Have on it what was there some time ago; return whether anything is remembered."""
         if self.copies:
-            self._fill(*self.copies[0])
+            self._fill(self.copies[0])
         return bool(self.copies)
 
     def take_from(self, other: "NodeDisk") -> None:
         """Have on it what is on another node's disk."""
-        self._fill(other.files.files(), other.contacts)
+        self._fill(other.files.files())
 
-    def _fill(self, files: dict[str, bytes], contacts: dict[str, int]) -> None:
-        self.files, self.contacts = SimulatedDisk(), dict(contacts)
-        for name, content in files.items():
+    def _fill(self, files: dict[str, bytes]) -> None:
+        """Have these files on it, but the ring that it had: it is what people have set there."""
+        ring = {name: each for name, each in self.files.files().items() if name.startswith(_RING)}
+        others = {name: each for name, each in files.items() if not name.startswith(_RING)}
+        self.files = SimulatedDisk()
+        for name, content in (ring | others).items():
             self.files.put(name, content)
-
-
-class KeptRing(RingFile):
-    """The ring that a process keeps on its disk, as long as it lives."""
-
-    def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
-        super().__init__(Path("/world"))
-        self._disk = disk
-        self._is_alive = is_alive
-
-    def read(self) -> Ring | None:
-        """See ``RingFile``."""
-        return self._disk.ring
-
-    def write(self, ring: Ring) -> bool:
-        """See ``RingFile``."""
-        if not self._is_alive() or self._disk.failing:
-            return False
-        self._disk.ring = ring
-        return True
-
-
-class KeptContacts(ContactsFile):
-    """The contacts that a process keeps on its disk, as long as it lives."""
-
-    def __init__(self, disk: NodeDisk, is_alive: Callable[[], bool]) -> None:
-        super().__init__(Path("/world"))
-        self._disk = disk
-        self._is_alive = is_alive
-
-    def read(self) -> dict[str, int]:
-        """See ``ContactsFile``."""
-        return dict(self._disk.contacts)
-
-    def write(self, contacts_ms: Mapping[str, int]) -> None:
-        """See ``ContactsFile``."""
-        if self._is_alive() and not self._disk.failing:
-            self._disk.contacts = dict(contacts_ms)
 
 
 class _FencedDisk:

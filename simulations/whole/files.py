@@ -2,8 +2,8 @@
 
 Rules, as a file system may have it:
 - A loss of power brings back, for each file, what was synced, or what was written since, or any
-  beginning of it; and for the directory, what was synced and any of the changes since, each
-  whole or not at all.
+  beginning of it; and for each directory, what was synced and any of the changes since, each
+  whole or not at all. Which directories there are is durable at once.
 - After a failed fsync the content counts as clean: the next fsync succeeds and writes nothing.
 - A killed process changes nothing more, not even in its ``finally``.
 """
@@ -43,7 +43,7 @@ class _File:
 
 @frozen
 class _Change:
-    """One change of the directory, as it goes to the disk: whole or not at all."""
+    """One change of a directory, as it goes to the disk: whole or not at all."""
 
     removed: str | None = None
     added: tuple[str, _File] | None = None
@@ -53,6 +53,15 @@ class _Change:
             names.pop(self.removed, None)
         if self.added is not None:
             names[self.added[0]] = self.added[1]
+
+    def is_in(self, directory: str) -> bool:
+        """Whether a name of that directory is another one by this."""
+        names = (self.removed, self.added[0] if self.added is not None else None)
+        return any(name is not None and _directory(name) == directory for name in names)
+
+
+def _directory(name: str) -> str:
+    return name.rpartition("/")[0] or "."
 
 
 @define
@@ -107,7 +116,9 @@ class SimulatedDisk:
         return {name: file.content for name, file in self._names.items()}
 
     def put(self, name: str, content: bytes) -> None:
-        """Have a file there, durably."""
+        """Have a file there, durably, and the directory that it is in."""
+        if (directory := _directory(name)) != ".":
+            self._directories.add(directory)
         self._names[name] = self._durable_names[name] = _File(content, content)
 
     def durable(self, name: str) -> bytes | None:
@@ -142,6 +153,8 @@ class SimulatedDisk:
         self._call("create")
         if name in self._names:
             raise _error(errno.EEXIST)
+        if (directory := _directory(name)) != "." and directory not in self._directories:
+            raise _error(errno.ENOENT)
         file = _File()
         self._change(_Change(added=(name, file)))
         return self._descriptor(file)
@@ -253,11 +266,18 @@ class SimulatedDisk:
 
     def fsync_directory(self, name: str = ".") -> None:
         """See ``node.stores.disk.Disk``."""
-        self._call("fsync_directory", on_fault=self._changes.clear)
-        if name == ".":
-            for change in self._changes:
-                change.apply(self._durable_names)
-            self._changes.clear()
+        if name != "." and name not in self._directories:
+            raise _error(errno.ENOENT)
+        mine = [change for change in self._changes if change.is_in(name)]
+        others = [change for change in self._changes if not change.is_in(name)]
+
+        def forget() -> None:
+            self._changes = others
+
+        self._call("fsync_directory", on_fault=forget)
+        for change in mine:
+            change.apply(self._durable_names)
+        forget()
 
     # --- parts --------------------------------------------------------------------------------
 

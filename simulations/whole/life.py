@@ -6,11 +6,12 @@ Rules:
 - What the node tells people, and what its replica is told and wants, is watched and not changed.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from math import inf
+from pathlib import Path
 from random import Random
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -18,9 +19,11 @@ import trio
 from attrs import define, field, frozen
 
 from node.config import NodeConfig, NodeSection, SecurityConfig
+from node.contacts import ContactsFile
 from node.driver import Driver
 from node.link import LinkEnd
 from node.node import Node, open_node
+from node.ring_file import RingFile
 from node.stores.file import FileStore
 from node.transport import Listener, Stream
 from ring import Clock, Replica, Ring
@@ -31,7 +34,7 @@ from ring.messages import Message, Request
 from ring.questions import Query
 from ring.settings import Settings
 from simulations.plan import Plan
-from simulations.whole.disk import KeptContacts, KeptRing, NodeDisk, fenced
+from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.network import ByteConnection, ByteEnd
 from wire import Connection, Event, HandshakeError
 
@@ -40,6 +43,9 @@ CURRENT: Final[ContextVar["Life"]] = ContextVar("the life whose task this is")
 Errand: TypeAlias = Callable[[], Awaitable[object]]
 
 SECRET: Final = b"the secret of the world"
+
+_PLACE: Final = Path("/world")
+"""Where a node's disk says it is."""
 
 
 class Surroundings(Protocol):
@@ -132,6 +138,8 @@ class Life:
     started_at: float
     replica: Replica
     """Until the node has read its disk: one that was never started."""
+    rate: float = 1.0
+    """Seconds that its monotonic clock goes on in a second."""
     alive: bool = True
     frozen: bool = False
     frozen_at: float = inf
@@ -159,8 +167,8 @@ class Life:
         return connection.alive and connection.acceptor.link in far.connections
 
     def clock(self, true_time: float) -> float:
-        """Return this node's monotonic clock, which at this level is the true one."""
-        return true_time
+        """Return this node's monotonic clock."""
+        return true_time * self.rate
 
     def fence(self) -> None:
         """Have the process dead for everybody else, and its tasks on their way out."""
@@ -183,14 +191,13 @@ class Life:
     ) -> None:
         """Be the process, until it is killed."""
         CURRENT.set(self)
-        is_alive = partial(getattr, self, "alive")
-        store = FileStore(fenced(self.disk, is_alive), _ignore)
+        disk = fenced(self.disk, partial(getattr, self, "alive"))
         with self.scope:
             async with open_node(
                 config,
-                store=store,
-                ring_file=KeptRing(self.disk, is_alive),
-                contacts_file=KeptContacts(self.disk, is_alive),
+                store=FileStore(disk, _ignore),
+                ring_file=RingFile(disk, _PLACE),
+                contacts_file=ContactsFile(disk, _PLACE),
                 transport=_Transport(self),
                 random=random,
                 simulated=True,
@@ -246,7 +253,9 @@ class WatchedDriver(Driver):
     def perform(self, effects: Iterable[Effect]) -> None:
         """See ``Driver``."""
         effects = list(effects)
-        if self._life.alive and effects:
+        if not effects:
+            return
+        if self._life.alive:
             self._life.world.watch(self._life, effects)
         super().perform(effects)
 
@@ -266,8 +275,11 @@ class WatchedDriver(Driver):
         peer = self._peer(link_id)
         if self._life.alive and peer is not None:
             self._life.world.overhear(self._life, peer, messages)
-        with self._blaming(peer):
+        try:
             super().on_messages(link_id, messages)
+        except (RemoteProtocolError, RecordFormatError) as error:
+            self._blame(peer, error)
+            raise
 
     async def run_link(
         self, stream: Stream, connection: Connection, *, dialled: str | None = None
@@ -276,28 +288,35 @@ class WatchedDriver(Driver):
         receive_data, next_events = connection.receive_data, connection.next_events
 
         def receive(data: bytes | bytearray | memoryview) -> None:
-            with self._blaming(connection.peer):
+            try:
                 receive_data(data)
+            except RemoteProtocolError as error:
+                self._blame(connection.peer, error)
+                raise
 
         def take() -> list[Event]:
-            with self._blaming(connection.peer):
+            try:
                 return next_events()
+            except RemoteProtocolError as error:
+                self._blame(connection.peer, error)
+                raise
 
         connection.receive_data = receive  # type: ignore[method-assign]
         connection.next_events = take  # type: ignore[method-assign]
         return await super().run_link(stream, connection, dialled=dialled)
 
-    @contextmanager
-    def _blaming(self, peer: str | None) -> Iterator[None]:
+    def _blame(self, peer: str | None, error: RemoteProtocolError | RecordFormatError) -> None:
         """Nobody here is malicious: what a peer must not say, a node has said by mistake."""
-        try:
-            yield
-        except (RemoteProtocolError, RecordFormatError) as error:
-            refused = isinstance(error, HandshakeError) and error.by_peer
-            if not refused and self._life.alive:
-                story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
-                self._life.world.blame(peer, story)
-            raise
+        refused = isinstance(error, HandshakeError) and error.by_peer
+        if not refused and self._life.alive:
+            story = f"{self._life.name} was told by {peer} what it cannot use: {error}"
+            self._life.world.blame(peer, story)
+
+
+def rate() -> float:
+    """Return how much the clock of the process whose task runs goes on in a second."""
+    life = CURRENT.get(None)
+    return 1.0 if life is None else life.rate
 
 
 def stands_still(task: trio.lowlevel.Task) -> bool:

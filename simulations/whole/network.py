@@ -48,8 +48,10 @@ class ByteEnd:
     at_end: bool = False
     """The far end has closed, and all it had sent is here."""
     closed: bool = False
-    _news: trio.Event = field(factory=trio.Event)
-    _room: trio.Event = field(factory=trio.Event)
+    _reader: trio.lowlevel.Task | None = None
+    """Waits until there is something to read."""
+    _writer: trio.lowlevel.Task | None = None
+    """Waits until there is room."""
 
     @property
     def remote(self) -> str:
@@ -63,24 +65,35 @@ class ByteEnd:
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """See ``Stream``."""
-        await trio.lowlevel.checkpoint()
-        while True:
-            self._check_open()
-            if self.received:
-                return self._read(max_bytes)
-            if self.noticed:
-                raise ConnectionResetError(errno.ECONNRESET, "reset in the world")
-            if self.at_end:
-                return b""
-            self._news = trio.Event()
-            await self._news.wait()
+        if self._has_news:
+            await trio.lowlevel.checkpoint()
+        while not self._has_news:
+            await self._wait_for_news()
+        self._check_open()
+        if self.received:
+            return self._read(max_bytes)
+        if self.noticed:
+            raise ConnectionResetError(errno.ECONNRESET, "reset in the world")
+        return b""
+
+    @property
+    def _has_news(self) -> bool:
+        return bool(self.received) or self.noticed or self.at_end or self.closed
+
+    async def _wait_for_news(self) -> None:
+        def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+            self._reader = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _read(self, max_bytes: int) -> bytes:
         data = bytes(self.received[:max_bytes])
         del self.received[:max_bytes]
         far = self.connection.other(self)
         far.under_way -= len(data)
-        far._room.set()
+        far._wake_writer()
         return data
 
     async def send_all(self, data: bytes) -> None:
@@ -94,12 +107,19 @@ class ByteEnd:
             if self.under_way >= self.connection.unread_max:
                 if self.at_end:
                     raise BrokenPipeError(errno.EPIPE, "the far end has closed")
-                self._room = trio.Event()
-                await self._room.wait()
+                await self._wait_for_room()
                 continue
             size = self.connection.piece_size(len(rest), self.under_way)
             self.connection.carry(self, bytes(rest[:size]))
             rest = rest[size:]
+
+    async def _wait_for_room(self) -> None:
+        def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._writer = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def aclose(self) -> None:
         """See ``Stream``."""
@@ -110,8 +130,19 @@ class ByteEnd:
 
     def wake(self) -> None:
         """Have whoever waits look at what has happened."""
-        self._news.set()
-        self._room.set()
+        self.wake_reader()
+        self._wake_writer()
+
+    def wake_reader(self) -> None:
+        """Have whoever reads look at what has come."""
+        task, self._reader = self._reader, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _wake_writer(self) -> None:
+        task, self._writer = self._writer, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -197,7 +228,7 @@ class ByteConnection:
             return
         self._on_arrival(sender, receiver, piece)
         receiver.received += piece
-        receiver.wake()
+        receiver.wake_reader()
 
     def break_off(self, *, noticed_by: Iterable[ByteEnd]) -> None:
         """End the connection; each of these ends learns of it after a delay of its own."""

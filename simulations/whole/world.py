@@ -3,7 +3,6 @@
 It has the face of the world of level 1, so the same plans, faults, clients and judge serve both.
 
 Rules:
-- What only level 1 can do is left out: clocks differ, but do not drift.
 - A process that stands still does nothing at all, and what is sent to it waits: its timers, its
   disk and its clients find out afterwards how late it is.
 - A node that stops by itself has a bug, and so has one of which a task goes on after its end, that
@@ -43,6 +42,7 @@ from simulations.whole.life import (
     Life,
     WatchedDriver,
     config_of,
+    rate,
     stands_still,
     unstarted,
 )
@@ -66,7 +66,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
     """
 
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
-        self._time = GuestScheduler(plan.seed, witnesses, stands_still)
+        self._time = GuestScheduler(plan.seed, witnesses, rate)
         super().__init__(plan, self._time, NodeDisk.of)
         self._pieces = plan.stream("pieces")
         self._twins = plan.stream("twins")
@@ -140,13 +140,13 @@ class NodeWorld(Scene[Life, NodeDisk]):
         """Do what a node gives to a thread: later, and at once."""
         life = CURRENT.get()
         if life.alive:
-            life.disk.under_way = call
+            life.disk.under_way.append(call)
             try:
                 with trio.CancelScope(shield=True):  # Like a thread, it cannot be stopped.
                     await trio.sleep(life.disk.call_s())
             finally:
                 if life.alive:
-                    life.disk.under_way = None
+                    life.disk.under_way.remove(call)
         return call()
 
     # --- What clients ask of it ---
@@ -190,6 +190,7 @@ class NodeWorld(Scene[Life, NodeDisk]):
         plan = self.plan
         ring = ring or self.ring_at_hand(name)
         life = Life(name, self, self.disks[name], self.now, unstarted(ring, name, plan))
+        life.rate = 1 + plan.clocks[name].drift
         self.processes[name] = life
         self.scheduler.note("start", name)
         random = self.randomness_of_life(name)
@@ -243,8 +244,9 @@ class NodeWorld(Scene[Life, NodeDisk]):
         self.scheduler.note("crash", name)
         life = self.processes.pop(name)
         self.disks[name].crash()
-        life.frozen = False
-        self._time.let_go()
+        if life.frozen:
+            life.frozen = False
+            self._keep_back()
         life.fence()
         self._listeners = {at: each for at, each in self._listeners.items() if each[0] is not life}
         for connection, end in list(life.connections.values()):
@@ -269,13 +271,19 @@ class NodeWorld(Scene[Life, NodeDisk]):
         """Have a process stand still until ``thaw``; what is sent to it waits."""
         self.scheduler.note("freeze", name)
         self.processes[name].frozen, self.processes[name].frozen_at = True, self.now
+        self._keep_back()
 
     def thaw(self, name: str, process: Life) -> None:
         """Let a process go on, if it is still there."""
         if process.alive and process.frozen:
             self.scheduler.note("thaw", name)
             process.frozen, process.frozen_at = False, inf
-            self._time.let_go()
+            self._keep_back()
+
+    def _keep_back(self) -> None:
+        """Have those tasks wait whose process stands still, and no others."""
+        is_any = any(life.frozen for life in self.processes.values())
+        self._time.keep_back(stands_still if is_any else None)
 
     # --- The network ---
 
