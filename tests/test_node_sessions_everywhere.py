@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 import simulations.simulate
-from node import Client, ConflictError, Node, NodeConfig, Sessions, open_client, open_node
+from node import (
+    Client,
+    ConflictError,
+    EndedSessions,
+    Node,
+    NodeConfig,
+    Sessions,
+    open_client,
+    open_node,
+)
 from node.config import NodeSection
 from simulations.plan import simplest
 
@@ -52,12 +61,20 @@ async def application(sessions: Sessions) -> list[object]:
     seen += [await sessions.touch(old_id), await sessions.touch(again.id)]
     await sessions.end(again.id)
     seen += [await sessions.find(again.id), await sessions.find("nobody's")]
+    other = sessions.create()
+    other.principal = "ada"
+    await other.save()
+    seen.append(
+        [each.principal for each in (await sessions.find_by_principal("ada")).sessions.values()]
+    )
+    seen += [dict((await sessions.principals()).counts), await sessions.end_all("ada")]
     return seen
 
 
 HAS = {"name": "Ada", "cart": {"apples": 3}, "rooms": {"lobby"}, "clicks": 2}
 SEEN = [HAS, 60, 3600, "Bob", {"today": [1, 2]}, True, 0.0, 0.0, False, True]
 SEEN += [False, True, None, None]
+SEEN += [["ada"], {"ada": 1}, EndedSessions(ended=1)]
 
 
 async def test_an_application_does_the_same_in_a_node_and_in_its_client(tmp_path: Path) -> None:
