@@ -375,9 +375,11 @@ class Rig:
         """Look a session up at a node."""
         return self.ask(name, lambda n: Find(n, session_id, touch, False))
 
-    def query(self, name: str, index: bytes, value: bytes, cursor: bytes = b"") -> Asked:
+    def query(
+        self, name: str, index: bytes, value: bytes, cursor: bytes = b"", namespace: str = ""
+    ) -> Asked:
         """Look for sessions by a value at a node, for one page."""
-        return self.ask(name, lambda n: Query(n, index, value, cursor, forwarded=False))
+        return self.ask(name, lambda n: Query(n, index, value, cursor, False, namespace))
 
     def rotate(
         self,

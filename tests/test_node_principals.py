@@ -10,7 +10,9 @@ import trio.testing
 from shelf import Shelf, at_once, found, repository, saved
 
 from node.matches import EndedSessions
+from node.sections import SessionsConfig
 from node.session import Session
+from node.sessions import SessionRepository
 from ring.clock import Stamp
 from ring.entry import PRINCIPAL, EndReason
 from ring.errors import (
@@ -424,3 +426,45 @@ def test_a_tombstone_is_nobodys() -> None:
     session = login(shelf)
     shelf.records[SessionId(session.id.encode())].end(EndReason.DELETED, "a", Stamp(1 << 62))
     assert at_once(repository(shelf).find_by_principal("ada")).sessions == {}
+
+
+# --- Several applications ---
+
+
+def in_namespace(shelf: Shelf, namespace: str, **config: Any) -> SessionRepository:
+    return SessionRepository(shelf, SessionsConfig(**config), namespace=namespace)
+
+
+def login_to(sessions: SessionRepository, name: str = "ada") -> Session:
+    session = sessions.create()
+    session.principal = name
+    at_once(session.save())
+    return session
+
+
+def test_one_name_in_two_namespaces_is_two_principals() -> None:
+    shelf = Shelf()
+    shop, forum = (in_namespace(shelf, name) for name in ("shop", "forum"))
+    bought, said, plain = login_to(shop), login_to(forum), login_to(repository(shelf))
+    other = login_to(forum)
+    assert set(at_once(shop.find_by_principal("ada")).sessions) == {bought.id}
+    assert at_once(forum.principals()).counts == {"ada": 2}
+    # A session of another namespace is nobody's session here, and excepts nothing.
+    assert at_once(shop.end_all("ada", except_id=said.id)) == EndedSessions(ended=1)
+    assert alive(shelf) == {said.id, other.id, plain.id}
+
+
+@pytest.mark.parametrize("policy", ["end_oldest", "refuse"])
+def test_the_sessions_of_another_namespace_count_for_no_limit(policy: str) -> None:
+    shelf = Shelf()
+    limit: dict[str, Any] = {"max_sessions_per_principal": 1, "principal_policy": policy}
+    shop, forum = (in_namespace(shelf, name, **limit) for name in ("shop", "forum"))
+    bought, said = login_to(shop), login_to(forum)
+    assert alive(shelf) == {bought.id, said.id}
+    if policy == "refuse":
+        with pytest.raises(TooManySessionsError):
+            login_to(shop)
+        assert alive(shelf) == {bought.id, said.id}
+    else:
+        latest = login_to(shop)
+        assert alive(shelf) == {latest.id, said.id}
