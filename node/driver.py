@@ -20,7 +20,20 @@ from node.link import Link, LinkEnd
 from node.log import RateLimitedLog, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.announcements import Announcement, Takeover
+from ring.effects import (
+    Adopt,
+    Announce,
+    Close,
+    Dial,
+    Effect,
+    Notice,
+    Persist,
+    Respond,
+    SetAside,
+    Wake,
+    Withdraw,
+)
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
@@ -54,6 +67,8 @@ class Driver:
         on_persist: notes that a session is to be written to the store.
         on_adopt: goes on with another ring.
         on_set_aside: notes records that are to be kept where they are out of the way.
+        on_announce: tells whoever listens in this process what has happened.
+        on_withdraw: takes back what nobody has begun with, of a home.
     """
 
     def __init__(
@@ -65,6 +80,8 @@ class Driver:
         on_persist: Callable[[SessionId], None],
         on_adopt: Callable[[Ring], None] = lambda _: None,
         on_set_aside: Callable[[Sequence[tuple[SessionId, bytes]]], None] = lambda _: None,
+        on_announce: Callable[[Announcement | Takeover], None] = lambda _: None,
+        on_withdraw: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.replica = replica
         self.links: dict[LinkId, Link] = {}
@@ -73,6 +90,8 @@ class Driver:
         self._on_persist = on_persist
         self._on_adopt = on_adopt
         self._on_set_aside = on_set_aside
+        self._on_announce = on_announce
+        self._on_withdraw = on_withdraw
         self._link_ids = count(1)
         self._numbers = count(1)
         self._waiters: dict[int, _Waiter] = {}
@@ -126,6 +145,10 @@ class Driver:
                     log_event(logging.WARNING if alarming else logging.INFO, event, fields)
                 case Adopt(ring):
                     self._on_adopt(ring)
+                case Announce(what):
+                    self._on_announce(what)
+                case Withdraw(home):
+                    self._on_withdraw(home)
                 case _:
                     assert_never(effect)
 

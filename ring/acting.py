@@ -41,7 +41,7 @@ class Acting:
             record = Record.from_held(held)
             if record.touch_due(now):
                 record.touch(self._core.clock.tick(now), now)
-                self._replication.write(session_id, record, {ACCESSED})
+                self._replication.write(session_id, record, {ACCESSED}, now)
 
     def write(self, request: Save | End | Rotate, now: float) -> list[SessionId]:
         """Carry ``request`` out; return the sessions for which its receipt has to wait.
@@ -80,7 +80,7 @@ class Acting:
             is_full=self._is_full(),
         )
         if keys:
-            self._replication.write(session_id, record, keys)
+            self._replication.write(session_id, record, keys, now)
         else:
             self._replication.confirm(session_id)
 

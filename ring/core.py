@@ -9,6 +9,7 @@ from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
 from ring.identity import SessionId, home_of
 from ring.liveness import View
+from ring.outbox import Outbox
 from ring.placement import Ring
 from ring.settings import Settings
 from ring.table import Table
@@ -43,6 +44,7 @@ class Core:
         self.has_store = has_store
         self.table = Table(ring.homes, clock.epoch)
         self.view = View(ring, name)
+        self.outbox = Outbox()
         self.ready = False
         self.is_removed = False
         """The ring has gone on without this node, which serves nothing any more."""

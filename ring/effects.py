@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from ring.announcements import Announcement, Takeover
 from ring.identity import LinkId, SessionId
 from ring.messages import Reply
 from ring.placement import Ring
@@ -82,4 +83,23 @@ class Adopt:
     ring: Ring
 
 
-Effect: TypeAlias = Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt
+@frozen
+class Announce:
+    """Tell whoever listens in this process; ``Replica.on_delivered`` when they are done.
+
+    What is a hint, or a takeover, is told and forgotten.
+    """
+
+    what: Announcement | Takeover
+
+
+@frozen
+class Withdraw:
+    """Give back what nobody here has begun with, of sessions of this home."""
+
+    home: str
+
+
+Effect: TypeAlias = (
+    Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt | Announce | Withdraw
+)

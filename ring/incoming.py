@@ -10,6 +10,8 @@ from typing import Final, assert_never
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.adopting import Adopting
+from ring.announcements import Announced, Announcements
+from ring.announcing import Announcing
 from ring.answering import Answering
 from ring.comparing import Comparing
 from ring.core import Core
@@ -70,6 +72,7 @@ class Incoming:
         serving: Serving,
         membership: Membership,
         adopting: Adopting,
+        announcing: Announcing,
         review: Callable[[float], None],
     ) -> None:
         self._core = core
@@ -81,6 +84,7 @@ class Incoming:
         self._serving = serving
         self._membership = membership
         self._adopting = adopting
+        self._announcing = announcing
         self._review = review
 
     def on_message(self, link: LinkId, message: Message, now: float) -> None:
@@ -121,6 +125,10 @@ class Incoming:
                 self._on_compare(inbound, message)
             case Release():
                 self._releasing.on_release(peer, message)
+            case Announced():
+                self._announcing.on_announced(peer, message, now)
+            case Announcements():
+                self._announcing.on_announcements(peer, message, now)
             case Offer():
                 self._owe(inbound, UNANSWERED_MAX)
                 self._releasing.on_offer(inbound, peer, message, now)
@@ -163,6 +171,8 @@ class Incoming:
             case Members() | Leaving() | RingShown():
                 pass
             case Changes() | Release() | Compare() | Offer() | Ask():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case Announced() | Announcements():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case Find() | Save() | End() | Rotate():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")

@@ -48,6 +48,7 @@ from ring.messages import (
 )
 from ring.packed import EMPTY_FRAGMENT, held_portable, held_serves, is_sendable
 from ring.pending import Stream
+from ring.telling import Telling
 
 PASSING_BYTES_MAX: Final = 16 << 20
 """Answers of other members that wait on one link. What this node has itself waits as an id."""
@@ -94,6 +95,7 @@ class Outbound:
     link: LinkId
     peer: str
     stream: Stream
+    telling: Telling
     heard_at: float
     greeting: Greeting | None = None
     is_known: bool = True
@@ -125,6 +127,8 @@ class Outbound:
         if self.status is not None:
             status, self.status = self.status, None
             return status
+        if self.telling:
+            return self.telling.take(core.outbox)
         if self.releases:
             release = self._release(core)
             if release is not None:
@@ -260,7 +264,8 @@ class Links:
 
     def add_outbound(self, link: LinkId, peer: str, now: float) -> Outbound:
         """Note a connection that this node dialled."""
-        outbound = Outbound(link, peer, Stream(self._core.settings), now)
+        settings = self._core.settings
+        outbound = Outbound(link, peer, Stream(settings), Telling(settings.frame_fill_bytes), now)
         self.outbound[peer] = self._dialled[link] = outbound
         return outbound
 

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
 
@@ -116,6 +117,8 @@ class Status:
     """Dialler only: the newest version of the receiver's status that ``synced`` allows for."""
     missing: tuple[str, ...] = ()
     """The members without whose word the sender became ready: they may know more."""
+    listens_to: int = 0
+    """The kinds of announcements that the sender's process listens to, as a mask."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---
@@ -362,7 +365,17 @@ Request: TypeAlias = Find | Save | End | Rotate
 Reply: TypeAlias = Found | Absent | Saved | Failed
 Administration: TypeAlias = ShowRing | SetRing
 DiallerMessage: TypeAlias = (
-    Changes | Release | Status | RingRecord | Compare | Offer | Ask | Request | Administration
+    Changes
+    | Release
+    | Announced
+    | Announcements
+    | Status
+    | RingRecord
+    | Compare
+    | Offer
+    | Ask
+    | Request
+    | Administration
 )
 AcceptorMessage: TypeAlias = (
     Acks

@@ -16,6 +16,8 @@ from math import inf
 from random import Random
 
 from ring.adopting import Adopting
+from ring.announcements import Announcement
+from ring.announcing import Announcing
 from ring.clock import Clock, stamp_ms
 from ring.comparing import Comparing
 from ring.core import Core
@@ -76,12 +78,15 @@ class Replica(Showing):
         core = Core(ring, name, settings, clock, random, has_store)
         self._links = links = Links(core)
         self._receipts = Receipts(core, self._respond)
-        self._replication = Replication(core, links, self._receipts)
+        self._announcing = Announcing(core, links)
+        self._replication = Replication(core, links, self._receipts, self._announcing)
         self._comparing = Comparing(core, links, self._replication)
         self._estranged = Estranged(core, self._comparing, self._replication)
         settling = Settling(core, links, self._comparing, self._estranged)
         self._serving = Serving(core, links, self._replication, self._receipts, settling)
-        draining = Draining(core, links, self._comparing, settling, self._receipts, self._serving)
+        draining = Draining(
+            core, links, self._comparing, settling, self._receipts, self._serving, self._announcing
+        )
         super().__init__(core, settling, draining)
         self._membership = Membership(
             core,
@@ -112,7 +117,7 @@ class Replica(Showing):
             settling,
             self._serving,
         )
-        self._expiry = Expiry(core, self._replication)
+        self._expiry = Expiry(core, self._replication, self._announcing)
         self._lagging = Lagging(core, links, settling)
         self._incoming = Incoming(
             core,
@@ -124,6 +129,7 @@ class Replica(Showing):
             self._serving,
             self._membership,
             self._adopting,
+            self._announcing,
             self._review,
         )
         self._heartbeat_due = 0.0
@@ -180,6 +186,7 @@ class Replica(Showing):
         """Begin: dial every other member, the successor first. One that is departed only leaves."""
         self._last_turn = now
         self._estranged.start(now)
+        self._announcing.start(now)
         self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
@@ -262,6 +269,24 @@ class Replica(Showing):
         """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
         self._note_turn(now)
         return self._serving.read(session_id, touch, now), self._core.collect()
+
+    # --- What happens to sessions ---
+
+    def listen(self, mask: int, now: float) -> list[Effect]:
+        """Have ``Announce`` told from now on what is of these kinds, one bit for each."""
+        self._note_turn(now)
+        self._announcing.listen(mask, now)
+        self._settling.tell_anew()
+        self._review(now)
+        return self._core.collect()
+
+    def on_delivered(
+        self, delivered: Iterable[Announcement], returned: Iterable[Announcement], now: float
+    ) -> list[Effect]:
+        """This process is done with some announcements; others nobody took, and now nobody will."""
+        self._note_turn(now)
+        self._announcing.on_delivered(delivered, returned, now)
+        return self._core.collect()
 
     # --- Leaving ---
 
@@ -360,6 +385,7 @@ class Replica(Showing):
             self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)
         self._lagging.look(now)
+        self._announcing.on_beat(now)
         self._review(now)
         self._releasing.offer(now)
 
@@ -379,6 +405,7 @@ class Replica(Showing):
             self._serving.on_view_changed(now)
         else:
             self._serving.retry(now)
+        self._announcing.review(now)
         # Who has not answered to the end, or not taken all yet, may have missed ends.
         behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():

@@ -13,8 +13,10 @@ Rules:
 
 from collections.abc import Collection, Iterable
 
+from ring.announcing import Announcing
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
+from ring.deriving import Deriving
 from ring.effects import Persist
 from ring.entry import ACCESSED, ENDED
 from ring.errors import RecordFormatError, RemoteProtocolError
@@ -42,8 +44,12 @@ STAMP_AHEAD_MAX_S = 86_400
 class Replication:
     """The one place where records of this node change."""
 
-    def __init__(self, core: Core, links: Links, receipts: Receipts) -> None:
+    def __init__(
+        self, core: Core, links: Links, receipts: Receipts, announcing: Announcing
+    ) -> None:
         self._core = core
+        self._announcing = announcing
+        self._deriving = Deriving(core, announcing)
         self._links = links
         self._receipts = receipts
         self._behind: dict[SessionId, SessionId] = {}
@@ -51,9 +57,16 @@ class Replication:
 
     # --- Changes that are made here ---
 
-    def write(self, session_id: SessionId, record: Record, keys: Iterable[bytes]) -> None:
+    def write(
+        self, session_id: SessionId, record: Record, keys: Collection[bytes], now: float
+    ) -> None:
         """Hold ``record``, of which ``keys`` changed here, and send those on their way."""
-        self._core.table.put(session_id, record)
+        if self._announcing.is_on:
+            before = self._core.table.held(session_id)
+            self._core.table.put(session_id, record)
+            self._deriving.on_written(session_id, before, keys, now)
+        else:
+            self._core.table.put(session_id, record)
         self.spread(session_id, keys)
 
     def spread(
@@ -215,6 +228,8 @@ class Replication:
             return self._merge_ended(session_id, incoming, knowing, now)
         merged = table.merge(session_id, incoming, digest)
         if merged.news:
+            if self._announcing.is_on:
+                self._deriving.on_merged(session_id, held, merged.changed, now)
             self.spread(session_id, merged.changed, knowing)
             grown = table.held(session_id)
             if grown is not None and len(grown) > SENDABLE_BYTES_MAX:
@@ -238,7 +253,7 @@ class Replication:
         record = core.table.get(session_id)
         assert record is not None
         record.touch(core.clock.tick(now), accessed_at)
-        self.write(session_id, record, {ACCESSED})
+        self.write(session_id, record, {ACCESSED}, now)
         return Merged(merged.changed | {ACCESSED}, record.digest, news=True)
 
     def _merge_ended(
@@ -253,7 +268,8 @@ class Replication:
         to_merge, seen = [(session_id, incoming, knowing)], set[tuple[SessionId, int]]()
         while to_merge:
             each_id, record, known_to = to_merge.pop()
-            ours = table.get(each_id) or Record()
+            before = table.held(each_id)
+            ours = Record.from_held(before) if before is not None else Record()
             if not (ours.ended or record.ended):
                 self.merge(each_id, record, 0, known_to, now)
                 continue
@@ -262,6 +278,8 @@ class Replication:
             after = table.get(each_id)
             assert after is not None
             if merged.news:
+                if self._announcing.is_on:
+                    self._deriving.on_ended(each_id, before, after, now)
                 news.append((each_id, rotation_at(each_id, after), known_to))
             # Members that lie may have rotated in a circle.
             if len(seen) < CHAIN_MAX and (each_id, record.digest) not in seen:

@@ -122,6 +122,7 @@ class Settling:
             core.view.is_last,
             heard,
             self.doubts.missing,
+            core.view.listens_to,
         )
 
     # --- Inputs ---
@@ -158,6 +159,10 @@ class Settling:
     def stand_back(self, stands_back: bool) -> None:
         """Go to the end of every line, or back to this node's place in each."""
         self._core.view.stands_back = stands_back
+        self._has_news = True
+
+    def tell_anew(self) -> None:
+        """Have the others learn what is new of this node, beside its claims."""
         self._has_news = True
 
     def on_frozen(self) -> None:

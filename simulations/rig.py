@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from random import Random
@@ -15,13 +15,27 @@ from typing import assert_never
 
 from attrs import evolve
 
+from ring.announcements import LIFE_CYCLE_MASK, Announcement, Takeover
 from ring.clock import Clock
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.effects import (
+    Adopt,
+    Announce,
+    Close,
+    Dial,
+    Effect,
+    Notice,
+    Persist,
+    Respond,
+    SetAside,
+    Wake,
+    Withdraw,
+)
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
 from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
+from simulations.ears import Ears
 from simulations.rig_parts import NOW, WALL_MS, Asked, Connection, Disk, Sent, ring_of
 
 ACTIONS_MAX = 200_000
@@ -60,6 +74,12 @@ class Rig:
         """(sender, receiver) of messages that wait."""
         self.sent: list[Sent] = []
         self.effects: list[tuple[str, Effect]] = []
+        self.ears: dict[str, Ears] = {}
+        self.heard: list[tuple[str, Announcement | Takeover]] = []
+        """What was announced, and by which process."""
+        self.busy: set[str] = set()
+        """Processes that are not done with what they have begun with."""
+        self.in_hand: dict[str, list[Callable[[], None]]] = {}
         self.asked: dict[int, Asked] = {}
         self._connections: dict[tuple[str, LinkId], Connection] = {}
         self.held_kinds: set[tuple[str, str, type[Message]]] = set()
@@ -88,6 +108,8 @@ class Rig:
         clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
         replica = Replica(known, name, self.settings, clock, Random(name), self.stores)
         self.replicas[name] = replica
+        self.ears[name] = self._ears(name, replica)
+        self.in_hand.pop(name, None)
         self._lives[name] = 1 + len(self._lives)
         for session_id, (portable, at) in self.disks[name].content.items():
             replica.load(session_id, portable, self.now - at, self.now)
@@ -292,6 +314,8 @@ class Rig:
                 self.disks[name].set_aside += records
             case Notice():
                 pass
+            case Announce() | Withdraw():
+                self.ears[name].perform(effect)
             case Adopt(ring):
                 self.disks[name].ring = ring if self.stores else None
             case _:
@@ -310,6 +334,32 @@ class Rig:
         version, portable = found
         disk.write(session_id, portable, self.now)
         self.perform(name, replica.on_persisted({session_id: version}, self.now))
+
+    def listen(self, *names: str, mask: int = LIFE_CYCLE_MASK) -> None:
+        """Have the processes of these members, or of all, listen to what is announced."""
+        for name in names or tuple(self.replicas):
+            self.perform(name, self.replicas[name].listen(mask, self.now))
+        self.run()
+
+    def _ears(self, name: str, replica: Replica) -> Ears:
+        """Return a process that is done at once with what it hears, unless it is ``busy``."""
+
+        def done(delivered: Sequence[Announcement], returned: Sequence[Announcement]) -> None:
+            if self.replicas.get(name) is replica:
+                self.perform(name, replica.on_delivered(delivered, returned, self.now))
+
+        def later(action: Callable[[], None]) -> None:
+            (self.in_hand.setdefault(name, []) if name in self.busy else self._actions).append(
+                action
+            )
+
+        return Ears(done, lambda what: self.heard.append((name, what)), later)
+
+    def end_business(self, name: str) -> None:
+        """Have a process be done with what it has in its hands, and with all that follows."""
+        self.busy.discard(name)
+        self._actions.extend(self.in_hand.pop(name, []))
+        self.run()
 
     def notices(self, event: str) -> list[str]:
         """Return who noticed ``event``, in order."""

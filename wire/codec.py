@@ -20,6 +20,7 @@ import msgpack
 from attrs import frozen
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import ANNOUNCED_MAX, Announced, Announcements
 from ring.entry import ENTRIES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.messages import (
@@ -49,7 +50,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from wire import control, hot
+from wire import control, hot, tidings
 from wire.limits import (
     CHANGES_MAX,
     DIFFERENT_MAX,
@@ -102,6 +103,10 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     ),
     Release: _by_hand(
         3, hot.spell_release, hot.read_release, 2 * RELEASED_MAX, checked_when_sent=False
+    ),
+    Announced: _by_hand(4, tidings.spell_announced, tidings.read_announced, 3 * ANNOUNCED_MAX),
+    Announcements: _by_hand(
+        5, tidings.spell_announcements, tidings.read_announcements, 5 * ANNOUNCED_MAX
     ),
     Acks: _by_hand(2, hot.spell_acks, hot.read_acks, 2 * DIFFERENT_MAX),
     # Liveness.

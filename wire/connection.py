@@ -15,6 +15,7 @@ from random import Random
 from typing import Final, TypeAlias, TypeVar
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ring.identity import Incarnation
 from ring.messages import (
@@ -65,7 +66,7 @@ class Speaker(Enum):
 ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_DIALLING: frozenset(
         {
-            *(Status, RingRecord, Changes, Release, Compare, Offer, Ask),
+            *(Status, RingRecord, Changes, Release, Announced, Announcements, Compare, Offer, Ask),
             *(Find, Save, End, Rotate),
         }
     ),
