@@ -3,11 +3,14 @@
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ValueNotStorableError
+from node.events import Event, EventKind
+from node.listening import Events, Subscription
 from node.node import Node, open_node
 from node.receipts import Receipt
 from node.registered import register
 from node.session import Session
 from node.sessions import Sessions
+from node.snapshot import SessionSnapshot
 from node.status import NodeStatus
 from node.structures import SessionCounter, SessionMap, SessionSet
 from node.tls import TlsFiles
@@ -30,6 +33,9 @@ __all__ = [
     "Client",
     "ConfigError",
     "Durability",
+    "Event",
+    "EventKind",
+    "Events",
     "Node",
     "NodeConfig",
     "NodeStatus",
@@ -44,6 +50,7 @@ __all__ = [
     "SessionMap",
     "SessionRingError",
     "SessionSet",
+    "SessionSnapshot",
     "SessionTooLargeError",
     "SessionUnavailableError",
     "Sessions",
@@ -51,6 +58,7 @@ __all__ = [
     "StoreConfig",
     "StoreError",
     "StoreLockedError",
+    "Subscription",
     "TlsFiles",
     "ValueNotStorableError",
     "open_client",

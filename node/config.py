@@ -273,6 +273,7 @@ class NodeConfig:
             waits_alone=self.node.alone == "wait",
             request_timeout_s=self.node.request_timeout,
             sweep_interval_s=self.node.sweep,
+            expiring_lead_s=max(0.0, self.sessions.expiring_lead),
             retention_s=self.node.retention,
             tombstone_bytes_max=self.node.tombstone_bytes_max,
             requests_per_link_max=self.node.requests_per_connection_max,

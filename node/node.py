@@ -26,8 +26,9 @@ from node.draining import hand_over
 from node.driver import Driver
 from node.following import Following
 from node.listener import Reception
+from node.listening import Listening
 from node.loading import load, opened
-from node.log import SessionTagger, log_event
+from node.log import SessionTagger, log_event, log_notice
 from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
@@ -43,7 +44,6 @@ from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.clock import Clock
-from ring.effects import Notice
 from ring.errors import ConfigError
 from ring.identity import SessionId, new_incarnation, new_session_id
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
@@ -58,7 +58,7 @@ STORE_FLUSH_S: Final = 30.0
 """What the store gets, when a node stops, to take what has changed."""
 
 
-class Node:
+class Node(Listening):
     """A running node. Made by `open_node`."""
 
     sessions: Sessions
@@ -82,6 +82,7 @@ class Node:
         self._random = random
         self._turns = Turns()
         self.writers = Writers(random)
+        self._hub = self._new_hub(replica, timekeeper)
         self._driver = Driver(
             replica,
             timekeeper,
@@ -89,6 +90,8 @@ class Node:
             on_persist=self._note_changed,
             on_adopt=self._adopt,
             on_set_aside=self._set_aside,
+            on_announce=self._hub.announce,
+            on_withdraw=self._hub.withdraw,
         )
         self._neighbours = Neighbours(
             Identity.for_member(
@@ -217,6 +220,7 @@ class Node:
             nursery.start_soon(self._persisting.run)
         if self._contacts is not None:
             nursery.start_soon(self._contacts.run)
+        nursery.start_soon(self._hub.run)
         nursery.start_soon(self._driver.run)
 
     async def drain(self) -> None:
@@ -236,6 +240,7 @@ class Node:
 
     async def stop_links(self) -> None:
         """Take no more requests or connections, and let links say what they have to say."""
+        self._hub.close()
         self._driver.close()
         self._doors.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINKS_FLUSH_S):
@@ -337,7 +342,7 @@ async def open_node(
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
     if store is None and config.store_directory is not None:
-        store = FileStore(OsDisk(config.store_directory, config.name, _report), _report)
+        store = FileStore(OsDisk(config.store_directory, config.name, log_notice), log_notice)
         ring_file = RingFile(config.store_directory)
         contacts_file = ContactsFile(config.store_directory)
     has_started = False
@@ -365,7 +370,8 @@ async def open_node(
                 config,
                 replica,
                 store=store,
-                transport=transport or _configured_transport(config),
+                transport=transport
+                or SocketTransport(Tls(config.tls, config.name) if config.tls else None),
                 timekeeper=timekeeper,
                 random=random,
                 tagger=tagger,
@@ -387,12 +393,3 @@ async def open_node(
     finally:
         if has_started:
             log_event(logging.INFO, "node_stopped", {"node": config.name})
-
-
-def _configured_transport(config: NodeConfig) -> Transport:
-    return SocketTransport(Tls(config.tls, config.name) if config.tls is not None else None)
-
-
-def _report(notice: Notice) -> None:
-    level = logging.ERROR if notice.alarming else logging.INFO
-    log_event(level, notice.event, notice.fields)

@@ -157,6 +157,12 @@ class SessionsConfig:
 
     Smaller: a stolen cookie is of use for a shorter time.
     """
+    expiring_lead: float = field(default=0.0, converter=_seconds, validator=_check_duration)
+    """Seconds before its expiry at which a session's ``expiring`` event is told, or up to
+    ``node.sweep`` more; 0: never.
+
+    Larger: more time to ask the user. Smaller: fewer who are asked go on by themselves.
+    """
     durability: Durability | None = field(
         default=None, converter=_durability, validator=_check_durability
     )

@@ -35,9 +35,6 @@ from ring.links import Links, Outbound
 from ring.liveness import Liveness
 from ring.record import Record
 
-UNCERTAIN_S = 1.0
-"""How long what may turn out to be nothing to announce is kept back."""
-
 
 class Announcing:
     """The announcements of one node, and what it tells other members of them."""
@@ -118,12 +115,9 @@ class Announcing:
             self._told.clear()
         view.listens_to = mask
 
-    def add(self, announcement: Announcement, now: float, *, uncertain: bool = False) -> None:
+    def add(self, announcement: Announcement, now: float) -> None:
         """Note what has happened; it is given away at once if it may be."""
-        not_before = now + UNCERTAIN_S if uncertain else 0.0
-        if not self._outbox.add(announcement, now, not_before=not_before):
-            return
-        if not uncertain and self.may_give(announcement.home):
+        if self._outbox.add(announcement, now) and self.may_give(announcement.home):
             self._give(announcement.key)
 
     def hint(self, hint: Announcement | Takeover) -> None:
@@ -145,7 +139,7 @@ class Announcing:
                 self._outbox.deliver(each.key, each.stamp, now)
                 self._tell_delivered(each.session_id, each.kind, each.stamp)
         for home in sorted(homes):
-            self._give_all(home, now)
+            self._give_all(home)
         self._hand_over()
 
     def on_announced(self, peer: str, message: Announced, now: float) -> None:
@@ -221,7 +215,7 @@ class Announcing:
             self._tell_waiting(home, now)
         self._hand_over()
         for home in sorted(view.claims):
-            self._give_all(home, now)
+            self._give_all(home)
 
     def on_beat(self, now: float) -> None:
         """Look after what time alone changes."""
@@ -237,16 +231,16 @@ class Announcing:
                 self._stop_waiting(home, peer, now)
         self._hand_over()
         for home in sorted(self._core.view.claims):
-            self._give_all(home, now)
+            self._give_all(home)
 
     # --- Giving away ---
 
-    def _give_all(self, home: str, now: float) -> None:
+    def _give_all(self, home: str) -> None:
         """Give away whatever waits of a home, if that may be."""
         if not self._outbox or not self._core.view.listens_to or not self.may_give(home):
             return
         for waiting in self._outbox.of_home(home):
-            if not waiting.is_given and waiting.not_before <= now:
+            if not waiting.is_given:
                 self._give(waiting.announcement.key)
 
     def _give(self, key: Key) -> None:
@@ -283,7 +277,7 @@ class Announcing:
         awaited.pop(peer, None)
         if not awaited and home in self._awaited:
             del self._awaited[home]
-            self._give_all(home, now)
+            self._give_all(home)
 
     def _note_actors(self, now: float) -> None:
         """Give a hint of each home for which this node acts now, and another one did."""

@@ -5,8 +5,7 @@ Rules:
   whichever way the change has come. So a holder that acknowledges has noted it.
 - What comes from a disk is never looked at; what is stamped before this node could see everything
   was announced by others, or will be.
-- A rotation is one event of the old id, not a creation of the new one. A creation whose record may
-  have come by a rotation is kept back until that is certain.
+- A rotation is one event of the old id, not a creation of the new one.
 """
 
 from collections.abc import Collection
@@ -14,11 +13,11 @@ from typing import Final
 
 import msgpack
 
-from ring.announcements import Announcement, EventKind, key_of
+from ring.announcements import Announcement, EventKind
 from ring.announcing import Announcing
 from ring.clock import STAMP_BYTES, Stamp
 from ring.core import Core
-from ring.entry import CREATED, ENDED, EXPIRED, entry_stamp
+from ring.entry import CREATED, ENDED, EXPIRED, ROTATED, entry_stamp
 from ring.identity import SessionId, home_of
 from ring.packed import held_access, held_due, held_is_ended, held_is_whole, held_portable
 from ring.record import Record
@@ -66,15 +65,12 @@ class Deriving:
         assert held is not None
         record = Record.from_held(held)
         stamp = entry_stamp(record.entries[CREATED])
-        if not self._is_listened_to(session_id, EventKind.CREATED, stamp):
+        if ROTATED in record.entries or not self._is_listened_to(
+            session_id, EventKind.CREATED, stamp
+        ):
             return
-        # Only a creation touches in the same breath, with members one stamp later.
-        is_certain = record.accessed - stamp <= 1
-        self._announcing.add(
-            Announcement(session_id, EventKind.CREATED, stamp, held_portable(held, now)),
-            now,
-            uncertain=not is_certain,
-        )
+        portable = held_portable(held, now)
+        self._announcing.add(Announcement(session_id, EventKind.CREATED, stamp, portable), now)
 
     def _note_expiry(self, session_id: SessionId, before: bytes, now: float) -> None:
         held = self._core.table.held(session_id)
@@ -97,9 +93,6 @@ class Deriving:
         entry = tombstone.entries[ENDED]
         rotation = rotation_at(session_id, tombstone)
         kind = EventKind.DELETED if rotation is None else EventKind.ROTATED
-        if rotation is not None:
-            new_id = rotation.new_id
-            self._core.outbox.discard(key_of(new_id, EventKind.CREATED, 0))
         if not self._is_listened_to(session_id, kind, entry_stamp(entry)):
             return
         if before is None and not _had_been_created(entry):

@@ -22,8 +22,12 @@ EXPIRED: Final = b"\x00e"
 MAX_IDLE: Final = b"\x00i"
 LIFETIME: Final = b"\x00l"
 PRINCIPAL: Final = b"\x00p"
+ROTATED: Final = b"\x00r"
+"""Its stamp says when the session got this id in place of another one."""
 ENDED: Final = b"\x00x"
-RESERVED: Final = frozenset({ACCESSED, CREATED, EXPIRED, MAX_IDLE, LIFETIME, PRINCIPAL, ENDED})
+RESERVED: Final = frozenset(
+    {ACCESSED, CREATED, EXPIRED, MAX_IDLE, LIFETIME, PRINCIPAL, ROTATED, ENDED}
+)
 
 
 KEY_BYTES_MAX: Final = 512

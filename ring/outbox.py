@@ -29,8 +29,6 @@ class Waiting:
 
     announcement: Announcement
     added_at: float
-    not_before: float
-    """It is not certain yet: what comes until then may show that there is nothing to announce."""
     is_given: bool = False
     """This node's process has it, and was not heard of again."""
 
@@ -59,12 +57,12 @@ class Outbox:
         """Whether there is anything that time may change."""
         return bool(self._waiting or self._delivered)
 
-    def add(self, announcement: Announcement, now: float, *, not_before: float = 0.0) -> bool:
+    def add(self, announcement: Announcement, now: float) -> bool:
         """Note what has happened; return False if that is known."""
         key = announcement.key
         if key in self._delivered or key in self._waiting:
             return False
-        waiting = self._waiting[key] = Waiting(announcement, now, not_before)
+        waiting = self._waiting[key] = Waiting(announcement, now)
         self._bytes += waiting.cost
         while len(self._waiting) > ENTRIES_MAX or self._bytes > BYTES_MAX:
             self._drop(next(iter(self._waiting)))
@@ -79,10 +77,6 @@ class Outbox:
         if len(self._delivered) > DELIVERED_MAX:
             del self._delivered[next(iter(self._delivered))]
         return is_news
-
-    def discard(self, key: Key) -> None:
-        """Forget what turns out to be nothing to announce."""
-        self._drop(key)
 
     def is_delivered(self, key: Key) -> bool:
         """Return whether this is known to be delivered."""

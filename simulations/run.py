@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from simulations.budget import Budget
 from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.face import AnyWorld
+from simulations.hearing import HearingJudge
 from simulations.judge import Judge
 from simulations.moments import Moment
 from simulations.plan import Kind, Level, Mode, Plan, Trigger
@@ -112,7 +113,11 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
 def judge_of(plan: Plan, budget: Budget) -> Judge:
     """Return who judges what clients see in a plan."""
     retention_s = plan.settings.retention_s - FORGETTING_S
-    judge = Judge(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
+    late_s, clock_error = _late_s(plan), 0.01
+    if plan.listening_s is None:
+        judge = Judge(budget, late_s, clock_error, retention_s)
+    else:
+        judge = HearingJudge(plan, budget, late_s, clock_error, retention_s)
     judge.have_all_met = False
     return judge
 
@@ -132,6 +137,8 @@ def listen(plan: Plan, world: AnyWorld, judge: Judge, striking: Striking) -> Non
             judge.on_forgotten(world.now - retention_s)
 
     world.on_notice = on_notice
+    if isinstance(judge, HearingJudge):
+        world.on_heard = judge.on_heard
 
 
 def _play_safely(
@@ -148,6 +155,8 @@ def _play_safely(
     world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     judge.violations += check_rest(world)
+    if isinstance(judge, HearingJudge):
+        judge.end()
 
 
 def _play_lively(

@@ -63,7 +63,7 @@ def test_a_drained_member_hands_over_what_nobody_has_begun_with() -> None:
     rig.perform("a", rig.replicas["a"].drain(rig.now))
     rig.pass_time(2)
     assert heard(rig) == [("a", "created")]
-    assert not rig.replicas["a"].drained
+    assert rig.replicas["a"].undrained()
     rig.end_business("a")
     rig.pass_time(1)
     assert rig.replicas["a"].drained
