@@ -5,6 +5,7 @@ import string
 from hypothesis import strategies as st
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import LIFE_CYCLE, Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.identity import RANDOM_CHARS, SessionId
 from ring.messages import (
@@ -99,6 +100,17 @@ def _rings(draw: st.DrawFn) -> Ring:
 
 whole_rings = _rings()
 
+
+@st.composite
+def _announced_rows(draw: st.DrawFn) -> tuple[bytes | int, ...]:
+    """Return one announcement: what was rotated has a new id, and nothing else."""
+    kind = draw(st.sampled_from(sorted(LIFE_CYCLE)))
+    new_id = draw(session_ids) if kind is EventKind.ROTATED else b""
+    return draw(session_ids), int(kind), draw(u64s), draw(maybe_portables), new_id
+
+
+announced_rows = _announced_rows()
+
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
     Acks: acks(),
@@ -113,6 +125,19 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.booleans(),
         u64s,
         name_tuples,
+        u64s,
+    ),
+    Announced: st.builds(
+        Announced, flat_lists(session_ids, st.sampled_from(sorted(LIFE_CYCLE)).map(int), u64s)
+    ),
+    Announcements: st.builds(
+        lambda home, since, is_handed_over, rows: Announcements(
+            home, Stamp(since), is_handed_over, [value for row in rows for value in row]
+        ),
+        member_names,
+        u64s,
+        st.booleans(),
+        st.lists(announced_rows, max_size=5),
     ),
     Release: st.builds(Release, flat_lists(session_ids, u64s)),
     Compare: st.builds(Compare, member_names, u64s, bucket_sums, st.booleans()),

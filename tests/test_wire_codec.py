@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import MESSAGES, messages, session_ids
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, parse_session_id
@@ -62,6 +63,9 @@ EXAMPLES: list[Message] = [
     Acks(9, ((3, b""), (9, b"\x00"))),
     Status(Stamp(5), True, False, 3, ("a", "b"), False),
     Status(Stamp(5), True, True, 3, (), False, draining=True, heard=2),
+    Status(Stamp(5), True, True, 3, (), False, listens_to=30),
+    Announced([ID, 1, 7, OTHER_ID, 4, 8]),
+    Announcements("a", Stamp(7), True, [ID, 2, 7, b"\x00", b"", ID, 4, 7, b"", OTHER_ID]),
     Release([ID, 7]),
     Compare("a", 1, bytes(BUCKETS_BYTES)),
     Offer("a", [ID, 7]),
