@@ -171,7 +171,7 @@ class Announcing:
             announcement = _announcement(session_id, kind, stamp, portable, new_id, now)
             if announcement.home != home:
                 raise RemoteProtocolError(f"announces what is not of {home!r} as if it were")
-            if self._outbox.is_delivered(announcement.key):
+            if self._outbox.is_delivered(announcement.key) or self._is_old(announcement):
                 if outbound is not None:
                     outbound.telling.tell_delivered(announcement.session_id, kind, stamp)
                     self._links.wake(outbound)
@@ -182,6 +182,17 @@ class Announcing:
         self._givers.setdefault(home, set()).add(peer)
         if message.is_handed_over:
             self._stop_waiting(home, peer, now)
+
+    def _is_old(self, announcement: Announcement) -> bool:
+        """Return whether what another member takes for news was none to who acted before.
+
+        It had not seen yet from when on it sees everything, as this node had.
+        """
+        home, view = announcement.home, self._core.view
+        if home not in view.claims or announcement.kind is EventKind.EXPIRED:
+            return False
+        known = self._outbox.get(announcement.key)
+        return known is None and announcement.stamp <= self._since.get(home, 0)
 
     def review(self, now: float) -> None:
         """Draw conclusions from a changed view: who acts, who holds, who listens."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgpack
 
-from ring.announcements import Announcement, EventKind
+from ring.announcements import Announcement, EventKind, key_of
 from ring.announcing import Announcing
 from ring.clock import STAMP_BYTES, Stamp
 from ring.core import Core
@@ -88,11 +88,15 @@ class Deriving:
         self, session_id: SessionId, before: bytes | None, tombstone: Record, now: float
     ) -> None:
         """A session has become a tombstone, or a tombstone another one."""
-        if before is not None and (held_is_ended(before) or held_due(before) == _NEVER):
+        if before is not None and held_is_ended(before):
             return
         entry = tombstone.entries[ENDED]
         rotation = rotation_at(session_id, tombstone)
         kind = EventKind.DELETED if rotation is None else EventKind.ROTATED
+        if before is not None and held_due(before) == _NEVER:
+            # Its expiry was its end. Who hears of this one only is told that it was announced.
+            self._core.outbox.deliver(key_of(session_id, kind, 0), entry_stamp(entry), now)
+            return
         if not self._is_listened_to(session_id, kind, entry_stamp(entry)):
             return
         if before is None and not _had_been_created(entry):

@@ -118,7 +118,7 @@ class Status:
     missing: tuple[str, ...] = ()
     """The members without whose word the sender became ready: they may know more."""
     listens_to: int = 0
-    """The kinds of announcements that the sender's process listens to, as a mask."""
+    """The kinds of announcements to which the sender's process listens, as a mask."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---

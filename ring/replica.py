@@ -16,7 +16,6 @@ from math import inf
 from random import Random
 
 from ring.adopting import Adopting
-from ring.announcements import Announcement
 from ring.announcing import Announcing
 from ring.clock import Clock, stamp_ms
 from ring.comparing import Comparing
@@ -31,6 +30,7 @@ from ring.identity import LinkId, SessionId, home_of
 from ring.incoming import Incoming
 from ring.lagging import Lagging
 from ring.links import Links
+from ring.listening import Listening
 from ring.membership import Membership
 from ring.messages import (
     Absent,
@@ -49,10 +49,9 @@ from ring.replication import Replication
 from ring.serving import Serving
 from ring.settings import Settings
 from ring.settling import Settling
-from ring.showing import Showing
 
 
-class Replica(Showing):
+class Replica(Listening):
     """A member of the ring, without its connections, its disk and its clock.
 
     Args:
@@ -269,24 +268,6 @@ class Replica(Showing):
         """Look a session up without asking anybody; None: that is not possible, use ``submit``."""
         self._note_turn(now)
         return self._serving.read(session_id, touch, now), self._core.collect()
-
-    # --- What happens to sessions ---
-
-    def listen(self, mask: int, now: float) -> list[Effect]:
-        """Have ``Announce`` told from now on what is of these kinds, one bit for each."""
-        self._note_turn(now)
-        self._announcing.listen(mask, now)
-        self._settling.tell_anew()
-        self._review(now)
-        return self._core.collect()
-
-    def on_delivered(
-        self, delivered: Iterable[Announcement], returned: Iterable[Announcement], now: float
-    ) -> list[Effect]:
-        """This process is done with some announcements; others nobody took, and now nobody will."""
-        self._note_turn(now)
-        self._announcing.on_delivered(delivered, returned, now)
-        return self._core.collect()
 
     # --- Leaving ---
 

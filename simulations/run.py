@@ -34,6 +34,9 @@ QUIET_S: Final = 12.0
 REST_LIMIT_S: Final = 30.0
 """Reading everything takes its time over slow ways that carry few frames at once."""
 
+HEARING_LIMIT_S: Final = 120.0
+"""The same for applications that are slow to hear what has happened."""
+
 PROGRESS_AFTER_S: Final = 25.0
 """How long after faults have become permanent the core has to answer every request."""
 
@@ -156,6 +159,8 @@ def _play_safely(
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     judge.violations += check_rest(world)
     if isinstance(judge, HearingJudge):
+        # Applications may be busy for long with what has come together.
+        world.scheduler.run_while(lambda: has_unannounced(world), HEARING_LIMIT_S, STEP_S)
         judge.end()
 
 
@@ -178,6 +183,11 @@ def _play_lively(
 
         world.scheduler.run_while(lambda: bool(differing()), REST_LIMIT_S, STEP_S)
         judge.violations += differing()
+
+
+def has_unannounced(world: AnyWorld) -> bool:
+    """Return whether applications have not heard of all that is to be announced."""
+    return any(process.replica.unannounced for process in world.processes.values())
 
 
 def settle(world: AnyWorld, judge: Judge) -> None:
