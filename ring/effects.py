@@ -9,7 +9,8 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from ring.identity import LinkId, SessionId
-from ring.messages import Reply
+from ring.inquiry import Account
+from ring.messages import Failed, Reply
 from ring.placement import Ring
 
 
@@ -64,6 +65,14 @@ class Respond:
 
 
 @frozen
+class Tell:
+    """The answer to a question of people in this process."""
+
+    number: int
+    account: Account | Failed
+
+
+@frozen
 class Notice:
     """Something that people want to know: an event name that never changes, and its fields."""
 
@@ -82,4 +91,4 @@ class Adopt:
     ring: Ring
 
 
-Effect: TypeAlias = Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt
+Effect: TypeAlias = Wake | Dial | Close | Persist | SetAside | Respond | Tell | Notice | Adopt

@@ -15,6 +15,7 @@ from ring.clock import Stamp
 from ring.core import Core
 from ring.entry import EXPIRED, NIL, make_entry
 from ring.identity import home_of
+from ring.journal import Happening
 from ring.replication import Replication
 from ring.table import SHARDS
 
@@ -45,6 +46,7 @@ class Expiry:
         """
         if self._due > now:
             return
+        self._core.journal.forget(self._core.kept_since(now))
         kept_since = self._core.kept_since(now) if forgets else Stamp(0)
         for _ in range(SHARDS):
             if self._due > now:
@@ -88,4 +90,5 @@ class Expiry:
             elif home in core.view.claims and not record.expired:
                 record.put(EXPIRED, make_entry(record.accessed, NIL))
                 self._replication.write(session_id, record, {EXPIRED})
+                core.journal.note(session_id, Happening.EXPIRED, core.clock.reading(now))
                 core.notice("expired", home=home)

@@ -18,6 +18,7 @@ from attrs import frozen
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
+from ring.inquiry import Account, Inquiry
 
 
 class Durability(StrEnum):
@@ -362,7 +363,16 @@ Request: TypeAlias = Find | Save | End | Rotate
 Reply: TypeAlias = Found | Absent | Saved | Failed
 Administration: TypeAlias = ShowRing | SetRing
 DiallerMessage: TypeAlias = (
-    Changes | Release | Status | RingRecord | Compare | Offer | Ask | Request | Administration
+    Changes
+    | Release
+    | Status
+    | RingRecord
+    | Compare
+    | Offer
+    | Ask
+    | Request
+    | Administration
+    | Inquiry
 )
 AcceptorMessage: TypeAlias = (
     Acks
@@ -378,5 +388,6 @@ AcceptorMessage: TypeAlias = (
     | Leaving
     | Redirect
     | RingShown
+    | Account
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -16,7 +16,7 @@ from typing import assert_never
 from attrs import evolve
 
 from ring.clock import Clock
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Tell, Wake
 from ring.identity import Incarnation, LinkId, SessionId
 from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
 from ring.placement import Ring
@@ -290,7 +290,7 @@ class Rig:
                 self.asked[number].reply = reply
             case SetAside(_, records):
                 self.disks[name].set_aside += records
-            case Notice():
+            case Notice() | Tell():
                 pass
             case Adopt(ring):
                 self.disks[name].ring = ring if self.stores else None

@@ -14,7 +14,7 @@ from math import inf
 from typing import Final, assert_never
 
 from ring import Clock, LinkId, Replica, Ring, SessionId
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Tell, Wake
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
@@ -324,6 +324,8 @@ class World(Scene[Process, Disk]):
                     if link in process.connections:
                         connection, end = process.connections[link]
                         connection.close(end)
+                case Tell():
+                    pass  # Nobody has asked.
                 case Notice(event):
                     self.notice(process.name, event)
                 case Adopt(ring):
