@@ -1,5 +1,6 @@
 """Performs: links, timers, stores, and the application's way to its sessions."""
 
+from node.auditing import Audit, History, HistoryEvent, HomeCount, SessionSummary
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ValueNotStorableError
@@ -27,9 +28,13 @@ from ring.messages import Durability
 
 __all__ = [
     "AttributeDecodeError",
+    "Audit",
     "Client",
     "ConfigError",
     "Durability",
+    "History",
+    "HistoryEvent",
+    "HomeCount",
     "Node",
     "NodeConfig",
     "NodeStatus",
@@ -44,6 +49,7 @@ __all__ = [
     "SessionMap",
     "SessionRingError",
     "SessionSet",
+    "SessionSummary",
     "SessionTooLargeError",
     "SessionUnavailableError",
     "Sessions",

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from ring.effects import Notice
 from ring.identity import SessionId
 
 LOGGER: Final = logging.getLogger("sessionring")
@@ -66,6 +67,11 @@ def log_event(level: int, event: str, fields: Mapping[str, Field] | None = None)
         extra={"event": event, "fields": fields},
         stacklevel=2,
     )
+
+
+def log_of_store(notice: Notice) -> None:
+    """Log what a store wants people to know: what it cannot keep or read is an error."""
+    log_event(logging.ERROR if notice.alarming else logging.INFO, notice.event, notice.fields)
 
 
 class SessionTagger:

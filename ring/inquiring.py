@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from ring.core import Core
 from ring.effects import Tell
+from ring.errands import check_page
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, home_of
 from ring.inquiry import Account, Inquiry, Inspect, Inspected, Story, Why
@@ -105,6 +106,7 @@ class Inquiring:
             waiting.events += account.events
             self._maybe_tell(account.number)
             return
+        check_page(account)
         del self._open[account.number]
         if account.told:
             self._respond(waiting.origin, evolve(account, number=waiting.question.number))

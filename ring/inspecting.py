@@ -20,7 +20,7 @@ from ring.inquiry import PRINCIPAL_CHARS_MAX, ROWS_MAX, Inspect, Inspected, Row,
 from ring.links import Links
 from ring.packed import is_sendable
 from ring.record import Record
-from ring.structured import is_part, kind_of, says_removed
+from ring.structured import is_part, says_removed
 from ring.table import SHARDS
 from ring.tombstone import epitaph_of
 
@@ -93,7 +93,7 @@ class Inspecting:
             session_id,
             _state(record, due, now),
             len(session_id) + len(held),
-            sum(map(_is_attribute, record.entries, record.entries.values())),
+            len(_attributes(record)),
             created,
             accessed_ms,
             due_ms,
@@ -134,8 +134,15 @@ def _state(record: Record, due: float, now: float) -> State:
     return State.ALIVE if record.whole else State.PARTIAL
 
 
-def _is_attribute(key: bytes, entry: bytes) -> bool:
-    return key[0] != 0 and not is_part(key) and not says_removed(entry)
+def _attributes(record: Record) -> list[bytes]:
+    """Return the names of the attributes that are there."""
+    entries = record.entries
+    return [
+        key
+        for key, entry in entries.items()
+        if key[0] != 0 and not is_part(key)
+        if not says_removed(entry) or not all(says_removed(entries[p]) for p in record.parts(key))
+    ]
 
 
 def _principal(record: Record) -> str:
@@ -148,14 +155,12 @@ def _principal(record: Record) -> str:
 
 
 def _portable(record: Record, now: float, question: Inspect) -> bytes:
-    """Return the record; without values but for the kinds of structures, if they are not asked."""
+    """Return the record; without its values, and without members, unless they are asked for."""
     shown = record
     if not question.with_values:
         shown = Record(accessed=record.accessed, accessed_at=record.accessed_at)
-        shown.entries = {
-            key: entry if key[0] == 0 or kind_of(entry) else entry[:STAMP_BYTES] + NIL
-            for key, entry in record.entries.items()
-            if not is_part(key) and not says_removed(entry)
-        }
+        shown.entries = {key: each for key, each in record.entries.items() if key[0] == 0}
+        for name in _attributes(record):
+            shown.entries[name] = record.entries[name][:STAMP_BYTES] + NIL
     portable = shown.portable(now)
     return portable if is_sendable(portable) else b""

@@ -60,7 +60,7 @@ class Event:
 
 EVENTS_BYTES_MAX: Final = 2048
 """The events of one story; some 90 of them. The older half goes when there are more."""
-STORY_BYTES: Final = 280
+STORY_BYTES: Final = 200
 """What a story takes beside its events, the id included (measured with 100,000 of them)."""
 TAKEOVERS_MAX: Final = 64
 """Of one home; the oldest goes."""

@@ -18,7 +18,7 @@ from attrs import frozen
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
-from ring.inquiry import Account, Inquiry
+from ring.inquiry import Inspect, Inspected, Story, Why
 
 
 class Durability(StrEnum):
@@ -372,7 +372,8 @@ DiallerMessage: TypeAlias = (
     | Ask
     | Request
     | Administration
-    | Inquiry
+    | Why
+    | Inspect
 )
 AcceptorMessage: TypeAlias = (
     Acks
@@ -388,6 +389,7 @@ AcceptorMessage: TypeAlias = (
     | Leaving
     | Redirect
     | RingShown
-    | Account
+    | Story
+    | Inspected
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -14,6 +14,8 @@ from wire_ends import feed
 
 from ring import messages
 from ring.errors import RemoteProtocolError
+from ring.inquiry import Row
+from ring.journal import Event
 from ring.messages import Durability, Failure
 from ring.placement import Departed, Member, Ring
 from wire import ENTITLEMENTS, Connection, Identity, Refusal, Speaker
@@ -121,11 +123,19 @@ def test_the_digest_of_the_ring_is_as_in_the_vectors() -> None:
     assert RING.digest.hex() == VECTORS["ring"]["digest"]
 
 
+COLUMNS: Final = ("",) * 10
+"""Of rows of several columns, none of which has a name that means something."""
+
+
 def value_of(name: str, value: Any) -> Any:
     """Return a field's value from its form in JSON."""
     match value:
         case _ if name == "ring":
             return RING
+        case _ if name == "events":
+            return tuple(Event(*map(value_of, COLUMNS, row)) for row in value)
+        case _ if name == "rows":
+            return tuple(Row(*map(value_of, COLUMNS, row)) for row in value)
         case {"hex": str(text)}:
             return bytes.fromhex(text)
         case list():

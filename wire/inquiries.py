@@ -33,7 +33,8 @@ def spell_story(message: Story) -> list[object]:
     """Return the fields of a Story."""
     flat = list[object]()
     for event in message.events:
-        flat += (event.member, event.happening, event.first, event.last, event.times, event.other)
+        flat += (event.member, event.happening.value, event.first, event.last)
+        flat += (event.times, event.other)
     return [message.number, flat, list(message.unheard)]
 
 
@@ -106,7 +107,7 @@ def spell_inspected(message: Inspected) -> list[object]:
     for row in message.rows:
         flat += (
             row.session_id,
-            row.state,
+            row.state.value,
             row.size,
             row.attributes,
             row.created,

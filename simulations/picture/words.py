@@ -57,8 +57,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "comparisons": ("Compare", "Compared", "Records", "Listing"),
     "releases": ("Release", "Offer", "Offered"),
     "asks": ("Ask", "Answer"),
-    "requests": ("Find", "Save", "End", "Rotate"),
-    "replies": ("Found", "Absent", "Saved", "Failed", "Redirect"),
+    "requests": ("Find", "Save", "End", "Rotate", "Why", "Inspect"),
+    "replies": ("Found", "Absent", "Saved", "Failed", "Redirect", "Story", "Inspected"),
     "status": ("Status",),
     "ring": ("RingRecord", "ShowRing", "SetRing", "RingShown", "Members", "Leaving"),
 }
