@@ -156,6 +156,8 @@ def _principal(record: Record) -> str:
 
 def _portable(record: Record, now: float, question: Inspect) -> bytes:
     """Return the record; without its values, and without members, unless they are asked for."""
+    if record.ended:
+        return b""  # It has no attributes, and says the rest above.
     shown = record
     if not question.with_values:
         shown = Record(accessed=record.accessed, accessed_at=record.accessed_at)
