@@ -1,5 +1,6 @@
 """Performs: links, timers, stores, and the application's way to its sessions."""
 
+from node.auditing import Audit, History, HistoryEvent, HomeCount, SessionSummary
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ValueNotStorableError
@@ -30,12 +31,16 @@ from ring.messages import Durability
 
 __all__ = [
     "AttributeDecodeError",
+    "Audit",
     "Client",
     "ConfigError",
     "Durability",
     "Event",
     "EventKind",
     "Events",
+    "History",
+    "HistoryEvent",
+    "HomeCount",
     "Node",
     "NodeConfig",
     "NodeStatus",
@@ -51,6 +56,7 @@ __all__ = [
     "SessionRingError",
     "SessionSet",
     "SessionSnapshot",
+    "SessionSummary",
     "SessionTooLargeError",
     "SessionUnavailableError",
     "Sessions",

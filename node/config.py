@@ -276,6 +276,7 @@ class NodeConfig:
             expiring_lead_s=max(0.0, self.sessions.expiring_lead),
             retention_s=self.node.retention,
             tombstone_bytes_max=self.node.tombstone_bytes_max,
+            journal_bytes_max=self.node.journal_bytes_max,
             requests_per_link_max=self.node.requests_per_connection_max,
             session_bytes_max=self.sessions.session_bytes_max,
             attribute_bytes_max=self.sessions.attribute_bytes_max,

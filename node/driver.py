@@ -31,11 +31,13 @@ from ring.effects import (
     Persist,
     Respond,
     SetAside,
+    Tell,
     Wake,
     Withdraw,
 )
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
+from ring.inquiry import Account, Inquiry, Inspected, Story
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
 from ring.placement import Ring
 from ring.replica import Replica
@@ -54,7 +56,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.task: trio.lowlevel.Task | None = None
-        self.reply: Reply | None = None
+        self.reply: Reply | Account | None = None
 
 
 class Driver:
@@ -132,6 +134,8 @@ class Driver:
                     self._on_set_aside(records)
                 case Respond(number, reply):
                     self._respond(number, reply)
+                case Tell(number, account):
+                    self._respond(number, account)
                 case Dial(peer):
                     self._on_dial(peer)
                 case Close(link_id, reason, name_in_use):
@@ -323,22 +327,45 @@ class Driver:
 
         If cancelled, the request goes on and its answer is dropped.
         """
-        if self._closed:
-            return _not_taken(request, "this node is closed")
-        if len(self._waiters) >= REQUESTS_MAX:
-            return _not_taken(request, f"{REQUESTS_MAX} requests wait already")
+        if (reason := self._why_not_taken()) is not None:
+            return Failed(request.number, Failure.UNAVAILABLE, reason)
         waiter = self._waiters[request.number] = _Waiter()
         try:
             self.feed(self.replica.submit, request)
-            if waiter.reply is None:
-                waiter.task = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+            await self._wait(waiter)
         finally:
             del self._waiters[request.number]
-        assert waiter.reply is not None, "woken with the reply"
+        reply = waiter.reply
+        assert reply is not None, "woken with the reply"
+        assert not isinstance(reply, Story | Inspected), "it was no question of people"
+        return reply
+
+    async def inquire(self, question: Inquiry) -> Account | Failed:
+        """Return the answer to a question of people; as ``request``."""
+        if (reason := self._why_not_taken()) is not None:
+            return Failed(question.number, Failure.UNAVAILABLE, reason)
+        waiter = self._waiters[question.number] = _Waiter()
+        try:
+            self.feed(self.replica.inquire, question)
+            await self._wait(waiter)
+        finally:
+            del self._waiters[question.number]
+        assert isinstance(waiter.reply, Story | Inspected | Failed), "it was a question of people"
         return waiter.reply
 
-    def _respond(self, number: int, reply: Reply) -> None:
+    def _why_not_taken(self) -> str | None:
+        if self._closed:
+            return "this node is closed"
+        if len(self._waiters) >= REQUESTS_MAX:
+            return f"{REQUESTS_MAX} requests wait already"
+        return None
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        if waiter.reply is None:
+            waiter.task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+
+    def _respond(self, number: int, reply: Reply | Account) -> None:
         waiter = self._waiters.get(number)
         if waiter is None or waiter.reply is not None:
             return  # whoever asked was cancelled
@@ -360,7 +387,3 @@ class Driver:
     async def wait_ready(self) -> None:
         """Return once the replica is ready: settled, refilled, serving."""
         await self._ready.wait()
-
-
-def _not_taken(request: Request, why: str) -> Failed:
-    return Failed(request.number, Failure.UNAVAILABLE, why)

@@ -69,8 +69,8 @@ def log_event(level: int, event: str, fields: Mapping[str, Field] | None = None)
     )
 
 
-def log_notice(notice: Notice) -> None:
-    """Log what a store wants people to know."""
+def log_of_store(notice: Notice) -> None:
+    """Log what a store wants people to know: what it cannot keep or read is an error."""
     log_event(logging.ERROR if notice.alarming else logging.INFO, notice.event, notice.fields)
 
 

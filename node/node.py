@@ -18,6 +18,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
+from node.auditing import Audit, ask_again_until
 from node.background import background_nursery
 from node.config import NodeConfig
 from node.contacts import Contacts, ContactsFile, restore_contacts
@@ -28,7 +29,7 @@ from node.following import Following
 from node.listener import Reception
 from node.listening import Listening
 from node.loading import load, opened
-from node.log import SessionTagger, log_event, log_notice
+from node.log import SessionTagger, log_event, log_of_store
 from node.neighbours import Neighbours
 from node.persisting import Persisting
 from node.randomness import checked_random
@@ -46,6 +47,7 @@ from node.writers import Writers
 from ring.clock import Clock
 from ring.errors import ConfigError
 from ring.identity import SessionId, new_incarnation, new_session_id
+from ring.inquiry import Account, Inquiry
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
 from ring.placement import Ring
 from ring.replica import Replica
@@ -58,7 +60,7 @@ STORE_FLUSH_S: Final = 30.0
 """What the store gets, when a node stops, to take what has changed."""
 
 
-class Node(Listening):
+class Node(Listening, Audit):
     """A running node. Made by `open_node`."""
 
     sessions: Sessions
@@ -152,18 +154,13 @@ class Node(Listening):
 
     def status(self) -> NodeStatus:
         """Return what the node is and does now."""
-        replica = self._driver.replica
-        return NodeStatus(
-            name=self.name,
-            ready=replica.ready,
-            draining=replica.draining,
-            claims=tuple(sorted(replica.claims)),
-            doubted=tuple(sorted(replica.doubted)),
-            members={name: liveness.name.lower() for name, liveness in replica.liveness.items()},
-            records=replica.counts(),
+        persisting = self._persisting
+        return NodeStatus.of(
+            self.name,
+            self._driver.replica,
             clients=self._reception.clients,
-            unwritten=self._persisting.dirty if self._persisting else 0,
-            store_failing=self._persisting.is_failing if self._persisting else False,
+            unwritten=persisting.dirty if persisting else 0,
+            store_failing=persisting.is_failing if persisting else False,
         )
 
     # --- what the session repository asks for ---------------------------------------------------
@@ -202,6 +199,18 @@ class Node(Listening):
             with trio.move_on_at(deadline):
                 return await self._driver.request(request)
             return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
+
+    # --- what people ask for ------------------------------------------------------------------
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The homes that sessions have; see `Audit.homes`."""
+        return self.ring.homes
+
+    async def inquire(self, question: Inquiry) -> Account | Failed:
+        """Return what the ring tells; asks again while members compare what they have."""
+        deadline = trio.current_time() + self._config.node.request_timeout
+        return await ask_again_until(deadline, self._driver.inquire, question, self.next_number)
 
     # --- its life -----------------------------------------------------------------------------
 
@@ -342,7 +351,7 @@ async def open_node(
     timekeeper = Timekeeper(wall_ms)
     tagger = SessionTagger(random.getrandbits(128).to_bytes(16, "big"))
     if store is None and config.store_directory is not None:
-        store = FileStore(OsDisk(config.store_directory, config.name, log_notice), log_notice)
+        store = FileStore(OsDisk(config.store_directory, config.name, log_of_store), log_of_store)
         ring_file = RingFile(config.store_directory)
         contacts_file = ContactsFile(config.store_directory)
     has_started = False

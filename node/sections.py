@@ -306,6 +306,11 @@ class NodeSection:
 
     Larger: more sessions can be created and ended within ``retention``. Smaller: less memory.
     """
+    journal_bytes_max: int = field(default=16 << 20, validator=_check_count)
+    """What the stories of sessions may take, which `Node.why` tells; the oldest are dropped.
+
+    Larger: they go further back. Smaller: less memory; 1 keeps none.
+    """
     reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_interval)
     """The longest pause, in seconds, between two attempts to reach a member.
 

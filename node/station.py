@@ -20,9 +20,10 @@ from node.dialling import Dialling
 from node.link import Link
 from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
-from ring.errands import check_reply
+from ring.errands import check_answer
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId
+from ring.inquiry import Account, Inquiry, Inspected, Story
 from ring.messages import Absent, Failed, Found, Leaving, Members, Message, Reply, Request, Saved
 from wire import Connection
 
@@ -52,10 +53,10 @@ class _Pending:
 
     __slots__ = ("outcome", "request", "sent_after", "task")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request | Inquiry) -> None:
         self.request = request
         self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        self.outcome: Reply | Loss | None = None
+        self.outcome: Reply | Account | Loss | None = None
         self.sent_after: int | None = None
         """How many reads there had been when it was sent; None: it was not sent yet."""
 
@@ -144,6 +145,18 @@ class Station:
         self._dialling.dial_now()
 
     async def ask(self, request: Request, timeout_s: float) -> Reply | Loss:
+        """Send ``request`` and return the answer; see ``_ask``."""
+        outcome = await self._ask(request, timeout_s)
+        assert not isinstance(outcome, Story | Inspected), "it was checked when it came"
+        return outcome
+
+    async def inquire(self, question: Inquiry, timeout_s: float) -> Account | Failed | Loss:
+        """Send a question of people and return the answer; see ``_ask``."""
+        outcome = await self._ask(question, timeout_s)
+        assert not isinstance(outcome, Found | Absent | Saved), "it was checked when it came"
+        return outcome
+
+    async def _ask(self, request: Request | Inquiry, timeout_s: float) -> Reply | Account | Loss:
         """Send ``request`` and return the answer, or why there is none after ``timeout_s``.
 
         If cancelled, what was not sent is not sent any more; what was sent may happen.
@@ -209,10 +222,10 @@ class Station:
         self._reads += 1
         for message in messages:
             match message:
-                case Found() | Absent() | Saved() | Failed():
+                case Found() | Absent() | Saved() | Failed() | Story() | Inspected():
                     pending = self._on_the_way.get(message.number)
                     if pending is not None:
-                        check_reply(pending.request, message)
+                        check_answer(pending.request, message)
                         del self._on_the_way[message.number]
                         self._answer(pending, message)
                 case Members():
@@ -228,7 +241,7 @@ class Station:
         if self.is_leaving:
             self._on_change(self)
 
-    def _answer(self, pending: _Pending, outcome: Reply | Loss) -> None:
+    def _answer(self, pending: _Pending, outcome: Reply | Account | Loss) -> None:
         pending.outcome = outcome
         if pending.task is not None:
             trio.lowlevel.reschedule(pending.task)

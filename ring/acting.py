@@ -7,8 +7,9 @@ returns; who waits for that is decided elsewhere.
 from typing import Final, assert_never
 
 from ring.core import Core
-from ring.entry import ACCESSED, EndReason
+from ring.entry import ACCESSED, CREATED, EndReason, entry_stamp
 from ring.identity import SessionId, home_of
+from ring.journal import Happening
 from ring.messages import End, Failure, Request, Rotate, Save
 from ring.packed import held_touch_may_be_due
 from ring.record import Record
@@ -70,6 +71,7 @@ class Acting:
     def _save(self, session_id: SessionId, request: Save | Rotate, now: float) -> None:
         core = self._core
         record = core.table.get(session_id) or Record()
+        is_new = not record.digest
         keys = apply_changes(
             record,
             request,
@@ -81,6 +83,11 @@ class Acting:
         )
         if keys:
             self._replication.write(session_id, record, keys, now)
+            if is_new:
+                created = entry_stamp(record.entries[CREATED])
+                core.journal.note(session_id, Happening.CREATED, created)
+            else:
+                core.journal.note_changed(session_id, core.clock.last)
         else:
             self._replication.confirm(session_id)
 
@@ -97,6 +104,8 @@ class Acting:
         record = record or Record()
         if apply_end(record, core.name, core.clock, now):
             self._replication.merge(session_id, record, 0, (), now)
+            for each_id in ended:
+                core.journal.note(each_id, Happening.ENDED, record.stamp())
         else:
             self._replication.confirm(session_id)
         return ended
@@ -130,5 +139,7 @@ class Acting:
             )
             record.end(EndReason.ROTATED, core.name, stamp, new_id=new_id)
             self._replication.rotate(old_id, new_id, record, rotated, now)
+            core.journal.note(old_id, Happening.ROTATED, stamp, new_id)
+            core.journal.note(new_id, Happening.CONTINUED, stamp, old_id)
             core.notice("rotated", home=home_of(old_id))
         return [new_id, old_id]

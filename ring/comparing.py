@@ -108,6 +108,13 @@ class Comparing:
             return self._core.table.count(home)
         return len(comparison.asked | comparison.owed)
 
+    def lacks(self, home: str, peer: str, session_id: SessionId) -> bool:
+        """Return whether it is not known that ``peer`` has what this node has of a session."""
+        comparison = self._comparisons.get((home, peer))
+        if comparison is None or not comparison.listed:
+            return True
+        return session_id in comparison.asked or session_id in comparison.owed
+
     def is_listening(self, home: str) -> bool:
         """Return whether a member is telling what it has of ``home``."""
         return any(each.home == home and not each.heard for each in self._unfinished.values())

@@ -8,6 +8,7 @@ from random import Random
 from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
 from ring.identity import SessionId, home_of
+from ring.journal import Journal
 from ring.liveness import View
 from ring.outbox import Outbox
 from ring.placement import Ring
@@ -45,6 +46,7 @@ class Core:
         self.table = Table(ring.homes, clock.epoch)
         self.view = View(ring, name)
         self.outbox = Outbox()
+        self.journal = Journal(name, settings.journal_bytes_max)
         self.ready = False
         self.is_removed = False
         """The ring has gone on without this node, which serves nothing any more."""

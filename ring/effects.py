@@ -10,7 +10,8 @@ from attrs import field, frozen
 
 from ring.announcements import Announcement, Takeover
 from ring.identity import LinkId, SessionId
-from ring.messages import Reply
+from ring.inquiry import Account
+from ring.messages import Failed, Reply
 from ring.placement import Ring
 
 
@@ -65,6 +66,14 @@ class Respond:
 
 
 @frozen
+class Tell:
+    """The answer to a question of people in this process."""
+
+    number: int
+    account: Account | Failed
+
+
+@frozen
 class Notice:
     """Something that people want to know: an event name that never changes, and its fields."""
 
@@ -101,5 +110,5 @@ class Withdraw:
 
 
 Effect: TypeAlias = (
-    Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt | Announce | Withdraw
+    Wake | Dial | Close | Persist | SetAside | Respond | Tell | Notice | Adopt | Announce | Withdraw
 )

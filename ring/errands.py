@@ -8,8 +8,9 @@ from attrs import define, field, frozen
 from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.inquiry import Account, Inquiry, Inspect, Inspected, Story, Why
 from ring.links import Links
-from ring.messages import Find, Found, Redirect, Reply, Request, Saved
+from ring.messages import Failed, Find, Found, Redirect, Reply, Request, Saved
 from ring.receipts import Origin
 from ring.record import Record
 
@@ -47,10 +48,40 @@ def check_reply(request: Request, reply: Reply | Redirect) -> None:
     if isinstance(reply, Saved if isinstance(request, Find) else Found):
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
-        try:
-            Record.from_portable(reply.portable, 0.0)
-        except RecordFormatError as error:
-            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+        _check_record(reply.portable)
+
+
+def check_page(page: Inspected) -> None:
+    """Check the records on a page of sessions.
+
+    Raises:
+        RemoteProtocolError: one is none.
+    """
+    for row in page.rows:
+        if row.portable:
+            _check_record(row.portable)
+
+
+def _check_record(portable: bytes) -> None:
+    try:
+        Record.from_portable(portable, 0.0)
+    except RecordFormatError as error:
+        raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+
+
+def check_answer(asked: Request | Inquiry, answer: Reply | Account) -> None:
+    """Check what a node has answered to a client; raises as ``check_reply``."""
+    if isinstance(answer, Failed):
+        return
+    if isinstance(asked, Why | Inspect):
+        if not isinstance(answer, Story if isinstance(asked, Why) else Inspected):
+            raise RemoteProtocolError(f"answers {type(asked).__name__} by {type(answer).__name__}")
+        if isinstance(answer, Inspected):
+            check_page(answer)
+    elif isinstance(answer, Story | Inspected):
+        raise RemoteProtocolError(f"answers {type(asked).__name__} by {type(answer).__name__}")
+    else:
+        check_reply(asked, answer)
 
 
 def respond(core: Core, links: Links, origin: Origin, reply: Reply) -> None:

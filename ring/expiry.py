@@ -17,6 +17,7 @@ from ring.clock import Stamp
 from ring.core import Core
 from ring.entry import EXPIRED, NIL, make_entry
 from ring.identity import SessionId, home_of
+from ring.journal import Happening
 from ring.packed import held_access, held_portable, held_serves
 from ring.replication import Replication
 from ring.table import SHARDS
@@ -51,6 +52,7 @@ class Expiry:
         """
         if self._due > now:
             return
+        self._core.journal.forget(self._core.kept_since(now))
         kept_since = self._core.kept_since(now) if forgets else Stamp(0)
         for _ in range(SHARDS):
             if self._due > now:
@@ -94,6 +96,7 @@ class Expiry:
             elif home in core.view.claims and not record.expired:
                 record.put(EXPIRED, make_entry(record.accessed, NIL))
                 self._replication.write(session_id, record, {EXPIRED}, now)
+                core.journal.note(session_id, Happening.EXPIRED, core.clock.reading(now))
                 core.notice("expired", home=home)
         if core.view.listens_to >> EventKind.EXPIRING & 1 and core.settings.expiring_lead_s > 0:
             self._foretell(now)

@@ -17,6 +17,8 @@ from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, home_of
+from ring.inquiring import Inquiring
+from ring.inquiry import Inquiry, Inspect, Inspected, Story, Why
 from ring.links import Inbound, Links, Look, Outbound
 from ring.membership import Membership
 from ring.messages import (
@@ -56,6 +58,7 @@ from ring.settling import Settling
 # A union of types would be made anew for every message.
 _REQUESTS: Final = (Find, Save, End, Rotate)
 _ADMINISTRATION: Final = (ShowRing, SetRing)
+_INQUIRIES: Final = (Why, Inspect)
 
 
 class Incoming:
@@ -73,6 +76,7 @@ class Incoming:
         membership: Membership,
         adopting: Adopting,
         announcing: Announcing,
+        inquiring: Inquiring,
         review: Callable[[float], None],
     ) -> None:
         self._core = core
@@ -85,6 +89,7 @@ class Incoming:
         self._membership = membership
         self._adopting = adopting
         self._announcing = announcing
+        self._inquiring = inquiring
         self._review = review
 
     def on_message(self, link: LinkId, message: Message, now: float) -> None:
@@ -111,6 +116,9 @@ class Incoming:
         if isinstance(message, _ADMINISTRATION):
             self._on_administration(inbound, message, now)
             return
+        if isinstance(message, _INQUIRIES):
+            self._on_inquiry(inbound, message, now)
+            return
         peer = inbound.peer
         if peer is None:
             raise RemoteProtocolError("a client sent what only a member may send")
@@ -124,7 +132,7 @@ class Incoming:
             case Compare():
                 self._on_compare(inbound, message)
             case Release():
-                self._releasing.on_release(peer, message)
+                self._releasing.on_release(peer, message, now)
             case Announced():
                 self._announcing.on_announced(peer, message, now)
             case Announcements():
@@ -168,6 +176,9 @@ class Incoming:
             case Offered():
                 outbound.unanswered -= 1
                 self._releasing.on_offered(outbound, message, now)
+            case Story() | Inspected():
+                outbound.unanswered -= 1
+                self._inquiring.on_account(outbound, message)
             case Members() | Leaving() | RingShown():
                 pass
             case Changes() | Release() | Compare() | Offer() | Ask():
@@ -176,7 +187,7 @@ class Incoming:
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case Find() | Save() | End() | Rotate():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
-            case ShowRing() | SetRing():
+            case ShowRing() | SetRing() | Why() | Inspect():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case _:
                 assert_never(message)
@@ -205,6 +216,16 @@ class Incoming:
             self._adopting.on_show(inbound, message)
         else:
             self._adopting.on_set(inbound, message, now)
+
+    def _on_inquiry(self, inbound: Inbound, question: Inquiry, now: float) -> None:
+        client = inbound.peer is None
+        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
+        if client:
+            self._inquiring.inquire(inbound.link, question, now)
+        elif question.forwarded:
+            self._inquiring.on_forwarded(inbound, question, now)
+        else:
+            raise RemoteProtocolError("a member asks what only a client may ask")
 
     def _owe(self, inbound: Inbound, limit: int) -> None:
         """Count an answer that is owed from now on, until it has left."""

@@ -21,6 +21,7 @@ from ring.answering import Answering
 from ring.core import Core
 from ring.effects import Wake
 from ring.identity import LinkId, SessionId, home_of
+from ring.inquiry import Account, Inquiry
 from ring.messages import (
     RELEASED_MAX,
     UNANSWERED_MAX,
@@ -82,7 +83,7 @@ class Look:
         return Failed(self.number, Failure.TOO_LARGE, reason)
 
 
-Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving | RingShown
+Waiting: TypeAlias = Look | Reply | Redirect | Offered | Members | Leaving | RingShown | Account
 """What an acceptor has to say in answer, or to a client."""
 
 _UNASKED: Final = (Members, Leaving)
@@ -106,7 +107,7 @@ class Outbound:
     """The newest that has not left yet; an older one has nothing to say."""
     releases: dict[SessionId, int] = field(factory=dict)
     """What the peer may drop, in the states that have these digests, and was not told yet."""
-    control: deque[Compare | Ask | Request | Offer] = field(factory=deque)
+    control: deque[Compare | Ask | Request | Offer | Inquiry] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
     heard: int = 0
@@ -296,7 +297,7 @@ class Links:
         outbound.control.append(message)
         self.wake(outbound)
 
-    def ask(self, outbound: Outbound, message: Ask | Request | Offer) -> bool:
+    def ask(self, outbound: Outbound, message: Ask | Request | Offer | Inquiry) -> bool:
         """Queue what is to be answered; return False if too much of it waits already."""
         if outbound.unanswered >= UNANSWERED_MAX:
             return False

@@ -19,6 +19,7 @@ from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
+from ring.inquiry import Inspect, Inspected, Story, Why
 
 
 class Durability(StrEnum):
@@ -376,6 +377,8 @@ DiallerMessage: TypeAlias = (
     | Ask
     | Request
     | Administration
+    | Why
+    | Inspect
 )
 AcceptorMessage: TypeAlias = (
     Acks
@@ -391,5 +394,7 @@ AcceptorMessage: TypeAlias = (
     | Leaving
     | Redirect
     | RingShown
+    | Story
+    | Inspected
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

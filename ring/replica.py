@@ -17,20 +17,24 @@ from random import Random
 
 from ring.adopting import Adopting
 from ring.announcing import Announcing
-from ring.clock import Clock, stamp_ms
+from ring.clock import Clock
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errands import respond
-from ring.errors import RecordFormatError, StampAheadError, UnknownMemberError
+from ring.errors import UnknownMemberError
 from ring.estranged import Estranged
 from ring.expiry import Expiry
-from ring.identity import LinkId, SessionId, home_of
+from ring.identity import LinkId, SessionId
 from ring.incoming import Incoming
+from ring.inquiring import Inquiring
+from ring.inquiry import Inquiry
+from ring.inspecting import Inspecting
 from ring.lagging import Lagging
 from ring.links import Links
 from ring.listening import Listening
+from ring.loading import take_stored
 from ring.membership import Membership
 from ring.messages import (
     Absent,
@@ -40,10 +44,8 @@ from ring.messages import (
     Reply,
     Request,
 )
-from ring.packed import aged
 from ring.placement import Ring
 from ring.receipts import Origin, Receipts
-from ring.record import Record
 from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving
@@ -118,6 +120,7 @@ class Replica(Listening):
         )
         self._expiry = Expiry(core, self._replication, self._announcing)
         self._lagging = Lagging(core, links, settling)
+        self._inquiring = Inquiring(core, links, Inspecting(core, links, self._comparing))
         self._incoming = Incoming(
             core,
             links,
@@ -129,6 +132,7 @@ class Replica(Listening):
             self._membership,
             self._adopting,
             self._announcing,
+            self._inquiring,
             self._review,
         )
         self._heartbeat_due = 0.0
@@ -155,17 +159,9 @@ class Replica(Listening):
             StampAheadError: it is stamped further ahead of this node's clock than clocks may be
                 apart. Nothing was merged.
         """
-        if home_of(session_id) not in self._core.ring:
+        if not take_stored(self._core, session_id, portable, absence_s, now):
             return False
-        record = Record.from_portable(aged(portable, absence_s), now)
-        if not record.digest:
-            raise RecordFormatError("a stored record has at least one entry")
-        ahead_s = (stamp_ms(record.stamp()) - self._core.clock.physical_ms(now)) / 1000
-        if ahead_s > self._core.settings.clock_bound_s:
-            raise StampAheadError(ahead_s)
-        self._core.clock.observe(record.stamp())
         self._estranged.note_loaded(absence_s, now)
-        self._core.table.merge(session_id, record)
         return True
 
     def restore_contacts(self, ages_s: Mapping[str, float], now: float) -> None:
@@ -269,6 +265,12 @@ class Replica(Listening):
         self._note_turn(now)
         return self._serving.read(session_id, touch, now), self._core.collect()
 
+    def inquire(self, question: Inquiry, now: float) -> list[Effect]:
+        """Answer a question of this process, by a ``Tell`` of the same number."""
+        self._note_turn(now)
+        self._inquiring.inquire(None, question, now)
+        return self._core.collect()
+
     # --- Leaving ---
 
     def drain(self, now: float) -> list[Effect]:
@@ -356,6 +358,7 @@ class Replica(Listening):
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now, forgets=self._settling.all_quiet)
         self._expiry.watch_tombstones()
+        self._inquiring.on_beat(now)
         silent_at = self._membership.silent_at()
         if silent_at <= now:
             self._membership.hang_up_on_the_silent(now)

@@ -12,15 +12,19 @@ Rules:
 """
 
 from collections.abc import Collection, Iterable
+from typing import Final
+
+from attrs import evolve
 
 from ring.announcing import Announcing
 from ring.clock import Stamp, stamp_ms
 from ring.core import Core
 from ring.deriving import Deriving
 from ring.effects import Persist
-from ring.entry import ACCESSED, ENDED
+from ring.entry import ACCESSED, ENDED, EXPIRED
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
+from ring.journal import Happening
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
 from ring.packed import (
@@ -39,6 +43,9 @@ from ring.table import Merged
 
 STAMP_AHEAD_MAX_S = 86_400
 """A stamp further ahead of this node's clock is refused: it would drag every clock along."""
+
+_TOLD_BY_TIME: Final = frozenset({ACCESSED, EXPIRED})
+"""Changes of these alone are no difference that people ask about."""
 
 
 class Replication:
@@ -238,6 +245,12 @@ class Replication:
             return self._keep_youngest_access(session_id, held, incoming, merged, now)
         return merged
 
+    def note_merged(self, session_id: SessionId, merged: Merged, peer: str, now: float) -> None:
+        """Note for people that ``peer`` had something of a session that was not here."""
+        if merged.was_here and not merged.changed <= _TOLD_BY_TIME:
+            stamp = self._core.clock.reading(now)
+            self._core.journal.note(session_id, Happening.MERGED, stamp, peer.encode())
+
     def _keep_youngest_access(
         self, session_id: SessionId, before: bytes, incoming: Record, merged: Merged, now: float
     ) -> Merged:
@@ -254,7 +267,7 @@ class Replication:
         assert record is not None
         record.touch(core.clock.tick(now), accessed_at)
         self.write(session_id, record, {ACCESSED}, now)
-        return Merged(merged.changed | {ACCESSED}, record.digest, news=True)
+        return evolve(merged, changed=merged.changed | {ACCESSED}, digest=record.digest, news=True)
 
     def _merge_ended(
         self, session_id: SessionId, incoming: Record, knowing: Collection[str], now: float
@@ -335,6 +348,9 @@ class Replication:
                 continue
             merged = self.merge(session_id, incoming, digest, (peer,), now)
             inbound.merged += 1
+            # To a holder the acting owner's changes are no difference; to the acting owner all are.
+            if merged.news and home_of(session_id) in self._core.view.claims:
+                self.note_merged(session_id, merged, peer, now)
             ours = merged.digest
             # The sender may have forgotten already what is due to be forgotten here.
             if ours != digest and self.forget(session_id, now, but_ends=digest != 0):
@@ -377,7 +393,8 @@ class Replication:
         self.forget(session_id, now, but_ends=bool(theirs))
         other = self.decode(session_id, theirs, now) if theirs else Record()
         if theirs:
-            self.merge(session_id, other, 0, (outbound.peer,), now)
+            merged = self.merge(session_id, other, 0, (outbound.peer,), now)
+            self.note_merged(session_id, merged, outbound.peer, now)
         ours = self._core.table.get(session_id)
         missing = None
         if ours is not None and other.whole and not ours.ended:

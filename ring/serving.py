@@ -123,7 +123,8 @@ class Serving:
             raise RemoteProtocolError("answers what it was not asked")
         if message.portable and not self._core.is_silent(peer, session_id):
             incoming = self._replication.decode(session_id, message.portable, now)
-            self._replication.merge(session_id, incoming, 0, (peer,), now)
+            merged = self._replication.merge(session_id, incoming, 0, (peer,), now)
+            self._replication.note_merged(session_id, merged, peer, now)
         del self._asked[message.number]
         self._stop_waiting(session_id, peer, now)
 

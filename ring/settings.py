@@ -49,6 +49,8 @@ class Settings:
     for longer, and more tombstones are kept. The same on all members."""
     tombstone_bytes_max: int = 64 << 20
     """What tombstones may take here; at it no session is created. None is dropped for it."""
+    journal_bytes_max: int = 16 << 20
+    """What the stories of sessions may take, which tell people why something has happened."""
     absent_cached_s: float = 1.0
     """How long "no such session" is answered again without asking every member."""
     offer_interval_s: float = 1.0

@@ -384,6 +384,7 @@ class Settling:
             self._covered.add(home)
             there = {p.name for p in view.peers.values() if p.liveness is not Liveness.DOWN}
             self.doubts.pass_over(home, there)
+            core.journal.note_takeover(home, core.clock.reading(now))
             core.notice("acting", home=home, sessions=core.table.count(home))
         for home in sorted(view.claims - claims):
             core.notice("handed_back", home=home)

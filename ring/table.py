@@ -13,6 +13,7 @@ Rules:
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 from typing import Final
 from zlib import crc32
 
@@ -70,6 +71,8 @@ class Merged:
     """The record's digest afterwards."""
     news: bool
     """Whether the digest changed: an entry, or the record became whole."""
+    was_here: bool = True
+    """Whether there was anything of the session before."""
 
 
 class Table:
@@ -84,6 +87,7 @@ class Table:
         self.epoch = epoch
         self._homes: dict[str, list[dict[SessionId, bytes]]] = {}
         self._counts: dict[str, int] = {}
+        self._ended: dict[str, int] = {}
         self._buckets: dict[str, array[int]] = {}
         self.occupations = 0
         """How often a home has got its first record here, or lost its last."""
@@ -110,7 +114,7 @@ class Table:
 
     def _make_room(self, home: str) -> None:
         self._homes[home] = [{} for _ in range(SHARDS)]
-        self._counts[home] = 0
+        self._counts[home] = self._ended[home] = 0
         self._buckets[home] = array("Q", bytes(BUCKET_DIGESTS_BYTES))
 
     def __len__(self) -> int:
@@ -119,6 +123,10 @@ class Table:
     def count(self, home: str) -> int:
         """Return how many records of ``home`` are held, tombstones and fragments included."""
         return self._counts[home]
+
+    def ended(self, home: str) -> int:
+        """Return how many of them are tombstones."""
+        return self._ended[home]
 
     def held(self, session_id: SessionId) -> bytes | None:
         """Return the held form of a record; None if there is none."""
@@ -163,9 +171,10 @@ class Table:
             self._count(home, 1)
         held = shard[session_id] = record.held(self.epoch)
         self._oldest_s = min(self._oldest_s, held_forgettable_s(held))
-        self.tombstone_bytes += _tombstone_bytes(session_id, held)
-        if old is not None:
-            self.tombstone_bytes -= _tombstone_bytes(session_id, old)
+        if held_is_ended(held):
+            self._count_tombstone(home, session_id, held, 1)
+        if old is not None and held_is_ended(old):
+            self._count_tombstone(home, session_id, old, -1)
         self._add(home, session_id, record.digest - before)
 
     def drop(self, session_id: SessionId) -> None:
@@ -174,7 +183,8 @@ class Table:
         held = self._homes[home][shard_of(session_id)].pop(session_id, None)
         if held is not None:
             self._count(home, -1)
-            self.tombstone_bytes -= _tombstone_bytes(session_id, held)
+            if held_is_ended(held):
+                self._count_tombstone(home, session_id, held, -1)
             self._add(home, session_id, -held_digest(held))
 
     def merge(self, session_id: SessionId, incoming: Record, digest: int = 0) -> Merged:
@@ -194,7 +204,7 @@ class Table:
         record.trust(digest)
         if record.digest:
             self.put(session_id, record)
-        return Merged(changed, record.digest, record.digest != before)
+        return Merged(changed, record.digest, record.digest != before, bool(before))
 
     def buckets(self, home: str) -> bytes:
         """Return the bucket digests of a home, big-endian; empty bytes if nothing is held."""
@@ -272,6 +282,31 @@ class Table:
         """Return the ids of a home's records in one shard."""
         return list(self._homes[home][shard])
 
+    def shard_size(self, home: str, shard: int) -> int:
+        """Return how many records of a home are in one shard."""
+        return len(self._homes[home][shard])
+
+    def following(
+        self, home: str, shard: int, after: SessionId, count: int, *, with_ended: bool
+    ) -> list[SessionId]:
+        """Return the next ids in one shard of a home, ascending; it looks at all of that shard.
+
+        Args:
+            home: which home.
+            shard: which of its shards.
+            after: an id; all that are returned are greater.
+            count: how many are returned at most.
+            with_ended: whether tombstones are among them.
+        """
+        return nsmallest(
+            count,
+            [
+                session_id
+                for session_id, held in self._homes[home][shard].items()
+                if session_id > after and (with_ended or not held_is_ended(held))
+            ],
+        )
+
     def fragments(self, home: str) -> int:
         """Return how many records of a home are not whole: for checks, it walks the whole home."""
         return sum(
@@ -283,6 +318,12 @@ class Table:
         self._counts[home] = before + difference
         if not (before and before + difference):
             self.occupations += 1
+
+    def _count_tombstone(
+        self, home: str, session_id: SessionId, held: bytes, difference: int
+    ) -> None:
+        self._ended[home] += difference
+        self.tombstone_bytes += difference * (len(session_id) + len(held))
 
     def _add(self, home: str, session_id: SessionId, difference: int) -> None:
         bucket = bucket_of(session_id)
@@ -296,7 +337,3 @@ def _big_endian(digests: "array[int]") -> "array[int]":
     if sys.byteorder == "little":
         copy.byteswap()
     return copy
-
-
-def _tombstone_bytes(session_id: SessionId, held: bytes) -> int:
-    return len(session_id) + len(held) if held_is_ended(held) else 0

@@ -27,6 +27,7 @@ from ring.effects import (
     Persist,
     Respond,
     SetAside,
+    Tell,
     Wake,
     Withdraw,
 )
@@ -312,7 +313,7 @@ class Rig:
                 self.asked[number].reply = reply
             case SetAside(_, records):
                 self.disks[name].set_aside += records
-            case Notice():
+            case Notice() | Tell():
                 pass
             case Announce() | Withdraw():
                 self.ears[name].perform(effect)

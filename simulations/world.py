@@ -25,6 +25,7 @@ from ring.effects import (
     Persist,
     Respond,
     SetAside,
+    Tell,
     Wake,
     Withdraw,
 )
@@ -357,6 +358,8 @@ class World(Scene[Process, Disk]):
                     if link in process.connections:
                         connection, end = process.connections[link]
                         connection.close(end)
+                case Tell():
+                    pass  # Nobody has asked.
                 case Notice(event):
                     self.notice(process.name, event)
                 case Adopt(ring):

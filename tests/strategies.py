@@ -8,6 +8,8 @@ from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.announcements import LIFE_CYCLE, Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.identity import RANDOM_CHARS, SessionId
+from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
+from ring.journal import Event, Happening
 from ring.messages import (
     Absent,
     Acks,
@@ -37,7 +39,7 @@ from ring.messages import (
     Status,
 )
 from ring.placement import VERSION_MAX, Departed, Member, Ring
-from ring.table import BUCKETS
+from ring.table import BUCKETS, SHARDS
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
 
@@ -110,6 +112,43 @@ def _announced_rows(draw: st.DrawFn) -> tuple[bytes | int, ...]:
 
 
 announced_rows = _announced_rows()
+events = st.builds(
+    Event,
+    st.just("") | member_names,
+    st.sampled_from(Happening),
+    u64s.map(Stamp),
+    u64s.map(Stamp),
+    u64s,
+    st.binary(max_size=55),
+)
+shards = st.integers(0, SHARDS)
+maybe_ids = st.just(b"") | session_ids
+
+
+@st.composite
+def _inspects(draw: st.DrawFn) -> Inspect:
+    """Return a question for a page, or for one session of that home."""
+    home, one = draw(member_names), draw(st.booleans())
+    only = home.encode() + b"." + b"A" * RANDOM_CHARS if one else b""
+    rows_max, ended, values = draw(st.integers(0, 256)), draw(st.booleans()), draw(st.booleans())
+    forwarded = draw(st.booleans())
+    place = draw(shards), draw(maybe_ids)
+    return Inspect(draw(u64s), home, *place, rows_max, only, ended, values, forwarded)
+
+
+rows = st.builds(
+    Row,
+    session_ids,
+    st.sampled_from(State),
+    u64s,
+    u64s,
+    u64s.map(Stamp),
+    u64s,
+    u64s,
+    plain_text,
+    name_tuples,
+    maybe_portables,
+)
 
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
@@ -198,6 +237,20 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     ShowRing: st.builds(ShowRing, u64s),
     SetRing: st.builds(SetRing, u64s, whole_rings),
     RingShown: st.builds(RingShown, u64s, whole_rings),
+    Why: st.builds(Why, u64s, session_ids, st.booleans()),
+    Story: st.builds(Story, u64s, st.lists(events, max_size=4).map(tuple), name_tuples),
+    Inspect: _inspects(),
+    Inspected: st.builds(
+        Inspected,
+        u64s,
+        member_names,
+        st.booleans(),
+        u64s,
+        u64s,
+        st.lists(rows, max_size=3).map(tuple),
+        shards,
+        maybe_ids,
+    ),
 }
 """A strategy for every class of messages."""
 

@@ -15,6 +15,8 @@ from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, parse_session_id
+from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
+from ring.journal import Event, Happening
 from ring.messages import (
     Absent,
     Acks,
@@ -58,6 +60,8 @@ ROW: list[bytes | int] = [ID, 7, b"\x00"]
 
 RING = Ring("shop", (Member("a", "h:1"), Member("b", "", True)), 3, 2, (Departed("c", "a"),))
 
+ROW_OF_PAGE = Row(ID, State.ALIVE, 9, 1, Stamp(5), 6, 7, "ada", ("a",), b"\x00\x90")
+
 EXAMPLES: list[Message] = [
     Changes([*ROW, *ROW]),
     Acks(9, ((3, b""), (9, b"\x00"))),
@@ -90,6 +94,10 @@ EXAMPLES: list[Message] = [
     ShowRing(1),
     SetRing(1, RING),
     RingShown(1, RING),
+    Why(1, ID),
+    Story(1, (Event("a", Happening.MERGED, Stamp(1), Stamp(2), 3, b"b"),), ("c",)),
+    Inspect(1, "a", 3, ID, 5, ID, True, True),
+    Inspected(1, "a", True, 3, 4, (ROW_OF_PAGE,), 64, b""),
 ]
 
 STRANGE: list[object] = [

@@ -22,6 +22,7 @@ from wire_ends import (
 from ring.clock import Stamp
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.identity import SessionId
+from ring.inquiry import Inspect, Why
 from ring.messages import (
     Durability,
     End,
@@ -64,6 +65,8 @@ def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
     if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End | Rotate):
         return evolve(message, forwarded=False, insist=False)
+    if speaker is Speaker.CLIENT and isinstance(message, Why | Inspect):
+        return evolve(message, forwarded=False)
     return message
 
 
@@ -161,10 +164,11 @@ def test_each_side_sends_what_it_may_and_nothing_else(speaker: Speaker, message:
     assert "is not the peer's to send" in refused_by(receiver, frame(encode(message)))
 
 
-def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> None:
+def test_a_client_may_find_and_change_sessions_ask_about_them_and_care_for_the_ring_only() -> None:
     assert {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]} == {
         *("Find", "Save", "End", "Rotate"),
         *("ShowRing", "SetRing"),
+        *("Why", "Inspect"),
     }
 
 
@@ -175,6 +179,8 @@ def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> N
         Save(1, ID, True, (), Durability.LOCAL, False, True),
         End(1, ID, Durability.LOCAL, False, True),
         Rotate(1, ID, OTHER_ID, (), Durability.LOCAL, False, True),
+        Why(1, ID, forwarded=True),
+        Inspect(1, "a", forwarded=True),
     ],
 )
 def test_a_client_forwards_nothing(message: Message) -> None:

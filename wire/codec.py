@@ -23,6 +23,7 @@ from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.announcements import ANNOUNCED_MAX, Announced, Announcements
 from ring.entry import ENTRIES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
+from ring.inquiry import Inspect, Inspected, Story, Why
 from ring.messages import (
     RELEASED_MAX,
     Absent,
@@ -50,7 +51,7 @@ from ring.messages import (
     Saved,
     Status,
 )
-from wire import control, hot, tidings
+from wire import control, hot, inquiries, tidings
 from wire.limits import (
     CHANGES_MAX,
     DIFFERENT_MAX,
@@ -141,6 +142,13 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Members: _by_cattrs(68, Members),
     Leaving: _by_cattrs(69, Leaving),
     Redirect: _by_cattrs(70, Redirect),
+    # Questions of people.
+    Why: _by_cattrs(55, Why),
+    Inspect: _by_hand(56, inquiries.spell_inspect, inquiries.read_inspect),
+    Story: _by_hand(73, inquiries.spell_story, inquiries.read_story, inquiries.STORY_ELEMENTS_MAX),
+    Inspected: _by_hand(
+        74, inquiries.spell_inspected, inquiries.read_inspected, inquiries.PAGE_ELEMENTS_MAX
+    ),
 }
 """The tag table; ``docs/protocol.md`` gives every field's type and limit."""
 

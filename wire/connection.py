@@ -18,6 +18,7 @@ from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.announcements import Announced, Announcements
 from ring.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ring.identity import Incarnation
+from ring.inquiry import Inspect, Inspected, Story, Why
 from ring.messages import (
     Absent,
     Acks,
@@ -68,16 +69,23 @@ ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
         {
             *(Status, RingRecord, Changes, Release, Announced, Announcements, Compare, Offer, Ask),
             *(Find, Save, End, Rotate),
+            *(Why, Inspect),
         }
     ),
-    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing}),
+    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing, Why, Inspect}),
     Speaker.MEMBER_ANSWERING: frozenset(
         {
             *(Status, RingRecord, Acks, Records, Listing, Compared, Offered, Answer),
             *(Found, Absent, Saved, Failed, Redirect),
+            *(Story, Inspected),
         }
     ),
-    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed, RingShown}),
+    Speaker.SERVER: frozenset(
+        {
+            *(Members, Leaving, Found, Absent, Saved, Failed, RingShown),
+            *(Story, Inspected),
+        }
+    ),
 }
 
 
@@ -325,4 +333,10 @@ class Connection:
 
 
 def _is_forwarded(message: Message) -> bool:
-    return isinstance(message, Find | Save | End | Rotate) and (message.forwarded or message.insist)
+    match message:
+        case Find() | Save() | End() | Rotate():
+            return message.forwarded or message.insist
+        case Why() | Inspect():
+            return message.forwarded
+        case _:
+            return False

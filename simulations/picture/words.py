@@ -60,8 +60,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "releases": ("Release", "Offer", "Offered"),
     "announcements": ("Announced", "Announcements"),
     "asks": ("Ask", "Answer"),
-    "requests": ("Find", "Save", "End", "Rotate"),
-    "replies": ("Found", "Absent", "Saved", "Failed", "Redirect"),
+    "requests": ("Find", "Save", "End", "Rotate", "Why", "Inspect"),
+    "replies": ("Found", "Absent", "Saved", "Failed", "Redirect", "Story", "Inspected"),
     "status": ("Status",),
     "ring": ("RingRecord", "ShowRing", "SetRing", "RingShown", "Members", "Leaving"),
 }
