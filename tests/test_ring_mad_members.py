@@ -17,6 +17,8 @@ from ring.announcements import Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, EndReason, make_entry
 from ring.identity import LinkId, SessionId
+from ring.inquiry import Inspect, Inspected, Story, Why
+from ring.journal import Event, Happening
 from ring.messages import (
     Absent,
     Acks,
@@ -246,7 +248,17 @@ class Madness:
         number, asked = next(self._numbers), random.randrange(40)
         durability = random.choice(list(Durability))
         ways = self.maybe(), self.maybe(), self.maybe()
-        match random.randrange(8):
+        match random.randrange(10):
+            case 8:
+                if self.maybe():
+                    return Why(number, session_id, self.maybe())
+                home, room = random.choice(HOMES), random.randrange(9)
+                return Inspect(number, home, random.randrange(65), b"", room, b"", *ways)
+            case 9:
+                if self.maybe():
+                    event = Event("z", Happening.MOVED, self.stamp(), self.stamp(), 1, b"z")
+                    return Story(random.randrange(3), (event,), self.names())
+                return Inspected(asked, random.choice(HOMES), self.maybe(), 1, 1, (), 64, b"")
             case 0:
                 return Find(number, session_id, *ways)
             case 1:
