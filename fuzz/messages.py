@@ -13,7 +13,7 @@ from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, PRINCIPAL, EndReason, make_entry
 from ring.identity import RANDOM_CHARS, SessionId
 from ring.inquiry import ROWS_MAX, Inspect, Row, State
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import (
     Durability,
     Failure,
@@ -90,7 +90,7 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
         case "changes":
             return _edits(drawn)
         case "events":
-            return tuple(_event(drawn) for _ in range(drawn.number(3)))
+            return tuple(_note(drawn) for _ in range(drawn.number(3)))
         case "rows":
             return tuple(_row(drawn) for _ in range(drawn.number(2)))
         case "shard":
@@ -127,11 +127,11 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return drawn.maybe()
 
 
-def _event(drawn: Drawn) -> Event:
+def _note(drawn: Drawn) -> Note:
     member = drawn.one_of(NAMES) if drawn.maybe() else ""
     happening = drawn.one_of(tuple(Happening))
     other = session_id(drawn) if drawn.maybe() else drawn.one_of(NAMES).encode()
-    return Event(member, happening, stamp(drawn), stamp(drawn), drawn.number(5), other)
+    return Note(member, happening, stamp(drawn), stamp(drawn), drawn.number(5), other)
 
 
 def _row(drawn: Drawn) -> Row:

@@ -1,6 +1,6 @@
 """Performs: links, timers, stores, and the application's way to its sessions."""
 
-from node.auditing import Audit, History, HistoryEvent, HomeCount, SessionSummary
+from node.auditing import Audit, History, HistoryNote, HomeCount, SessionSummary
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.errors import AttributeDecodeError, ValueNotStorableError
@@ -39,7 +39,7 @@ __all__ = [
     "EventKind",
     "Events",
     "History",
-    "HistoryEvent",
+    "HistoryNote",
     "HomeCount",
     "Node",
     "NodeConfig",

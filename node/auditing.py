@@ -20,7 +20,7 @@ from ring.clock import stamp_ms
 from ring.errors import SessionUnavailableError
 from ring.identity import SessionId, home_of, parse_session_id
 from ring.inquiry import Account, Inquiry, Inspect, Inspected, Row, Story, Why
-from ring.journal import Event
+from ring.journal import Note
 from ring.messages import Failed, Failure
 from ring.record import Record
 from ring.table import SHARDS
@@ -34,7 +34,7 @@ _LAST_MS: Final = 253_402_300_799_000
 
 
 @frozen
-class HistoryEvent:
+class HistoryNote:
     """Something that happened to a session, once or several times in a row."""
 
     what: str
@@ -57,7 +57,7 @@ class HistoryEvent:
 class History:
     """What the members of a ring remember of one session, in order."""
 
-    events: tuple[HistoryEvent, ...]
+    notes: tuple[HistoryNote, ...]
     """Empty: nobody who was asked knows of it."""
     unheard: tuple[str, ...]
     """The members that could not be asked: they may know more."""
@@ -135,7 +135,7 @@ class Audit(Protocol):
             return History((), ())
         story = await self._told(Why(self.next_number(), parsed))
         assert isinstance(story, Story)
-        return History(tuple(map(_event, story.events)), story.unheard)
+        return History(tuple(map(_note, story.notes)), story.unheard)
 
     async def inspect(
         self,
@@ -266,15 +266,15 @@ def _parsed(session_id: str) -> SessionId:
     return parsed
 
 
-def _event(event: Event) -> HistoryEvent:
-    first, last = _when(stamp_ms(event.first)), _when(stamp_ms(event.last))
-    return HistoryEvent(
-        what=event.happening.name.lower().replace("_", " "),
-        member=event.member or None,
+def _note(note: Note) -> HistoryNote:
+    first, last = _when(stamp_ms(note.first)), _when(stamp_ms(note.last))
+    return HistoryNote(
+        what=note.happening.name.lower().replace("_", " "),
+        member=note.member or None,
         at=first or _EPOCH,
         until=last or _EPOCH,
-        times=max(1, event.times),
-        other=event.other.decode("ascii", "backslashreplace") or None,
+        times=max(1, note.times),
+        other=note.other.decode("ascii", "backslashreplace") or None,
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from node.auditing import History, HistoryEvent, SessionSummary
+from node.auditing import History, HistoryNote, SessionSummary
 from node.client import Client, open_client
 from node.config import NodeConfig
 from node.errors import AttributeDecodeError
@@ -69,39 +69,39 @@ async def _why(client: Client, options: argparse.Namespace) -> int:
     history = await client.why(options.id)
     if options.json:
         _print_json(history)
-    elif history.events:
+    elif history.notes:
         _print_row(_WHY, [title for title, _ in _WHY])
-        for event in history.events:
-            _print_row(_WHY, _told(event))
+        for note in history.notes:
+            _print_row(_WHY, _told(note))
     for name in history.unheard:
         print(f"{name}: cannot be asked; it may know more", file=sys.stderr)
-    if not history.events:
+    if not history.notes:
         return _fail("no member that can be asked knows of such a session")
     return 0
 
 
-def _told(event: HistoryEvent) -> list[str]:
-    times = "" if event.times == 1 else str(event.times)
-    other = _explained(event)
-    if event.until != event.at:
-        other = f"{other}until {_clock(event.until)}"
-    return [_clock(event.at), event.what, event.member or "-", times, other]
+def _told(note: HistoryNote) -> list[str]:
+    times = "" if note.times == 1 else str(note.times)
+    other = _explained(note)
+    if note.until != note.at:
+        other = f"{other}until {_clock(note.until)}"
+    return [_clock(note.at), note.what, note.member or "-", times, other]
 
 
-def _explained(event: HistoryEvent) -> str:
-    if event.other is None:
+def _explained(note: HistoryNote) -> str:
+    if note.other is None:
         return ""
-    match event.what:
+    match note.what:
         case "rotated":
-            return f"goes on as {event.other}"
+            return f"goes on as {note.other}"
         case "continued":
-            return f"was {event.other}"
+            return f"was {note.other}"
         case "merged":
-            return f"what {event.other} had, "
+            return f"what {note.other} had, "
         case "released":
-            return f"by {event.other}, "
+            return f"by {note.other}, "
         case _:
-            return f"{event.other} "
+            return f"{note.other} "
 
 
 async def _list(client: Client, options: argparse.Namespace) -> int:
@@ -240,7 +240,7 @@ def _as_json(value: Any) -> Any:
     match value:
         case datetime():
             return value.isoformat()
-        case History() | HistoryEvent() | SessionSummary():
+        case History() | HistoryNote() | SessionSummary():
             return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
         case _ if attrs.has(type(value)):
             return attrs.asdict(value)

@@ -21,7 +21,7 @@ from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, home_of
 from ring.inquiry import Account, Inquiry, Inspect, Inspected, Story, Why
 from ring.inspecting import Inspecting
-from ring.journal import Event
+from ring.journal import Note
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Failed, Failure
 from ring.receipts import Origin
@@ -44,7 +44,7 @@ class _Open:
     asked: dict[str, LinkId] = field(factory=dict)
     """Who was asked and has not answered, over which connection."""
     unheard: set[str] = field(factory=set)
-    events: list[Event] = field(factory=list)
+    notes: list[Note] = field(factory=list)
 
 
 class Inquiring:
@@ -103,7 +103,7 @@ class Inquiring:
             raise RemoteProtocolError("tells something else than it was asked")
         if isinstance(account, Story):
             del waiting.asked[outbound.peer]
-            waiting.events += account.events
+            waiting.notes += account.notes
             self._maybe_tell(account.number)
             return
         check_page(account)
@@ -130,7 +130,7 @@ class Inquiring:
         """Have everybody who is up tell what it knows of a session."""
         core = self._core
         waiting = _Open(origin, question, now + ANSWER_TIMEOUT_S)
-        waiting.events += known_here(core, question.session_id)
+        waiting.notes += known_here(core, question.session_id)
         others = [name for name in core.ring.addresses if name != core.name]
         number = self._ask(waiting, question, others)
         self._maybe_tell(number)
@@ -181,7 +181,7 @@ class Inquiring:
         if isinstance(waiting.question, Why):
             members = self._core.ring.addresses
             unheard = tuple(name for name in members if name in waiting.unheard)
-            story = Story(waiting.question.number, in_order(waiting.events), unheard)
+            story = Story(waiting.question.number, in_order(waiting.notes), unheard)
             self._respond(waiting.origin, story)
         else:
             names = ", ".join(sorted(waiting.unheard))

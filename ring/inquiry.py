@@ -13,10 +13,10 @@ from attrs import frozen
 
 from ring.clock import Stamp
 from ring.identity import SessionId
-from ring.journal import Event
+from ring.journal import Note
 
-EVENTS_MAX: Final = 4096
-"""Events in one answer: the newest."""
+NOTES_MAX: Final = 4096
+"""Notes in one answer: the newest."""
 ROWS_MAX: Final = 256
 """Sessions on one page."""
 PRINCIPAL_CHARS_MAX: Final = 128
@@ -50,7 +50,7 @@ class Story:
     """What members remember of a session, in order."""
 
     number: int
-    events: tuple[Event, ...]
+    notes: tuple[Note, ...]
     unheard: tuple[str, ...] = ()
     """The members that could not be asked, or did not answer in time."""
 

@@ -1,11 +1,11 @@
 """What has happened to sessions at this node, for people who ask why: bounded, in memory only.
 
 Rules:
-- An event is a short bytes object at the end of its session's story, whose last fields have a fixed
-  size; changes of one hour are one event. So a save costs one look and one short copy, and reads
+- A note is a short bytes object at the end of its session's story, whose last fields have a fixed
+  size; changes of one hour are one note. So a save costs one look and one short copy, and reads
   leave nothing.
 - The story in which nothing has happened for longest goes first, and a story loses its oldest
-  events. What happens to many sessions at once begins no story where there is no room left.
+  notes. What happens to many sessions at once begins no story where there is no room left.
 - Who acts is noted by home, not by session: a takeover costs one note, however many sessions.
 - What outlives the process is what records and tombstones say of themselves.
 """
@@ -45,7 +45,7 @@ class Happening(IntEnum):
 
 
 @frozen
-class Event:
+class Note:
     """Something that happened to a session at one member, once or several times in a row."""
 
     member: str
@@ -58,16 +58,16 @@ class Event:
     """Who else had to do with it: the name of a member, or another id of the session."""
 
 
-EVENTS_BYTES_MAX: Final = 2048
-"""The events of one story; some 90 of them. The older half goes when there are more."""
+NOTES_BYTES_MAX: Final = 2048
+"""The notes of one story; some 90 of them. The older half goes when there are more."""
 STORY_BYTES: Final = 200
-"""What a story takes beside its events, the id included (measured with 100,000 of them)."""
+"""What a story takes beside its notes, the id included (measured with 100,000 of them)."""
 TAKEOVERS_MAX: Final = 64
 """Of one home; the oldest goes."""
 _FORGOTTEN_AT_ONCE: Final = 1024
 
 _END: Final = struct.Struct(">BBIQQ")
-"""The end of an event: the length of its other, what, how often, and the first and last stamp."""
+"""The end of a note: the length of its other, what, how often, and the first and last stamp."""
 _END_BYTES: Final = _END.size
 _HAPPENING_AT: Final = 1 - _END_BYTES
 _HOUR: Final = 3_600_000 << 16
@@ -152,7 +152,7 @@ class Journal:
             self._bytes += STORY_BYTES
         before = len(story)
         story += other + _END.pack(len(other), happening, 1, stamp, stamp)
-        if len(story) > EVENTS_BYTES_MAX:
+        if len(story) > NOTES_BYTES_MAX:
             story = story[_half_of(story) :]
         self._stories[session_id] = story
         self._bytes += len(story) - before
@@ -163,23 +163,23 @@ class Journal:
 
     # --- Reading ---
 
-    def events(self, session_id: SessionId) -> list[Event]:
+    def notes(self, session_id: SessionId) -> list[Note]:
         """Return what is remembered of a session, the oldest first."""
-        events = list[Event]()
+        notes = list[Note]()
         story = self._stories.get(session_id, b"")
         while story:
             length, happening, times, first, last = _END.unpack_from(story, len(story) - _END_BYTES)
             start = len(story) - _END_BYTES - length
             other = story[start : start + length]
-            event = Event(self._name, Happening(happening), Stamp(first), Stamp(last), times, other)
-            events.append(event)
+            note = Note(self._name, Happening(happening), Stamp(first), Stamp(last), times, other)
+            notes.append(note)
             story = story[:start]
-        return events[::-1]
+        return notes[::-1]
 
-    def takeovers(self, home: str) -> list[Event]:
+    def takeovers(self, home: str) -> list[Note]:
         """Return when this node has begun to act for a home, the oldest first."""
         return [
-            Event(self._name, Happening.MOVED, stamp, stamp, 1)
+            Note(self._name, Happening.MOVED, stamp, stamp, 1)
             for stamp in self._takeovers.get(home, ())
         ]
 

@@ -9,7 +9,7 @@ from ring.announcements import LIFE_CYCLE, Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.identity import RANDOM_CHARS, SessionId
 from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -112,8 +112,8 @@ def _announced_rows(draw: st.DrawFn) -> tuple[bytes | int, ...]:
 
 
 announced_rows = _announced_rows()
-events = st.builds(
-    Event,
+notes = st.builds(
+    Note,
     st.just("") | member_names,
     st.sampled_from(Happening),
     u64s.map(Stamp),
@@ -238,7 +238,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     SetRing: st.builds(SetRing, u64s, whole_rings),
     RingShown: st.builds(RingShown, u64s, whole_rings),
     Why: st.builds(Why, u64s, session_ids, st.booleans()),
-    Story: st.builds(Story, u64s, st.lists(events, max_size=4).map(tuple), name_tuples),
+    Story: st.builds(Story, u64s, st.lists(notes, max_size=4).map(tuple), name_tuples),
     Inspect: _inspects(),
     Inspected: st.builds(
         Inspected,

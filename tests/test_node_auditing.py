@@ -38,14 +38,14 @@ async def test_a_node_alone_tells_what_has_happened_to_a_session() -> None:
             await session.save()
         await session.end()
         history = await node.why(session.id)
-        told = [(each.what, each.member, each.times) for each in history.events]
+        told = [(each.what, each.member, each.times) for each in history.notes]
         assert [each for each in told if each[0] != "accessed"] == [
             ("created", "a", 1),
             ("changed", "a", 3),
             ("ended", "a", 1),
         ]
         assert history.unheard == ()
-        assert history.events[0].at == session.created_at or history.events[0].at.tzinfo
+        assert history.notes[0].at == session.created_at or history.notes[0].at.tzinfo
 
 
 async def test_a_session_is_shown_with_its_names_and_its_values_only_on_request() -> None:
@@ -97,7 +97,7 @@ async def test_what_is_no_id_is_refused_without_being_repeated() -> None:
         with pytest.raises(ValueError, match="home is 'z'; use one of a"):
             async for _ in node.inspect(home="z"):
                 pass
-        assert (await node.why("z." + "A" * 22)).events == ()
+        assert (await node.why("z." + "A" * 22)).notes == ()
         assert await listed(node, "z." + "A" * 22, "a." + "A" * 22) == []
 
 
@@ -144,14 +144,14 @@ async def test_a_client_is_told_by_whom_it_reaches_and_the_rest_is_named(
         assert (await kept(client, session)).holders == (home, backup)
         other = next(name for name in "abc" if name not in (home, backup))
         for asked in (client, ring[other]):
-            first = (await asked.why(session.id)).events[0]
+            first = (await asked.why(session.id)).notes[0]
             assert (first.what, first.member) == ("created", home)
         await ring.kill(home)
         row = await found_at(client, session, backup)
         assert row.values == {"cart": ["apples"]}
         assert set(row.holders) <= {backup, other}
         history = await client.why(session.id)
-        assert ("moved", backup) in [(each.what, each.member) for each in history.events]
+        assert ("moved", backup) in [(each.what, each.member) for each in history.notes]
         assert history.unheard == (home,)
         counts = await client.count_sessions()
         assert [each.home for each in counts] == ["a", "b", "c"]

@@ -115,8 +115,8 @@ async def test_everything_is_there_as_json(tmp_path: Path, nursery: trio.Nursery
     assert counted[0] == {"home": "a", "acting": "a", "sessions": 3, "ended": 1}
     told = json.loads((await call(path, "why", old, "--json")).stdout)
     assert told["unheard"] == []
-    assert told["events"][-1]["what"] == "rotated"
-    assert told["events"][-1]["other"] == sessions[1].id
+    assert told["notes"][-1]["what"] == "rotated"
+    assert told["notes"][-1]["other"] == sessions[1].id
     ended = json.loads((await call(path, "end", id, "--json")).stdout)
     assert ended["receipt"]["holders"] == ["a", "b"]
     assert await ring["b"].sessions.find(id) is None

@@ -12,7 +12,7 @@ from ring.entry import CREATED, MAX_IDLE, entry_stamp
 from ring.identity import LinkId, SessionId
 from ring.inquiring import ANSWER_TIMEOUT_S, OPEN_MAX
 from ring.inquiry import Inspect, Inspected, Story, Why
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import Failed, Failure, Message, Saved
 from ring.settings import Settings
 from simulations.rig_parts import Connection
@@ -42,18 +42,18 @@ def why(rig: Rig, name: str, session_id: SessionId) -> Story:
     return story
 
 
-def plot(events: Sequence[Event]) -> list[tuple[str, str]]:
+def plot(notes: Sequence[Note]) -> list[tuple[str, str]]:
     """Return who and what, in order, but for accesses, which are in every story."""
     return [
         (each.member, each.happening.name.lower())
-        for each in events
+        for each in notes
         if each.happening is not Happening.ACCESSED
     ]
 
 
 def happenings(story: Story) -> set[str]:
     """Return what has happened, whoever did it."""
-    return {what for _, what in plot(story.events)}
+    return {what for _, what in plot(story.notes)}
 
 
 # --- What is told ---
@@ -66,10 +66,10 @@ def test_every_member_tells_the_same_story() -> None:
     rig.save("c", ID, {b"cart": b"\x02"})
     rig.save("b", ID, {b"cart": b"\x03"})
     stories = [why(rig, name, ID) for name in "abc"]
-    assert plot(stories[0].events) == [("a", "created"), ("a", "changed")]
-    assert {story.events for story in stories} == {stories[0].events}
+    assert plot(stories[0].notes) == [("a", "created"), ("a", "changed")]
+    assert {story.notes for story in stories} == {stories[0].notes}
     assert {story.unheard for story in stories} == {()}
-    created, changed = stories[0].events[0], stories[0].events[-1]
+    created, changed = stories[0].notes[0], stories[0].notes[-1]
     assert changed.times == 2
     assert stamp_ms(changed.last) - stamp_ms(created.first) == 1000
 
@@ -79,7 +79,7 @@ def test_it_has_the_stamps_that_the_record_has() -> None:
     rig.create("a", ID, cart=b"\x01")
     record = rig.replicas["b"].record(ID)
     assert record is not None
-    created = next(e for e in why(rig, "b", ID).events if e.happening is Happening.CREATED)
+    created = next(e for e in why(rig, "b", ID).notes if e.happening is Happening.CREATED)
     assert created.first == entry_stamp(record.entries[CREATED])
     assert created.times == 1, "what a journal knows is not told a second time, by the record"
 
@@ -89,7 +89,7 @@ def test_an_end_is_told_by_who_has_carried_it_out_also_afterwards() -> None:
     rig.create("a", ID, cart=b"\x01")
     rig.end("c", ID)
     rig.pass_time(3600, step_s=60)
-    assert plot(why(rig, "b", ID).events) == [("a", "created"), ("a", "ended")]
+    assert plot(why(rig, "b", ID).notes) == [("a", "created"), ("a", "ended")]
 
 
 def test_a_rotation_tells_the_id_under_which_the_session_goes_on_and_where_it_was() -> None:
@@ -97,7 +97,7 @@ def test_a_rotation_tells_the_id_under_which_the_session_goes_on_and_where_it_wa
     rig.create("a", ID, cart=b"\x01")
     rig.pass_time(1)
     assert isinstance(rig.rotate("b", ID, NEW).reply, Saved)
-    old, new = why(rig, "c", ID).events, why(rig, "c", NEW).events
+    old, new = why(rig, "c", ID).notes, why(rig, "c", NEW).notes
     assert plot(old) == [("a", "created"), ("a", "rotated")]
     assert old[-1].other == NEW
     assert plot(new) == [("", "created"), ("a", "continued")]
@@ -109,8 +109,8 @@ def test_an_end_of_a_rotated_session_is_told_under_each_of_its_ids() -> None:
     rig.create("a", ID)
     rig.rotate("a", ID, NEW)
     rig.end("a", ID)
-    assert plot(why(rig, "b", NEW).events)[-1] == ("a", "ended")
-    assert plot(why(rig, "b", ID).events)[-1] == ("a", "ended")
+    assert plot(why(rig, "b", NEW).notes)[-1] == ("a", "ended")
+    assert plot(why(rig, "b", ID).notes)[-1] == ("a", "ended")
 
 
 def test_a_takeover_and_the_return_are_told_as_moves() -> None:
@@ -119,12 +119,12 @@ def test_a_takeover_and_the_return_are_told_as_moves() -> None:
     rig.kill("a")
     rig.pass_time(2)
     rig.save("c", ID, {b"cart": b"\x02"})
-    assert plot(why(rig, "c", ID).events) == [("", "created"), ("b", "moved"), ("b", "changed")]
+    assert plot(why(rig, "c", ID).notes) == [("", "created"), ("b", "moved"), ("b", "changed")]
     assert why(rig, "c", ID).unheard == ("a",)
     rig.start("a")
     rig.pass_time(2)
     rig.end("c", ID)
-    assert plot(why(rig, "c", ID).events) == [
+    assert plot(why(rig, "c", ID).notes) == [
         ("", "created"),
         ("b", "moved"),
         ("b", "changed"),
@@ -145,7 +145,7 @@ def test_what_moves_before_its_creation_or_after_its_end_is_no_part_of_its_story
     rig.pass_time(2)
     rig.create("a", NEW)
     assert "moved" not in happenings(why(rig, "b", ID))
-    assert plot(why(rig, "b", NEW).events) == [("a", "created")]
+    assert plot(why(rig, "b", NEW).notes) == [("a", "created")]
 
 
 def test_what_the_other_side_of_a_cut_had_is_told_as_merged() -> None:
@@ -158,7 +158,7 @@ def test_what_the_other_side_of_a_cut_had_is_told_as_merged() -> None:
     assert set(why(rig, "c", ID).unheard) == {"a", "b"}
     rig.refused.clear()
     rig.pass_time(15)
-    told = why(rig, "b", ID).events
+    told = why(rig, "b", ID).notes
     assert ("c", "changed") in plot(told)
     merged = [(e.member, e.other) for e in told if e.happening is Happening.MERGED]
     assert ("a", b"c") in merged
@@ -178,7 +178,7 @@ def test_expiry_is_told_when_it_is_marked() -> None:
     rig.save("a", ID, {MAX_IDLE: b"\x0a"}, create=True)
     rig.pass_time(30)
     created, expired = (
-        [e for e in why(rig, "b", ID).events if e.happening is what]
+        [e for e in why(rig, "b", ID).notes if e.happening is what]
         for what in (Happening.CREATED, Happening.EXPIRED)
     )
     assert [each.member for each in expired] == ["a"]
@@ -194,7 +194,7 @@ def test_a_stand_in_that_was_released_says_so() -> None:
     rig.start("b")
     rig.pass_time(10)
     assert rig.replicas["c"].record(ID) is None
-    released = [e for e in why(rig, "a", ID).events if e.happening is Happening.RELEASED]
+    released = [e for e in why(rig, "a", ID).notes if e.happening is Happening.RELEASED]
     assert [(each.member, each.other) for each in released] == [("c", b"a")]
 
 
@@ -206,8 +206,8 @@ def test_after_a_restart_the_record_and_the_tombstone_tell_what_they_know() -> N
     rig.kill("a")
     rig.start("a")
     rig.pass_time(20)
-    assert plot(why(rig, "a", NEW).events) == [("", "created"), ("a", "ended")]
-    told = why(rig, "a", ID).events
+    assert plot(why(rig, "a", NEW).notes) == [("", "created"), ("a", "ended")]
+    told = why(rig, "a", ID).notes
     assert plot(told)[0] == ("", "created")
     assert Happening.ACCESSED in [each.happening for each in told]
     assert plot(told)[1:] == [("a", "moved")]
@@ -235,7 +235,7 @@ def test_a_member_that_hangs_is_waited_for_a_moment_and_named() -> None:
     (story,) = answers(rig, "a")
     assert isinstance(story, Story)
     assert story.unheard == ("c",)
-    assert plot(story.events) == [("a", "created")]
+    assert plot(story.notes) == [("a", "created")]
     rig.let_go()
     assert len(answers(rig, "a")) == 1, "what comes too late is let be"
 

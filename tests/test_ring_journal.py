@@ -11,12 +11,12 @@ from samples import session
 from ring.clock import Stamp
 from ring.identity import SessionId, new_session_id
 from ring.journal import (
-    EVENTS_BYTES_MAX,
+    NOTES_BYTES_MAX,
     STORY_BYTES,
     TAKEOVERS_MAX,
-    Event,
     Happening,
     Journal,
+    Note,
 )
 from ring.settings import Settings
 
@@ -42,8 +42,8 @@ def note(
 def test_with_enough_room_everything_is_remembered_in_its_order(
     noted: list[tuple[SessionId, Happening, bytes, int]],
 ) -> None:
-    """Against a list of all that was noted, in which changes of one hour are one event."""
-    journal, stories = Journal("a", FAR), dict[SessionId, list[Event]]()
+    """Against a list of all that was noted, in which changes of one hour are one note."""
+    journal, stories = Journal("a", FAR), dict[SessionId, list[Note]]()
     stamp = 0
     for session_id, what, other, later in noted:
         stamp += later
@@ -55,9 +55,9 @@ def test_with_enough_room_everything_is_remembered_in_its_order(
         if changes_on and last is not None and stamp - last.first < HOUR:
             story[-1] = evolve(last, last=Stamp(stamp), times=last.times + 1)
             continue
-        story.append(Event("a", what, Stamp(stamp), Stamp(stamp), 1, other))
+        story.append(Note("a", what, Stamp(stamp), Stamp(stamp), 1, other))
     for session_id, story in stories.items():
-        assert journal.events(session_id) == story
+        assert journal.notes(session_id) == story
     assert len(journal) == len(stories)
 
 
@@ -83,8 +83,8 @@ def test_the_story_in_which_nothing_has_happened_for_longest_goes_first() -> Non
     journal.note_changed(ID, Stamp(3))
     journal.note_changed(ID, Stamp(4))
     journal.note(session("a", 3), Happening.CREATED, Stamp(5))
-    assert journal.events(OTHER) == []
-    assert [each.times for each in journal.events(ID)] == [1, 2]
+    assert journal.notes(OTHER) == []
+    assert [each.times for each in journal.notes(ID)] == [1, 2]
 
 
 def test_what_happens_to_many_begins_no_story_where_there_is_no_room() -> None:
@@ -92,22 +92,22 @@ def test_what_happens_to_many_begins_no_story_where_there_is_no_room() -> None:
     journal.note(ID, Happening.CREATED, Stamp(1))
     for number in range(100):
         journal.note_of_many(session("b", number), Happening.RELEASED, Stamp(2), b"a")
-    assert journal.events(session("b", 0))
-    assert not journal.events(session("b", 99))
+    assert journal.notes(session("b", 0))
+    assert not journal.notes(session("b", 99))
     journal.note(OTHER, Happening.CREATED, Stamp(3))
-    assert journal.events(ID), "those go before it does"
+    assert journal.notes(ID), "those go before it does"
     journal.note_of_many(ID, Happening.RELEASED, Stamp(4), b"b")
-    assert [each.happening.name for each in journal.events(ID)] == ["CREATED", "RELEASED"]
+    assert [each.happening.name for each in journal.notes(ID)] == ["CREATED", "RELEASED"]
 
 
 def test_a_story_without_end_loses_its_beginning() -> None:
     journal = Journal("a", FAR)
     for stamp in range(1000):
         journal.note(ID, Happening.MERGED, Stamp(stamp), b"b")
-    events = journal.events(ID)
-    assert journal.size <= STORY_BYTES + EVENTS_BYTES_MAX
-    assert len(events) > 40
-    assert [each.first for each in events] == list(range(1000 - len(events), 1000))
+    notes = journal.notes(ID)
+    assert journal.size <= STORY_BYTES + NOTES_BYTES_MAX
+    assert len(notes) > 40
+    assert [each.first for each in notes] == list(range(1000 - len(notes), 1000))
 
 
 def test_takeovers_are_remembered_by_home_and_bounded() -> None:
@@ -129,8 +129,8 @@ def test_what_is_older_than_ends_are_remembered_is_forgotten() -> None:
     journal = rig.replicas["a"]._core.journal
     assert len(journal) == 2
     rig.pass_time(60)
-    assert journal.events(ID) == []
-    assert journal.events(OTHER)
+    assert journal.notes(ID) == []
+    assert journal.notes(OTHER)
 
 
 def test_it_stays_within_its_limit_under_load() -> None:
@@ -148,7 +148,7 @@ def test_it_stays_within_its_limit_under_load() -> None:
             assert replica._core.journal.size <= limit
     journal = rig.replicas["a"]._core.journal
     assert journal.size > limit // 2
-    assert journal.events(made[-1]), "the newest is there"
+    assert journal.notes(made[-1]), "the newest is there"
 
 
 def test_reads_leave_nothing_in_it() -> None:

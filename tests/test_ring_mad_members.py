@@ -18,7 +18,7 @@ from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, EndReason, make_entry
 from ring.identity import LinkId, SessionId
 from ring.inquiry import Inspect, Inspected, Story, Why
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -256,8 +256,8 @@ class Madness:
                 return Inspect(number, home, random.randrange(65), b"", room, b"", *ways)
             case 9:
                 if self.maybe():
-                    event = Event("z", Happening.MOVED, self.stamp(), self.stamp(), 1, b"z")
-                    return Story(random.randrange(3), (event,), self.names())
+                    note = Note("z", Happening.MOVED, self.stamp(), self.stamp(), 1, b"z")
+                    return Story(random.randrange(3), (note,), self.names())
                 return Inspected(asked, random.choice(HOMES), self.maybe(), 1, 1, (), 64, b"")
             case 0:
                 return Find(number, session_id, *ways)

@@ -16,7 +16,7 @@ from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, parse_session_id
 from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -95,7 +95,7 @@ EXAMPLES: list[Message] = [
     SetRing(1, RING),
     RingShown(1, RING),
     Why(1, ID),
-    Story(1, (Event("a", Happening.MERGED, Stamp(1), Stamp(2), 3, b"b"),), ("c",)),
+    Story(1, (Note("a", Happening.MERGED, Stamp(1), Stamp(2), 3, b"b"),), ("c",)),
     Inspect(1, "a", 3, ID, 5, ID, True, True),
     Inspected(1, "a", True, 3, 4, (ROW_OF_PAGE,), 64, b""),
 ]

@@ -15,7 +15,7 @@ from wire_ends import feed
 from ring import messages
 from ring.errors import RemoteProtocolError
 from ring.inquiry import Row, State
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.messages import Durability, Failure
 from ring.placement import Departed, Member, Ring
 from wire import ENTITLEMENTS, Connection, Identity, Refusal, Speaker
@@ -123,7 +123,7 @@ def test_the_digest_of_the_ring_is_as_in_the_vectors() -> None:
     assert RING.digest.hex() == VECTORS["ring"]["digest"]
 
 
-EVENT_COLUMNS: Final = [field.name for field in attrs.fields(Event)]
+NOTE_COLUMNS: Final = [field.name for field in attrs.fields(Note)]
 ROW_COLUMNS: Final = [field.name for field in attrs.fields(Row)]
 
 
@@ -132,8 +132,8 @@ def value_of(name: str, value: Any) -> Any:
     match value:
         case _ if name == "ring":
             return RING
-        case _ if name == "events":
-            return tuple(Event(*map(value_of, EVENT_COLUMNS, row)) for row in value)
+        case _ if name == "notes":
+            return tuple(Note(*map(value_of, NOTE_COLUMNS, row)) for row in value)
         case _ if name == "rows":
             return tuple(Row(*map(value_of, ROW_COLUMNS, row)) for row in value)
         case {"hex": str(text)}:

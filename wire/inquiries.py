@@ -8,7 +8,7 @@ from typing import Any, Final
 from ring.clock import Stamp
 from ring.identity import SessionId
 from ring.inquiry import (
-    EVENTS_MAX,
+    NOTES_MAX,
     PRINCIPAL_CHARS_MAX,
     ROWS_MAX,
     Inspect,
@@ -17,12 +17,12 @@ from ring.inquiry import (
     State,
     Story,
 )
-from ring.journal import Event, Happening
+from ring.journal import Happening, Note
 from ring.table import SHARDS
 from wire import checks
 
-EVENT_COLUMNS: Final = 6
-STORY_ELEMENTS_MAX: Final = EVENT_COLUMNS * EVENTS_MAX
+NOTE_COLUMNS: Final = 6
+STORY_ELEMENTS_MAX: Final = NOTE_COLUMNS * NOTES_MAX
 ROW_COLUMNS: Final = 10
 PAGE_ELEMENTS_MAX: Final = ROW_COLUMNS * ROWS_MAX
 OTHER_BYTES_MAX: Final = 55
@@ -32,30 +32,30 @@ OTHER_BYTES_MAX: Final = 55
 def spell_story(message: Story) -> list[object]:
     """Return the fields of a Story."""
     flat = list[object]()
-    for event in message.events:
-        flat += (event.member, event.happening.value, event.first, event.last)
-        flat += (event.times, event.other)
+    for note in message.notes:
+        flat += (note.member, note.happening.value, note.first, note.last)
+        flat += (note.times, note.other)
     return [message.number, flat, list(message.unheard)]
 
 
 def read_story(fields: list[object]) -> Story:
     """Return the Story that ``fields`` spell, or raise a ValueError."""
     number, flat, unheard = fields
-    columns = checks.flat_columns(flat, EVENT_COLUMNS, EVENTS_MAX)
+    columns = checks.flat_columns(flat, NOTE_COLUMNS, NOTES_MAX)
     return Story(
         checks.u64(number, "number"),
-        tuple(_event(*row) for row in zip(*columns, strict=True)),
+        tuple(_note(*row) for row in zip(*columns, strict=True)),
         checks.member_names(unheard, "unheard"),
     )
 
 
-def _event(
+def _note(
     member: object, happening: object, first: object, last: object, times: object, other: object
-) -> Event:
+) -> Note:
     others = checks.exactly(bytes, other, "other")
     if len(others) > OTHER_BYTES_MAX:
         raise ValueError(f"other has {len(others)} bytes; {OTHER_BYTES_MAX} are allowed")
-    return Event(
+    return Note(
         checks.member_name(member, "member") if member != "" else "",
         Happening(checks.exactly(int, happening, "happening")),
         Stamp(checks.u64(first, "first")),
