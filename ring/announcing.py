@@ -14,6 +14,7 @@ Rules:
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from ring.announcements import (
     LIFE_CYCLE,
@@ -34,6 +35,9 @@ from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links, Outbound
 from ring.liveness import Liveness
 from ring.record import Record
+
+STATELESS_S: Final = 2.0
+"""How long an end whose session nobody here has had waits for somebody who has."""
 
 
 class Announcing:
@@ -117,7 +121,8 @@ class Announcing:
 
     def add(self, announcement: Announcement, now: float) -> None:
         """Note what has happened; it is given away at once if it may be."""
-        if self._outbox.add(announcement, now) and self.may_give(announcement.home):
+        is_news = self._outbox.add(announcement, now)
+        if is_news and announcement.state and self.may_give(announcement.home):
             self._give(announcement.key)
 
     def hint(self, hint: Announcement | Takeover) -> None:
@@ -139,7 +144,7 @@ class Announcing:
                 self._outbox.deliver(each.key, each.stamp, now)
                 self._tell_delivered(each.session_id, each.kind, each.stamp)
         for home in sorted(homes):
-            self._give_all(home)
+            self._give_all(home, now)
         self._hand_over()
 
     def on_announced(self, peer: str, message: Announced, now: float) -> None:
@@ -226,7 +231,7 @@ class Announcing:
             self._tell_waiting(home, now)
         self._hand_over()
         for home in sorted(view.claims):
-            self._give_all(home)
+            self._give_all(home, now)
 
     def on_beat(self, now: float) -> None:
         """Look after what time alone changes."""
@@ -242,16 +247,17 @@ class Announcing:
                 self._stop_waiting(home, peer, now)
         self._hand_over()
         for home in sorted(self._core.view.claims):
-            self._give_all(home)
+            self._give_all(home, now)
 
     # --- Giving away ---
 
-    def _give_all(self, home: str) -> None:
+    def _give_all(self, home: str, now: float) -> None:
         """Give away whatever waits of a home, if that may be."""
         if not self._outbox or not self._core.view.listens_to or not self.may_give(home):
             return
         for waiting in self._outbox.of_home(home):
-            if not waiting.is_given:
+            old_enough = waiting.announcement.state or now - waiting.added_at >= STATELESS_S
+            if not waiting.is_given and old_enough:
                 self._give(waiting.announcement.key)
 
     def _give(self, key: Key) -> None:
@@ -288,7 +294,7 @@ class Announcing:
         awaited.pop(peer, None)
         if not awaited and home in self._awaited:
             del self._awaited[home]
-            self._give_all(home)
+            self._give_all(home, now)
 
     def _note_actors(self, now: float) -> None:
         """Give a hint of each home for which this node acts now, and another one did."""

@@ -58,10 +58,13 @@ class Outbox:
         return bool(self._waiting or self._delivered)
 
     def add(self, announcement: Announcement, now: float) -> bool:
-        """Note what has happened; return False if that is known."""
+        """Note what has happened; return False if that is known, with the session's state."""
         key = announcement.key
-        if key in self._delivered or key in self._waiting:
+        known = self._waiting.get(key)
+        is_better = known is None or (announcement.state and not known.announcement.state)
+        if key in self._delivered or not is_better or (known is not None and known.is_given):
             return False
+        self._drop(key)
         waiting = self._waiting[key] = Waiting(announcement, now)
         self._bytes += waiting.cost
         while len(self._waiting) > ENTRIES_MAX or self._bytes > BYTES_MAX:

@@ -11,6 +11,7 @@ from ring.announcements import (
     EventKind,
     Takeover,
 )
+from ring.clock import Stamp
 from ring.entry import MAX_IDLE
 from ring.record import Record
 from ring.settings import Settings
@@ -231,3 +232,44 @@ def test_changes_are_told_by_the_names_of_attributes_where_the_member_acts() -> 
     rig.save("b", ID, {b"user": b"\x02", b"cart": None})
     told = [(name, what.names) for name, what in rig.heard if isinstance(what, Announcement)]
     assert told == [("a", (b"cart", b"user"))]
+
+
+def an_end(state: bytes) -> Announcements:
+    return Announcements("a", Stamp(0), False, [ID, EventKind.DELETED, 1 << 60, state, b""])
+
+
+def test_an_end_waits_for_a_member_that_has_had_the_session() -> None:
+    rig = a_ring()
+    state = Record({b"cart": bytes(8) + b"\x01"}).portable(rig.now)
+    rig.deliver(rig.link("b", "a"), "b", an_end(b""))
+    rig.deliver(rig.link("c", "a"), "c", an_end(state))
+    rig.deliver(rig.link("b", "a"), "b", an_end(b""))
+    rig.pass_time(5)
+    assert [(who, what.state) for who, what in rig.heard if isinstance(what, Announcement)] == [
+        ("a", state)
+    ]
+
+
+def test_an_end_of_a_session_that_no_member_has_had_is_announced_all_the_same() -> None:
+    rig = a_ring()
+    rig.deliver(rig.link("b", "a"), "b", an_end(b""))
+    rig.run()
+    assert not rig.heard
+    rig.pass_time(5)
+    assert heard(rig) == [("a", "deleted")]
+
+
+def test_a_drained_member_leaves_when_the_others_know_what_was_announced() -> None:
+    """What it says last may be on its way, and would be announced again if it did not arrive."""
+    rig = a_ring()
+    rig.busy.add("a")
+    rig.create("a", ID, cart=b"\x01")
+    rig.perform("a", rig.replicas["a"].drain(rig.now))
+    rig.pass_time(2)
+    rig.hold_back("a", "b", Announced)
+    rig.end_business("a")
+    rig.pass_time(2)
+    assert not rig.replicas["a"].drained
+    rig.let_go()
+    rig.pass_time(1)
+    assert rig.replicas["a"].drained
