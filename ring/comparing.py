@@ -18,6 +18,7 @@ from typing import Final
 from attrs import define, field
 
 from ring.core import Core
+from ring.decoding import decode_all
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Links, Outbound
@@ -189,7 +190,7 @@ class Comparing:
             name for name in self._links.outbound if (message.home, name) not in self._comparisons
         }
         knowing = {outbound.peer, *later}
-        for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
+        for session_id, digest, incoming in decode_all(self._core, message.flat, now):
             if not self._core.is_silent(outbound.peer, session_id):
                 self._replication.merge(session_id, incoming, digest, knowing, now)
 

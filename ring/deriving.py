@@ -11,11 +11,9 @@ Rules:
 from collections.abc import Collection
 from typing import Final
 
-import msgpack
-
 from ring.announcements import Announcement, EventKind, key_of
 from ring.announcing import Announcing
-from ring.clock import STAMP_BYTES, Stamp
+from ring.clock import Stamp
 from ring.core import Core
 from ring.entry import CREATED, ENDED, EXPIRED, ROTATED, entry_stamp
 from ring.identity import SessionId, home_of
@@ -23,6 +21,7 @@ from ring.packed import held_access, held_due, held_is_ended, held_is_whole, hel
 from ring.record import Record
 from ring.rotating import rotation_at
 from ring.structured import is_part, name_of
+from ring.tombstone import epitaph_of
 
 _NEVER: Final = float("-inf")
 
@@ -99,7 +98,8 @@ class Deriving:
             return
         if not self._is_listened_to(session_id, kind, entry_stamp(entry)):
             return
-        if before is None and not _had_been_created(entry):
+        epitaph = epitaph_of(tombstone)
+        if before is None and not (epitaph is not None and epitaph.created):
             return  # An end of an id that nobody had.
         state = held_portable(before, now) if before is not None else b""
         if rotation is not None:
@@ -121,12 +121,3 @@ class Deriving:
         return bool(
             self._announcing.listeners(home) >> kind & 1
         ) and stamp > self._announcing.since(home)
-
-
-def _had_been_created(entry: bytes) -> bool:
-    """Return whether whoever ended a session knew when it had been created."""
-    try:
-        story = msgpack.unpackb(entry[STAMP_BYTES + 1 :])
-        return bool(story[1])
-    except (ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
-        return False  # A newer version's spelling.

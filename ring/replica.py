@@ -11,7 +11,6 @@ Rules:
 Source: the shape follows etcd/raft: a message or a tick goes in, a batch of effects comes out.
 """
 
-from collections.abc import Iterable, Mapping
 from math import inf
 from random import Random
 
@@ -33,8 +32,6 @@ from ring.inquiry import Inquiry
 from ring.inspecting import Inspecting
 from ring.lagging import Lagging
 from ring.links import Links
-from ring.listening import Listening
-from ring.loading import take_stored
 from ring.membership import Membership
 from ring.messages import (
     Absent,
@@ -51,9 +48,10 @@ from ring.replication import Replication
 from ring.serving import Serving
 from ring.settings import Settings
 from ring.settling import Settling
+from ring.storing import Storing
 
 
-class Replica(Listening):
+class Replica(Storing):
     """A member of the ring, without its connections, its disk and its clock.
 
     Args:
@@ -141,41 +139,6 @@ class Replica(Listening):
         self._frozen_after_s = max(settings.frozen_after_s, 2 * settings.heartbeat_interval_s)
 
     # --- Start ---
-
-    def load(self, session_id: SessionId, portable: bytes, absence_s: float, now: float) -> bool:
-        """Merge what lay on the disk; it is not served before the other members were heard.
-
-        Args:
-            session_id: the id it was stored under.
-            portable: the record in portable form.
-            absence_s: seconds since it was written, by which its idle age grows.
-            now: monotonic seconds.
-
-        Returns:
-            Whether its home is in this ring; else it was left alone.
-
-        Raises:
-            RecordFormatError: it is not a record. Nothing was merged.
-            StampAheadError: it is stamped further ahead of this node's clock than clocks may be
-                apart. Nothing was merged.
-        """
-        if not take_stored(self._core, session_id, portable, absence_s, now):
-            return False
-        self._estranged.note_loaded(absence_s, now)
-        return True
-
-    def restore_contacts(self, ages_s: Mapping[str, float], now: float) -> None:
-        """Take over what an earlier life of this member has noted; before ``start``.
-
-        Args:
-            ages_s: how many seconds ago it was in contact with each member, and alive itself.
-            now: monotonic seconds.
-        """
-        self._estranged.restore(ages_s, now)
-
-    def contacts(self, now: float) -> dict[str, float]:
-        """Return what a later life has to know: see ``restore_contacts``."""
-        return self._estranged.contacts(now)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: dial every other member, the successor first. One that is departed only leaves."""
@@ -298,37 +261,6 @@ class Replica(Listening):
         """Return the next message for a connection that has room; None: wait for its Wake."""
         self._note_turn(now)
         return self._links.take(link, now)
-
-    # --- The store ---
-
-    def persistent(self, session_id: SessionId, now: float) -> tuple[int, bytes | None] | None:
-        """Return a version of this node, and the record as it is then; None: delete it.
-
-        Returns:
-            None, if it is not to be written yet: it is asked for again once what has to be on the
-            disk before it is there.
-        """
-        if self._replication.is_behind(session_id):
-            return None
-        return self._core.version, self._core.table.portable(session_id, now) or None
-
-    def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:
-        """The store has these sessions as they were at these versions."""
-        self._note_turn(now)
-        self._estranged.on_persisted(versions)
-        for session_id, version in versions.items():
-            self._receipts.on_persisted(session_id, version)
-        self._replication.on_persisted(versions)
-        return self._core.collect()
-
-    def on_persist_failed(
-        self, session_ids: Iterable[SessionId], reason: str, now: float
-    ) -> list[Effect]:
-        """The store could not take these sessions; the driver goes on trying."""
-        self._note_turn(now)
-        for session_id in session_ids:
-            self._receipts.on_persist_failed(session_id)
-        return self._core.collect()
 
     # --- Time ---
 

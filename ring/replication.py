@@ -17,12 +17,12 @@ from typing import Final
 from attrs import evolve
 
 from ring.announcing import Announcing
-from ring.clock import Stamp, stamp_ms
+from ring.clock import stamp_ms
 from ring.core import Core
+from ring.decoding import decode, decode_all
 from ring.deriving import Deriving
 from ring.effects import Persist
 from ring.entry import ACCESSED, ENDED, EXPIRED
-from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.journal import Happening
 from ring.links import Inbound, Links, Outbound
@@ -40,9 +40,6 @@ from ring.receipts import Receipts
 from ring.record import Record
 from ring.rotating import CHAIN_MAX, Rotation, consequences, may_follow, rotation_at
 from ring.table import Merged
-
-STAMP_AHEAD_MAX_S = 86_400
-"""A stamp further ahead of this node's clock is refused: it would drag every clock along."""
 
 _TOLD_BY_TIME: Final = frozenset({ACCESSED, EXPIRED})
 """Changes of these alone are no difference that people ask about."""
@@ -179,39 +176,6 @@ class Replication:
 
     # --- Changes that come from others ---
 
-    def decode(self, session_id: SessionId, portable: bytes, now: float) -> Record:
-        """Return what a member sent of a session, with this node's clock past its stamps.
-
-        Raises:
-            RemoteProtocolError: the peer cannot have meant it. Nothing was changed.
-        """
-        if home_of(session_id) not in self._core.ring:
-            raise RemoteProtocolError("sent a session whose home is not in this ring")
-        try:
-            incoming = Record.from_portable(portable, now)
-        except RecordFormatError as error:
-            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
-        self.observe(incoming.stamp(), now)
-        return incoming
-
-    def decode_all(
-        self, flat: list[bytes | int], now: float
-    ) -> list[tuple[SessionId, int, Record]]:
-        """Return id, digest and record of each change in a frame.
-
-        Raises:
-            RemoteProtocolError: one of them is malformed, so that none of them counts.
-        """
-        decoded = list[tuple[SessionId, int, Record]]()
-        fields = iter(flat)
-        for key, digest, portable in zip(fields, fields, fields, strict=True):
-            assert isinstance(key, bytes)
-            assert isinstance(digest, int)
-            assert isinstance(portable, bytes)
-            session_id = SessionId(key)
-            decoded.append((session_id, digest, self.decode(session_id, portable, now)))
-        return decoded
-
     def merge(
         self,
         session_id: SessionId,
@@ -323,25 +287,9 @@ class Replication:
             if peer not in knowing and outbound is not None:
                 outbound.stream.mark_last(session_id)
 
-    def observe(self, stamp: Stamp, now: float) -> None:
-        """Let this node's clock pass a member's stamp.
-
-        Raises:
-            RemoteProtocolError: the stamp is absurd. The clock was left alone.
-        """
-        clock = self._core.clock
-        if stamp <= clock.last:
-            return
-        ahead_s = stamp_ms(stamp) / 1000 - clock.physical_ms(now) / 1000
-        if ahead_s > STAMP_AHEAD_MAX_S:
-            raise RemoteProtocolError(
-                f"sent a stamp {ahead_s:.0f} s ahead of this node's clock; set its clock"
-            )
-        clock.observe(stamp)
-
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""
-        for session_id, digest, incoming in self.decode_all(changes.flat, now):
+        for session_id, digest, incoming in decode_all(self._core, changes.flat, now):
             if self._core.is_silent(peer, session_id):
                 inbound.merged += 1
                 inbound.different.append((inbound.merged, session_id))
@@ -391,7 +339,7 @@ class Replication:
         # What is past retention is not sent again. What the peer still has is taken, so that both
         # have the same even if their clocks disagree about it.
         self.forget(session_id, now, but_ends=bool(theirs))
-        other = self.decode(session_id, theirs, now) if theirs else Record()
+        other = decode(self._core, session_id, theirs, now) if theirs else Record()
         if theirs:
             merged = self.merge(session_id, other, 0, (outbound.peer,), now)
             self.note_merged(session_id, merged, outbound.peer, now)
