@@ -28,10 +28,11 @@ class SessionSnapshot(Mapping[str, Any]):
         writers: of this process.
     """
 
-    __slots__ = ("_attributes", "_portable", "_record", "_writers")
+    __slots__ = ("_attributes", "_record", "_writers", "portable")
 
     def __init__(self, portable: bytes, writers: Writers) -> None:
-        self._portable = portable
+        self.portable = portable
+        """As the ring gave it."""
         self._writers = writers
         self._record: Record | None = None
         self._attributes: Attributes | None = None
@@ -42,7 +43,7 @@ class SessionSnapshot(Mapping[str, Any]):
     @property
     def is_known(self) -> bool:
         """Whether the node that tells of it had the session; else there is nothing in here."""
-        return bool(self._portable)
+        return bool(self.portable)
 
     @property
     def created_at(self) -> datetime | None:
@@ -73,7 +74,7 @@ class SessionSnapshot(Mapping[str, Any]):
 
     def _decoded(self) -> Record:
         if self._record is None:
-            self._record = Record.from_portable(self._portable, 0.0) if self._portable else Record()
+            self._record = Record.from_portable(self.portable, 0.0) if self.portable else Record()
         return self._record
 
     def _opened(self) -> Attributes:

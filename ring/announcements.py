@@ -40,7 +40,7 @@ Key: TypeAlias = tuple[SessionId, int, int]
 
 def key_of(session_id: SessionId, kind: int, stamp: int) -> Key:
     """Return by what an announcement is told from others."""
-    return session_id, kind, stamp if kind == EventKind.EXPIRED else 0
+    return session_id, int(kind), stamp if kind == EventKind.EXPIRED else 0
 
 
 @frozen

@@ -50,6 +50,10 @@ class Announcing:
         self.is_on = False
         """Somebody listens, here or elsewhere: what happens is to be noted."""
         self._since: dict[str, Stamp] = {}
+        """By home: above what it sees everything, as it was told or began to hold the home."""
+        self._told_since: dict[str, Stamp] = {}
+        """The same as who acted has told it: nothing up to there is missing here."""
+        self._held: frozenset[str] = frozenset()
         self._since_any = Stamp(0)
         self._claims: frozenset[str] = frozenset()
         self._actors: dict[str, str] = {}
@@ -183,7 +187,7 @@ class Announcing:
             else:
                 self.add(announcement, now)
         if message.since:
-            self._since[home] = message.since
+            self._since[home] = self._told_since[home] = message.since
         self._givers.setdefault(home, set()).add(peer)
         if message.is_handed_over:
             self._stop_waiting(home, peer, now)
@@ -197,7 +201,7 @@ class Announcing:
         if home not in view.claims or announcement.kind is EventKind.EXPIRED:
             return False
         known = self._outbox.get(announcement.key)
-        return known is None and announcement.stamp <= self._since.get(home, 0)
+        return known is None and announcement.stamp <= self._told_since.get(home, 0)
 
     def review(self, now: float) -> None:
         """Draw conclusions from a changed view: who acts, who holds, who listens."""
@@ -212,6 +216,7 @@ class Announcing:
             self._claims = view.claims
             self._note_actors(now)
             return
+        self._note_held(now)
         self._note_rivals(now)
         lost = self._claims - view.claims
         self._claims = view.claims
@@ -267,6 +272,15 @@ class Announcing:
             self._core.emit(Announce(waiting.announcement))
 
     # --- Taking over and handing over ---
+
+    def _note_held(self, now: float) -> None:
+        """Take for news what is stamped from now on, of homes that this node begins to hold."""
+        view = self._core.view
+        held = frozenset(home for home in self._core.ring.homes if view.is_holder(home))
+        for home in held - self._held:
+            self._since[home] = self._core.clock.tick(now)
+            self._told_since.pop(home, None)
+        self._held = held
 
     def _note_rivals(self, now: float) -> None:
         """Wait for the word of those who act for this node's homes as well, or did until now."""

@@ -43,7 +43,7 @@ class Telling:
 
     def tell_delivered(self, session_id: SessionId, kind: int, stamp: int) -> None:
         """Note that the member is to know of a delivery."""
-        self._items.append((session_id, kind, stamp))
+        self._items.append((session_id, int(kind), stamp))
         if len(self._items) > _ROWS_MAX and not isinstance(self._items[0], _List):
             self._items.popleft()
 
@@ -79,7 +79,7 @@ class Telling:
                 if flat and size > self.frame_fill_bytes:
                     break
                 state = each.state if each.state and is_sendable(each.state) else b""
-                flat += (each.session_id, each.kind, each.stamp, state, each.new_id or b"")
+                flat += (each.session_id, int(each.kind), each.stamp, state, each.new_id or b"")
             listed.keys.popleft()
         since, listed.since = listed.since, Stamp(0)
         return Announcements(listed.home, since, listed.is_handed_over and not listed.keys, flat)

@@ -180,6 +180,13 @@ class HearingJudge(Judge):
         if before is None:
             self._report(what, node, "was ended by nobody")
             return
+        promised = (
+            each.claim
+            for each in self._awaited.get(known.family, ())
+            if each.kind is EventKind.DELETED
+        )
+        if not any(not claim.lost and not claim.asleep for claim in promised):
+            return  # Nobody need know of it any more: a disk has the end, and not what was ended.
         record = Record.from_portable(what.state, 0.0) if what.state else Record()
         for client, (version, claim) in before.changes.items():
             seen = version_in(record, client) or 0

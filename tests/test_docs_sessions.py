@@ -13,11 +13,11 @@ EXAMPLES = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", PAGE, flags=re
 
 
 def test_there_are_as_many_as_are_run() -> None:
-    assert len(EXAMPLES) == PAGE.count("```python") == 3
+    assert len(EXAMPLES) == PAGE.count("```python") == 4
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"), EXAMPLES, ids=["structured", "versions", "history"]
+    ("script", "expected"), EXAMPLES, ids=["structured", "versions", "history", "events"]
 )
 def test_the_example_prints_what_the_page_says(script: str, expected: str, tmp_path: Path) -> None:
     """A newcomer pastes it into a file."""

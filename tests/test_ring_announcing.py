@@ -91,8 +91,9 @@ def test_a_member_that_is_refilled_is_told_what_waits() -> None:
     rig = a_ring("ab")
     rig.busy.add("a")
     rig.create("a", ID, cart=b"\x01")
+    rig.pass_time(1)
     rig.kill("b")
-    rig.start("b", disk=False)
+    rig.begin("b", disk=False)
     rig.listen("b")
     rig.pass_time(2)
     rig.kill("a")
@@ -105,8 +106,9 @@ def test_a_member_that_is_refilled_takes_nothing_old_for_news() -> None:
     rig.create("a", ID, cart=b"\x01")
     rig.create("a", OTHER, cart=b"\x01")
     rig.end("a", OTHER)
+    rig.pass_time(1)
     rig.kill("b")
-    rig.start("b", disk=False)
+    rig.begin("b", disk=False)
     rig.listen("b")
     rig.pass_time(2)
     rig.kill("a")
@@ -273,3 +275,20 @@ def test_a_drained_member_leaves_when_the_others_know_what_was_announced() -> No
     rig.let_go()
     rig.pass_time(1)
     assert rig.replicas["a"].drained
+
+
+def test_who_begins_to_hold_a_home_takes_nothing_old_for_news() -> None:
+    """It has run for long, and whoever acts is lost before it has told what waits."""
+    rig = a_ring()
+    rig.pass_time(1)
+    rig.create("a", ID, cart=b"\x01")
+    rig.create("a", OTHER, cart=b"\x01")
+    rig.end("a", OTHER)
+    rig.pass_time(400, step_s=1)
+    rig.hold_back("b", "c", Announcements)
+    rig.kill("a")
+    rig.pass_time(2)
+    rig.kill("b")
+    rig.pass_time(30)
+    assert "a" in rig.replicas["c"].claims
+    assert heard(rig) == [("a", "created"), ("a", "created"), ("a", "deleted")]
