@@ -16,7 +16,9 @@ def test_there_are_as_many_as_are_run() -> None:
     assert len(EXAMPLES) == PAGE.count("```python") == 3
 
 
-@pytest.mark.parametrize(("script", "expected"), EXAMPLES, ids=["structured", "versions", "history"])
+@pytest.mark.parametrize(
+    ("script", "expected"), EXAMPLES, ids=["structured", "versions", "history"]
+)
 def test_the_example_prints_what_the_page_says(script: str, expected: str, tmp_path: Path) -> None:
     """A newcomer pastes it into a file."""
     (tmp_path / "app.py").write_text(script, encoding="utf-8")
