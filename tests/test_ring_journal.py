@@ -79,8 +79,8 @@ def test_it_never_takes_more_than_it_may_and_counts_what_it_takes(
 def test_the_story_in_which_nothing_has_happened_for_longest_goes_first() -> None:
     journal = Journal("a", 2 * (STORY_BYTES + 60))
     journal.note(ID, Happening.CREATED, Stamp(1))
-    journal.note(OTHER, Happening.CREATED, Stamp(2))
-    journal.note_changed(ID, Stamp(3))
+    journal.note_changed(ID, Stamp(2))
+    journal.note(OTHER, Happening.CREATED, Stamp(3))
     journal.note_changed(ID, Stamp(4))
     journal.note(session("a", 3), Happening.CREATED, Stamp(5))
     assert journal.notes(OTHER) == []
