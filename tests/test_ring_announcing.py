@@ -268,7 +268,7 @@ def test_a_drained_member_leaves_when_the_others_know_what_was_announced() -> No
     rig.create("a", ID, cart=b"\x01")
     rig.perform("a", rig.replicas["a"].drain(rig.now))
     rig.pass_time(2)
-    rig.hold_back("a", "b", Announced)
+    rig.hold_back("a", "b", Announcements)
     rig.end_business("a")
     rig.pass_time(2)
     assert not rig.replicas["a"].drained
