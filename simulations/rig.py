@@ -6,8 +6,7 @@ Rules:
 - Nothing takes time but ``pass_time``.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
 from random import Random
@@ -15,7 +14,6 @@ from typing import assert_never
 
 from attrs import evolve
 
-from ring.announcements import LIFE_CYCLE_MASK, Announcement, Takeover
 from ring.clock import Clock
 from ring.effects import (
     Adopt,
@@ -32,18 +30,18 @@ from ring.effects import (
     Withdraw,
 )
 from ring.identity import Incarnation, LinkId, SessionId
-from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
+from ring.messages import Greeting, Message
 from ring.placement import Ring
 from ring.replica import Replica
 from ring.settings import Settings
-from simulations.ears import Ears
-from simulations.rig_parts import NOW, WALL_MS, Asked, Connection, Disk, Sent, ring_of
+from simulations.rig_applications import Applications
+from simulations.rig_parts import WALL_MS, Connection, Disk, Sent, ring_of
 
 ACTIONS_MAX = 200_000
 """More than any test needs: so many mean that two replicas never come to an end."""
 
 
-class Rig:
+class Rig(Applications):
     """A ring of replicas, all started."""
 
     def __init__(
@@ -57,12 +55,11 @@ class Rig:
         freezes: bool = False,
         ring: Ring | None = None,
     ) -> None:
+        super().__init__()
         self.ring = ring or ring_of(names, copies)
         # Most tests let hours pass in one step, which is no standstill to them.
         self.settings = settings if freezes else evolve(settings, frozen_after_s=inf)
         self.stores = stores
-        self.now = NOW
-        self.replicas: dict[str, Replica] = {}
         self.disks = {name: Disk() for name in self.ring.addresses}
         self._lives: dict[str, int] = {}
         self.refused: set[tuple[str, str]] = set()
@@ -75,18 +72,10 @@ class Rig:
         """(sender, receiver) of messages that wait."""
         self.sent: list[Sent] = []
         self.effects: list[tuple[str, Effect]] = []
-        self.ears: dict[str, Ears] = {}
-        self.heard: list[tuple[str, Announcement | Takeover]] = []
-        """What was announced, and by which process."""
-        self.busy: set[str] = set()
-        """Processes that are not done with what they have begun with."""
-        self.in_hand: dict[str, list[Callable[[], None]]] = {}
-        self.asked: dict[int, Asked] = {}
         self._connections: dict[tuple[str, LinkId], Connection] = {}
         self.held_kinds: set[tuple[str, str, type[Message]]] = set()
         """(sender, receiver, kind): a message of this kind waits, and all behind it."""
         self._waiting: list[tuple[Connection, str, Message | None]] = []
-        self._actions: deque[Callable[[], None]] = deque()
         self._links = 0
         for name in self.ring.names if start is None else start:
             self.begin(name)
@@ -109,8 +98,7 @@ class Rig:
         clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
         replica = Replica(known, name, self.settings, clock, Random(name), self.stores)
         self.replicas[name] = replica
-        self.ears[name] = self._ears(name, replica)
-        self.in_hand.pop(name, None)
+        self.begin_to_hear(name, replica)
         self._lives[name] = 1 + len(self._lives)
         for session_id, (portable, at) in self.disks[name].content.items():
             replica.load(session_id, portable, self.now - at, self.now)
@@ -336,32 +324,6 @@ class Rig:
         disk.write(session_id, portable, self.now)
         self.perform(name, replica.on_persisted({session_id: version}, self.now))
 
-    def listen(self, *names: str, mask: int = LIFE_CYCLE_MASK) -> None:
-        """Have the processes of these members, or of all, listen to what is announced."""
-        for name in names or tuple(self.replicas):
-            self.perform(name, self.replicas[name].listen(mask, self.now))
-        self.run()
-
-    def _ears(self, name: str, replica: Replica) -> Ears:
-        """Return a process that is done at once with what it hears, unless it is ``busy``."""
-
-        def done(delivered: Sequence[Announcement], returned: Sequence[Announcement]) -> None:
-            if self.replicas.get(name) is replica:
-                self.perform(name, replica.on_delivered(delivered, returned, self.now))
-
-        def later(action: Callable[[], None]) -> None:
-            (self.in_hand.setdefault(name, []) if name in self.busy else self._actions).append(
-                action
-            )
-
-        return Ears(done, lambda what: self.heard.append((name, what)), later)
-
-    def end_business(self, name: str) -> None:
-        """Have a process be done with what it has in its hands, and with all that follows."""
-        self.busy.discard(name)
-        self._actions.extend(self.in_hand.pop(name, []))
-        self.run()
-
     def notices(self, event: str) -> list[str]:
         """Return who noticed ``event``, in order."""
         return [
@@ -385,64 +347,3 @@ class Rig:
                     if other != name and not self._has_dialled(name, other):
                         self._actions.append(partial(self._dial, name, other))
             self.run()
-
-    # --- The application ---
-
-    def ask(self, name: str, make: Callable[[int], Request]) -> Asked:
-        """Submit a request to a node, and let everything follow."""
-        number = len(self.asked) + 1
-        asked = self.asked[number] = Asked(number)
-        self.perform(name, self.replicas[name].submit(make(number), self.now))
-        self.run()
-        return asked
-
-    def save(
-        self,
-        name: str,
-        session_id: SessionId,
-        changes: dict[bytes, bytes | None],
-        *,
-        create: bool = False,
-        durability: Durability = Durability.BACKUP,
-        refuse: bool = False,
-    ) -> Asked:
-        """Change a session at a node."""
-        rows = tuple(changes.items())
-        return self.ask(
-            name, lambda n: Save(n, session_id, create, rows, durability, refuse, False)
-        )
-
-    def create(self, name: str, session_id: SessionId, **changes: bytes) -> Asked:
-        """Create a session at a node."""
-        rows: dict[bytes, bytes | None] = {key.encode(): each for key, each in changes.items()}
-        return self.save(name, session_id, rows, create=True)
-
-    def find(self, name: str, session_id: SessionId, *, touch: bool = False) -> Asked:
-        """Look a session up at a node."""
-        return self.ask(name, lambda n: Find(n, session_id, touch, False))
-
-    def rotate(
-        self,
-        name: str,
-        session_id: SessionId,
-        new_id: SessionId,
-        *,
-        durability: Durability = Durability.BACKUP,
-        **changes: bytes,
-    ) -> Asked:
-        """Give a session a new id at a node, and change it."""
-        rows = tuple((key.encode(), each) for key, each in changes.items())
-        return self.ask(
-            name, lambda n: Rotate(n, session_id, new_id, rows, durability, False, False)
-        )
-
-    def end(
-        self,
-        name: str,
-        session_id: SessionId,
-        *,
-        durability: Durability = Durability.BACKUP,
-        refuse: bool = True,
-    ) -> Asked:
-        """End a session at a node."""
-        return self.ask(name, lambda n: End(n, session_id, durability, refuse, False))
