@@ -30,11 +30,11 @@ from ring.announcements import (
 from ring.clock import Stamp
 from ring.core import Core
 from ring.effects import Announce, Withdraw
-from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links, Outbound
 from ring.liveness import Liveness
-from ring.record import Record
+from ring.telling import announcement_in
 
 STATELESS_S: Final = 2.0
 """How long an end whose session nobody here has had waits for somebody who has."""
@@ -64,6 +64,8 @@ class Announcing:
         self._handing_over: set[str] = set()
         """Homes that this node does not act for any more, and whose next owner waits for its word.
         """
+        self._handed_over: dict[str, tuple[str, LinkId]] = {}
+        """By home: who was told so and has not said that it knows, and on which link."""
         self._told: dict[tuple[str, str], LinkId] = {}
         """By home and member: the link on which it was told what waits."""
         self._givers: dict[str, set[str]] = {}
@@ -99,13 +101,13 @@ class Announcing:
     @property
     def unfinished(self) -> int:
         """How many homes another member waits for to be handed over, or has still to be."""
-        return len(self._handing_over) + len(self._awaited)
+        return len(self._handing_over) + len(self._handed_over) + len(self._awaited)
 
     @property
     def hands_over(self) -> bool:
         """Whether a member that has taken over waits for this node's word, or for what it says."""
         tellings = (outbound.telling for outbound in self._links.outbound.values())
-        return bool(self._handing_over) or any(tellings)
+        return bool(self._handing_over or self._handed_over) or any(tellings)
 
     # --- Inputs ---
 
@@ -177,7 +179,7 @@ class Announcing:
         outbound = self._links.outbound.get(peer)
         fields = iter(message.flat)
         for session_id, kind, stamp, portable, new_id in zip(*[fields] * 5, strict=True):
-            announcement = _announcement(session_id, kind, stamp, portable, new_id, now)
+            announcement = announcement_in(session_id, kind, stamp, portable, new_id, now)
             if announcement.home != home:
                 raise RemoteProtocolError(f"announces what is not of {home!r} as if it were")
             if self._outbox.is_delivered(announcement.key) or self._is_old(announcement):
@@ -191,6 +193,11 @@ class Announcing:
         self._givers.setdefault(home, set()).add(peer)
         if message.is_handed_over:
             self._stop_waiting(home, peer, now)
+            self._handed_over.pop(home, None)
+            if outbound is not None and home not in core.view.peers[peer].claims:
+                # Whoever leaves goes when it is sure that nothing of it is on its way.
+                outbound.telling.tell_waiting(home, Stamp(0), True, [])
+                self._links.wake(outbound)
 
     def _is_old(self, announcement: Announcement) -> bool:
         """Return whether what another member takes for news was none to who acted before.
@@ -224,6 +231,11 @@ class Announcing:
             self._awaited.pop(home, None)
             self._core.emit(Withdraw(home))
             if view.listens_to or self._outbox.of_home(home):
+                self._handing_over.add(home)
+        for home, (peer, link) in list(self._handed_over.items()):
+            reached = self._links.outbound.get(peer)
+            if reached is None or reached.link != link or home not in view.peers[peer].claims:
+                del self._handed_over[home]
                 self._handing_over.add(home)
         self._handing_over &= set(self._core.ring.homes) - view.claims
         self._note_actors(now)
@@ -340,6 +352,7 @@ class Announcing:
             for row in self._outbox.delivered_of(home):
                 outbound.telling.tell_delivered(*row)
             self._list(outbound, home, Stamp(0), is_handed_over=True)
+            self._handed_over[home] = outbound.peer, outbound.link
 
     def _acting_elsewhere(self, home: str) -> Outbound | None:
         """Return the link to who acts for a home, if that is another member, and there."""
@@ -391,26 +404,3 @@ class Announcing:
             if outbound is not None:
                 outbound.telling.tell_delivered(session_id, kind, stamp)
                 self._links.wake(outbound)
-
-
-def _announcement(
-    session_id: object, kind: object, stamp: object, portable: object, new_id: object, now: float
-) -> Announcement:
-    """Return what one row of a list says; it is checked but for its record."""
-    assert isinstance(session_id, bytes)
-    assert isinstance(kind, int)
-    assert isinstance(stamp, int)
-    assert isinstance(portable, bytes)
-    assert isinstance(new_id, bytes)
-    if portable:
-        try:
-            Record.from_portable(portable, now)
-        except RecordFormatError as error:
-            raise RemoteProtocolError(f"announces a malformed record: {error}") from error
-    return Announcement(
-        SessionId(session_id),
-        EventKind(kind),
-        Stamp(stamp),
-        portable,
-        SessionId(new_id) if new_id else None,
-    )

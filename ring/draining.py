@@ -42,25 +42,16 @@ class Draining:
         self._receipts = receipts
         self._serving = serving
         self._announcing = announcing
-        self._tells = False
-        """The others are told what was announced here, and have not said yet that they know."""
 
     def begin(self) -> None:
         """Say to all that this node is about to leave; the caller draws the conclusions."""
         if self._core.view.is_draining:
             return
         self._core.notice("draining", sessions=len(self._core.table))
-        self._tells = bool(self._core.view.listens_to)
         self._settling.drain()
         for inbound in self._links.inbound.values():
             if inbound.peer is None:
                 self._links.answer(inbound.link, Leaving())
-
-    def on_beat(self) -> None:
-        """Have the others say that they know what was announced here, once all that has left."""
-        if self._tells and not self._core.view.claims and not self._announcing.hands_over:
-            self._tells = False
-            self._settling.has_news = True
 
     def home_for_new(self) -> str:
         """Return the home of a session that is created here now: this node's, unless it leaves.
@@ -92,7 +83,6 @@ class Draining:
         staying = self._staying()
         return not staying or (
             not view.claims
-            and not self._tells
             and not self._announcing.hands_over
             and all(self._is_handed_over_to(peer) for peer in staying)
         )

@@ -302,7 +302,6 @@ class Replica(Storing):
         self._comparing.give_up_stalled(now)
         self._lagging.look(now)
         self._announcing.on_beat(now)
-        self._draining.on_beat()
         self._review(now)
         self._releasing.offer(now)
 

@@ -9,11 +9,20 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from ring.announcements import ANNOUNCED_MAX, Announced, Announcements, Key
+from ring.announcements import (
+    ANNOUNCED_MAX,
+    Announced,
+    Announcement,
+    Announcements,
+    EventKind,
+    Key,
+)
 from ring.clock import Stamp
+from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId
 from ring.outbox import Outbox
 from ring.packed import is_sendable
+from ring.record import Record
 
 _ROWS_MAX: Final = 65_536
 """Deliveries that wait to be told; those dropped may be repeated by a member that takes over."""
@@ -83,3 +92,30 @@ class Telling:
             listed.keys.popleft()
         since, listed.since = listed.since, Stamp(0)
         return Announcements(listed.home, since, listed.is_handed_over and not listed.keys, flat)
+
+
+def announcement_in(
+    session_id: object, kind: object, stamp: object, portable: object, new_id: object, now: float
+) -> Announcement:
+    """Return what one row of a list says, which is checked but for its record.
+
+    Raises:
+        RemoteProtocolError: that is none.
+    """
+    assert isinstance(session_id, bytes)
+    assert isinstance(kind, int)
+    assert isinstance(stamp, int)
+    assert isinstance(portable, bytes)
+    assert isinstance(new_id, bytes)
+    if portable:
+        try:
+            Record.from_portable(portable, now)
+        except RecordFormatError as error:
+            raise RemoteProtocolError(f"announces a malformed record: {error}") from error
+    return Announcement(
+        SessionId(session_id),
+        EventKind(kind),
+        Stamp(stamp),
+        portable,
+        SessionId(new_id) if new_id else None,
+    )
