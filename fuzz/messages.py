@@ -12,6 +12,8 @@ from fuzz.drawn import Drawn
 from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, PRINCIPAL, EndReason, make_entry
 from ring.identity import RANDOM_CHARS, SessionId
+from ring.inquiry import ROWS_MAX, Inspect, Row, State
+from ring.journal import Happening, Note
 from ring.messages import (
     Durability,
     Failure,
@@ -27,7 +29,7 @@ from ring.placement import Departed, Member, Ring
 from ring.questions import Matches
 from ring.record import Record
 from ring.structured import TOKEN_BYTES, Kind, ensuring, marker, member_key, shard_key
-from ring.table import BUCKET_DIGESTS_BYTES, BUCKETS
+from ring.table import BUCKET_DIGESTS_BYTES, BUCKETS, SHARDS
 from wire.codec import TAGS
 
 NAMES: Final = "abcz"
@@ -64,6 +66,11 @@ def message(drawn: Drawn, kinds: Sequence[type[Message]] = KINDS) -> Message:
     if kind is Members:
         names = _names(drawn)
         return Members("world", names, tuple(map(address_of, names)))
+    if kind is Inspect:
+        home, number = drawn.one_of(NAMES), drawn.number(20)
+        place = drawn.number(SHARDS), session_id(drawn) if drawn.maybe() else b""
+        room, flags = drawn.number(ROWS_MAX), (drawn.maybe(), drawn.maybe(), drawn.maybe())
+        return Inspect(number, home, *place, room, _only(drawn, home), *flags)
     return kind(*(_field(drawn, kind, each) for each in attrs.fields(kind)))  # type: ignore[no-any-return]
 
 
@@ -96,9 +103,17 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return tuple((1 + drawn.number(3), portable(drawn)) for _ in range(drawn.number(2)))
         case "changes":
             return _edits(drawn)
-        case "claims" | "missing" | "holders" | "on_disk" | "homes" | "unreachable":
+        case "events":
+            return tuple(_note(drawn) for _ in range(drawn.number(3)))
+        case "rows":
+            return tuple(_row(drawn) for _ in range(drawn.number(2)))
+        case "shard":
+            return drawn.number(SHARDS)
+        case "after":
+            return session_id(drawn) if drawn.maybe() else b""
+        case "claims" | "missing" | "holders" | "on_disk" | "homes" | "unreachable" | "unheard":
             return _names(drawn)
-        case "home" | "to":
+        case "home" | "to" | "acting":
             return drawn.one_of(NAMES)
         case "buckets" if kind is Listing:
             return tuple(drawn.number(BUCKETS - 1) for _ in range(drawn.number(3)))
@@ -116,7 +131,7 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return ring(drawn)
         case "upto":
             return 4 + drawn.number(5)
-        case "number" | "round" | "version" | "heard" | "released":
+        case "number" | "round" | "version" | "heard" | "released" | "sessions" | "ended":
             return drawn.number(20) if drawn.maybe() else drawn.u64()
         case "durability":
             return drawn.one_of(tuple(Durability))
@@ -126,6 +141,24 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return field.default  # Nothing is drawn: what is in the corpus keeps its meaning.
         case _:
             return drawn.maybe()
+
+
+def _note(drawn: Drawn) -> Note:
+    member = drawn.one_of(NAMES) if drawn.maybe() else ""
+    happening = drawn.one_of(tuple(Happening))
+    other = session_id(drawn) if drawn.maybe() else drawn.one_of(NAMES).encode()
+    return Note(member, happening, stamp(drawn), stamp(drawn), drawn.number(5), other)
+
+
+def _row(drawn: Drawn) -> Row:
+    state = drawn.one_of(tuple(State))
+    numbers = drawn.number(500), drawn.number(9), stamp(drawn), drawn.u64(), drawn.u64()
+    return Row(session_id(drawn), state, *numbers, "ada", _names(drawn), portable(drawn))
+
+
+def _only(drawn: Drawn, home: str) -> bytes:
+    """Return an id of this home, or none."""
+    return f"{home}.".encode().ljust(len(home) + 1 + RANDOM_CHARS, b"A") if drawn.maybe() else b""
 
 
 def _flat(drawn: Drawn, *, is_listing: bool) -> list[bytes | int]:

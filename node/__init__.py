@@ -1,16 +1,20 @@
 """Performs: links, timers, stores, and the application's way to its sessions."""
 
+from node.auditing import Audit, History, HistoryNote, HomeCount, InspectedSession
 from node.client import Client, open_client
 from node.config import NodeConfig, SecurityConfig, SessionsConfig, StoreConfig
 from node.durable import DurableSessions, open_durable
 from node.durable_connection import DurableConnection
 from node.errors import AttributeDecodeError, ConflictError, ValueNotStorableError
+from node.events import Event, EventKind
+from node.listening import Events, Subscription
 from node.matches import EndedSessions, PrincipalCounts, SessionMatches, SessionSummary
 from node.node import Node, open_node
 from node.receipts import Receipt
 from node.registered import register
 from node.session import Session
 from node.sessions import Sessions
+from node.snapshot import SessionSnapshot
 from node.status import NodeStatus
 from node.structures import SessionCounter, SessionMap, SessionSet
 from node.tls import TlsFiles
@@ -32,6 +36,7 @@ from ring.messages import Durability
 
 __all__ = [
     "AttributeDecodeError",
+    "Audit",
     "Client",
     "ConfigError",
     "ConflictError",
@@ -39,6 +44,13 @@ __all__ = [
     "DurableConnection",
     "DurableSessions",
     "EndedSessions",
+    "Event",
+    "EventKind",
+    "Events",
+    "History",
+    "HistoryNote",
+    "HomeCount",
+    "InspectedSession",
     "Node",
     "NodeConfig",
     "NodeStatus",
@@ -55,6 +67,7 @@ __all__ = [
     "SessionMatches",
     "SessionRingError",
     "SessionSet",
+    "SessionSnapshot",
     "SessionSummary",
     "SessionTooLargeError",
     "SessionUnavailableError",
@@ -63,6 +76,7 @@ __all__ = [
     "StoreConfig",
     "StoreError",
     "StoreLockedError",
+    "Subscription",
     "TlsFiles",
     "TooManySessionsError",
     "UnknownIndexError",

@@ -1,5 +1,7 @@
 """The command line: ``sessionring serve`` runs one node, ``ring`` shows and sets the ring.
 
+``why``, ``list``, ``show``, ``count`` and ``end`` are for whoever looks after its sessions.
+
 Rules:
 - What the user got wrong is one line on standard error and exit status 2, without a traceback.
 - A node goes on when nobody reads its log any more.
@@ -76,6 +78,30 @@ def _parser() -> argparse.ArgumentParser:
         described.add_argument(
             "--name", metavar="NAME", help="whose certificate is used; default: the first member's"
         )
+    for command, what in (
+        ("why", "tell what has happened to a session, also after its end"),
+        ("list", "list the sessions of a ring, with their ids"),
+        ("show", "show a session: the names of its attributes, and their values on request"),
+        ("count", "count the sessions of a ring by home"),
+        ("end", "end a session"),
+    ):
+        described = commands.add_parser(command, help=what)
+        if command in ("why", "show", "end"):
+            described.add_argument("id", metavar="ID", help="the session's id, as in the cookie")
+        _add_config(described)
+        described.add_argument(
+            "--name", metavar="NAME", help="whose certificate is used; default: the first member's"
+        )
+        described.add_argument("--json", action="store_true", help="print JSON, not a table")
+        if command == "list":
+            described.add_argument("--home", metavar="NAME", help="only the sessions of this home")
+            described.add_argument(
+                "--ended", action="store_true", help="also those that have ended and are remembered"
+            )
+        if command == "show":
+            described.add_argument(
+                "--values", action="store_true", help="also the values of the attributes"
+            )
     return parser
 
 
@@ -92,6 +118,18 @@ def _administer(options: argparse.Namespace) -> int:
     try:
         config = load(options.config, options.name)
         return show_ring(config) if options.action == "show" else set_ring(config)
+    except ConfigError as error:
+        _say(str(error))
+        return USAGE_STATUS
+
+
+def _look_after_sessions(options: argparse.Namespace) -> int:
+    from node.ring_command import load
+    from node.session_command import run
+    from ring.errors import ConfigError
+
+    try:
+        return run(load(options.config, options.name), options)
     except ConfigError as error:
         _say(str(error))
         return USAGE_STATUS
@@ -206,7 +244,12 @@ async def _cancel_when_told(
     scope.cancel()
 
 
-_COMMANDS = {"serve": _serve, "ring": _administer, "repair": _repair}
+_COMMANDS = {
+    "serve": _serve,
+    "ring": _administer,
+    "repair": _repair,
+    **dict.fromkeys(("why", "list", "show", "count", "end"), _look_after_sessions),
+}
 
 
 if __name__ == "__main__":

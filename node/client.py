@@ -22,6 +22,7 @@ import trio
 from attrs import evolve
 
 from node.address import parse_address
+from node.auditing import Audit, is_final
 from node.background import background_nursery
 from node.backoff import BackOff
 from node.config import SessionsConfig
@@ -41,7 +42,8 @@ from node.transport import SocketTransport, Transport
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.errors import ConfigError, SessionUnavailableError
-from ring.identity import SessionId, new_incarnation, new_session_id
+from ring.identity import SessionId, home_of, new_incarnation, new_session_id
+from ring.inquiry import Account, Inquiry, Inspect
 from ring.messages import Durability, Failed, Failure, Find, Reply, Request, Save
 from ring.questions import Matches, Query
 from wire import Identity
@@ -49,11 +51,14 @@ from wire import Identity
 FIND_PATIENCE_S: Final = 1.5
 """How long one node may take over a find before the next is asked as well."""
 
+INQUIRY_PATIENCE_S: Final = 4.0
+"""The same for what people ask: a node itself waits for the others for some seconds."""
+
 _ROUND_FIRST_S: Final = 0.02
 _ROUND_MAX_S: Final = 0.25
 
 
-class Client(Together):
+class Client(Together, Audit):
     """A connection to the ring, for the sessions of a process that is not a node.
 
     Made by `open_client`.
@@ -177,8 +182,8 @@ class Client(Together):
         rounds = BackOff(self._random, first_s=_ROUND_FIRST_S, max_s=_ROUND_MAX_S)
         tried: set[Station] = set()
         while (remaining_s := deadline - trio.current_time()) > 0:
-            session_id = None if isinstance(request, Query) else request.session_id
-            station = self._stations.next_for(session_id, tried)
+            home = "" if isinstance(request, Query) else home_of(request.session_id)
+            station = self._stations.next_for(home, tried)
             if station is None:
                 # All were asked. They may know more in a moment, or others be back.
                 tried.clear()
@@ -209,6 +214,37 @@ class Client(Together):
             request = evolve(request, number=self.next_number())
         failure = Failure.OUTCOME_UNKNOWN if may_have_happened else Failure.UNAVAILABLE
         return Failed(request.number, failure, reason or self.outages)
+
+    # --- what people ask for ------------------------------------------------------------------
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The homes that sessions have; see `Audit.homes`."""
+        return self._stations.homes
+
+    async def inquire(self, question: Inquiry) -> Account | Failed:
+        """Return what the ring tells; asks one member after the other until one does."""
+        deadline = trio.current_time() + self._request_timeout_s
+        home = question.home if isinstance(question, Inspect) else home_of(question.session_id)
+        reason, tried = "", set[Station]()
+        while (remaining_s := deadline - trio.current_time()) > 0:
+            station = self._stations.next_for(home, tried)
+            if station is None:
+                tried.clear()
+                with trio.move_on_after(min(_ROUND_MAX_S, remaining_s)):
+                    await self._stations.wait_changed()
+                continue
+            tried.add(station)
+            question = evolve(question, number=self.next_number())
+            answer = await station.inquire(question, min(INQUIRY_PATIENCE_S, remaining_s))
+            match answer:
+                case Failed(_, _, why) if not is_final(answer):
+                    reason = why
+                case Loss():
+                    reason = f"no answer from {station.name or 'a node'}"
+                case _:
+                    return answer
+        return Failed(question.number, Failure.UNAVAILABLE, reason or self.outages)
 
 
 def _reply(answer: Reply | Matches) -> Reply:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Final, NoReturn, TypeVarTuple, Unpack, assert_never
+from typing import Final, NoReturn, TypeVar, TypeVarTuple, Unpack, assert_never
 
 import trio
 
@@ -20,9 +20,24 @@ from node.link import Link, LinkEnd
 from node.log import RateLimitedLog, SessionTagger, log_event
 from node.timekeeping import Timekeeper
 from node.transport import Stream
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.announcements import Announcement, Takeover
+from ring.effects import (
+    Adopt,
+    Announce,
+    Close,
+    Dial,
+    Effect,
+    Notice,
+    Persist,
+    Respond,
+    SetAside,
+    Tell,
+    Wake,
+    Withdraw,
+)
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import LinkId, SessionId
+from ring.inquiry import Account, Inquiry, Inspected, Story
 from ring.messages import Absent, Failed, Failure, Found, Message, Reply, Request
 from ring.placement import Ring
 from ring.questions import Matches, Query
@@ -33,6 +48,7 @@ REQUESTS_MAX: Final = 16_384
 """Requests of this process that wait for their answers. Larger: more memory under overload."""
 
 Inputs = TypeVarTuple("Inputs")
+Asked = TypeVar("Asked", bound=Request | Query | Inquiry)
 
 
 class _Waiter:
@@ -42,7 +58,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.task: trio.lowlevel.Task | None = None
-        self.reply: Reply | Matches | None = None
+        self.reply: Reply | Matches | Account | None = None
 
 
 class Driver:
@@ -56,6 +72,8 @@ class Driver:
         on_adopt: goes on with another ring.
         on_set_aside: notes records that are to be kept where they are out of the way.
         tagger: names sessions in the log.
+        on_announce: tells whoever listens in this process what has happened.
+        on_withdraw: takes back what nobody has begun with, of a home.
     """
 
     def __init__(
@@ -68,6 +86,8 @@ class Driver:
         on_adopt: Callable[[Ring], None] = lambda _: None,
         on_set_aside: Callable[[Sequence[tuple[SessionId, bytes]]], None] = lambda _: None,
         tagger: SessionTagger | None = None,
+        on_announce: Callable[[Announcement | Takeover], None] = lambda _: None,
+        on_withdraw: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.replica = replica
         self.links: dict[LinkId, Link] = {}
@@ -77,6 +97,8 @@ class Driver:
         self._on_adopt = on_adopt
         self._on_set_aside = on_set_aside
         self._tagger = tagger or SessionTagger(bytes(16))
+        self._on_announce = on_announce
+        self._on_withdraw = on_withdraw
         self._link_ids = count(1)
         self._numbers = count(1)
         self._waiters: dict[int, _Waiter] = {}
@@ -117,6 +139,8 @@ class Driver:
                     self._on_set_aside(records)
                 case Respond(number, reply):
                     self._respond(number, reply)
+                case Tell(number, account):
+                    self._respond(number, account)
                 case Dial(peer):
                     self._on_dial(peer)
                 case Close(link_id, reason, name_in_use):
@@ -132,6 +156,10 @@ class Driver:
                     log_event(logging.WARNING if alarming else logging.INFO, event, fields)
                 case Adopt(ring):
                     self._on_adopt(ring)
+                case Announce(what):
+                    self._on_announce(what)
+                case Withdraw(home):
+                    self._on_withdraw(home)
                 case _:
                     assert_never(effect)
 
@@ -306,33 +334,46 @@ class Driver:
 
         If cancelled, the request goes on and its answer is dropped.
         """
-        reply = await self._submit(request)
-        assert not isinstance(reply, Matches), "it answers questions"
+        reply = await self._submit(request, self.replica.submit)
+        assert not isinstance(reply, Matches | Story | Inspected), "it answers questions"
         return reply
 
     async def query(self, query: Query) -> Matches | Failed:
         """Have a question answered; as ``request``."""
-        reply = await self._submit(query)
+        reply = await self._submit(query, self.replica.submit)
         assert isinstance(reply, Matches | Failed), "it answers requests"
         return reply
 
-    async def _submit(self, request: Request | Query) -> Reply | Matches:
-        if self._closed:
-            return _not_taken(request, "this node is closed")
-        if len(self._waiters) >= REQUESTS_MAX:
-            return _not_taken(request, f"{REQUESTS_MAX} requests wait already")
-        waiter = self._waiters[request.number] = _Waiter()
+    async def inquire(self, question: Inquiry) -> Account | Failed:
+        """Return the answer to a question of people; as ``request``."""
+        reply = await self._submit(question, self.replica.inquire)
+        assert isinstance(reply, Story | Inspected | Failed), "it was a question of people"
+        return reply
+
+    async def _submit(
+        self, asked: Asked, submit: Callable[[Asked, float], list[Effect]]
+    ) -> Reply | Matches | Account:
+        if (reason := self._why_not_taken()) is not None:
+            return Failed(asked.number, Failure.UNAVAILABLE, reason)
+        waiter = self._waiters[asked.number] = _Waiter()
         try:
-            self.feed(self.replica.submit, request)
+            self.feed(submit, asked)
             if waiter.reply is None:
                 waiter.task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
         finally:
-            del self._waiters[request.number]
+            del self._waiters[asked.number]
         assert waiter.reply is not None, "woken with the reply"
         return waiter.reply
 
-    def _respond(self, number: int, reply: Reply | Matches) -> None:
+    def _why_not_taken(self) -> str | None:
+        if self._closed:
+            return "this node is closed"
+        if len(self._waiters) >= REQUESTS_MAX:
+            return f"{REQUESTS_MAX} requests wait already"
+        return None
+
+    def _respond(self, number: int, reply: Reply | Matches | Account) -> None:
         waiter = self._waiters.get(number)
         if waiter is None or waiter.reply is not None:
             return  # whoever asked was cancelled
@@ -354,7 +395,3 @@ class Driver:
     async def wait_ready(self) -> None:
         """Return once the replica is ready: settled, refilled, serving."""
         await self._ready.wait()
-
-
-def _not_taken(request: Request | Query, why: str) -> Failed:
-    return Failed(request.number, Failure.UNAVAILABLE, why)

@@ -18,6 +18,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
+from node.auditing import Audit
 from node.background import background_nursery
 from node.config import NodeConfig
 from node.contacts import Contacts, ContactsFile, restore_contacts
@@ -26,6 +27,7 @@ from node.draining import hand_over
 from node.driver import Driver
 from node.following import Following
 from node.listener import Reception
+from node.listening import Listening
 from node.loading import load, opened
 from node.log import SessionTagger, log_event, log_notice
 from node.namespaces import Namespaces
@@ -58,7 +60,7 @@ STORE_FLUSH_S: Final = 30.0
 """What the store gets, when a node stops, to take what has changed."""
 
 
-class Node(Performing):
+class Node(Listening, Performing, Audit):
     """A running node. Made by `open_node`."""
 
     sessions: Sessions
@@ -83,6 +85,7 @@ class Node(Performing):
         self._turns = Turns()
         self._request_timeout_s = config.node.request_timeout
         self.writers = Writers(random)
+        self._hub = self._new_hub(replica, timekeeper)
         self._driver = Driver(
             replica,
             timekeeper,
@@ -91,6 +94,8 @@ class Node(Performing):
             on_adopt=self._adopt,
             on_set_aside=self._set_aside,
             tagger=tagger,
+            on_announce=self._hub.announce,
+            on_withdraw=self._hub.withdraw,
         )
         self._neighbours = Neighbours(
             Identity.for_member(
@@ -164,18 +169,13 @@ class Node(Performing):
 
     def status(self) -> NodeStatus:
         """Return what the node is and does now."""
-        replica = self._driver.replica
-        return NodeStatus(
-            name=self.name,
-            ready=replica.ready,
-            draining=replica.draining,
-            claims=tuple(sorted(replica.claims)),
-            doubted=tuple(sorted(replica.doubted)),
-            members={name: liveness.name.lower() for name, liveness in replica.liveness.items()},
-            records=replica.counts(),
+        persisting = self._persisting
+        return NodeStatus.of(
+            self.name,
+            self._driver.replica,
             clients=self._reception.clients,
-            unwritten=self._persisting.dirty if self._persisting else 0,
-            store_failing=self._persisting.is_failing if self._persisting else False,
+            unwritten=persisting.dirty if persisting else 0,
+            store_failing=persisting.is_failing if persisting else False,
         )
 
     # --- its life -----------------------------------------------------------------------------
@@ -195,6 +195,7 @@ class Node(Performing):
             nursery.start_soon(self._persisting.run)
         if self._contacts is not None:
             nursery.start_soon(self._contacts.run)
+        nursery.start_soon(self._hub.run)
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self.saves.run)
 
@@ -219,6 +220,7 @@ class Node(Performing):
 
     async def stop_links(self) -> None:
         """Take no more requests or connections, and let links say what they have to say."""
+        self._hub.close()
         self._driver.close()
         self._doors.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINKS_FLUSH_S):

@@ -7,12 +7,14 @@ from random import Random
 
 import trio
 
+from node.auditing import ask_again_until
 from node.driver import Driver
 from node.timekeeping import Timekeeper
 from node.together import Together
 from node.turns import Turns, turn_never_came
 from node.writers import Writers
 from ring.identity import SessionId, new_session_id
+from ring.inquiry import Account, Inquiry
 from ring.messages import Absent, Failed, Failure, Find, Found, Reply, Request
 from ring.questions import Matches, Query
 
@@ -64,6 +66,18 @@ class Performing(Together):
             with trio.move_on_at(deadline):
                 return await self._driver.request(request)
             return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
+
+    # --- What people ask for ------------------------------------------------------------------
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The homes that sessions have; see `Audit.homes`."""
+        return self._driver.replica.ring.homes
+
+    async def inquire(self, question: Inquiry) -> Account | Failed:
+        """Return what the ring tells; asks again while members compare what they have."""
+        deadline = trio.current_time() + self._request_timeout_s
+        return await ask_again_until(deadline, self._driver.inquire, question, self.next_number)
 
     async def query(self, query: Query) -> Matches | Failed:
         """Return one page of the answer to a question; see ``Backend``."""

@@ -203,6 +203,12 @@ class SessionsConfig:
 
     Smaller: a stolen cookie is of use for a shorter time.
     """
+    expiring_lead: float = field(default=0.0, converter=_seconds, validator=_check_duration)
+    """Seconds before its expiry at which a session's ``expiring`` event is told, or up to
+    ``node.sweep`` more; 0: never.
+
+    Larger: more time to ask the user. Smaller: fewer who are asked go on by themselves.
+    """
     durability: Durability | None = field(
         default=None, converter=_durability, validator=_check_durability
     )
@@ -401,6 +407,11 @@ class NodeSection:
     """What the tombstones of ended sessions may take; at it no session is created.
 
     Larger: more sessions can be created and ended within ``retention``. Smaller: less memory.
+    """
+    journal_bytes_max: int = field(default=16 << 20, validator=_check_count)
+    """What the stories of sessions may take, which `Node.why` tells; the oldest are dropped.
+
+    Larger: they go further back. Smaller: less memory; 1 keeps none.
     """
     reconnect_max: float = field(default=2.0, converter=_seconds, validator=_check_interval)
     """The longest pause, in seconds, between two attempts to reach a member.

@@ -21,9 +21,10 @@ from node.found import decoded
 from node.link import Link
 from node.timekeeping import Timekeeper
 from node.transport import Stream, Transport
-from ring.errands import check_reply
+from ring.errands import check_answer
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId
+from ring.inquiry import Account, Inquiry, Inspected, Story
 from ring.messages import Absent, Failed, Found, Leaving, Members, Message, Reply, Request, Saved
 from ring.questions import Matches, Query
 from wire import Connection
@@ -54,10 +55,10 @@ class _Pending:
 
     __slots__ = ("outcome", "request", "sent_after", "task")
 
-    def __init__(self, request: Request | Query) -> None:
+    def __init__(self, request: Request | Query | Inquiry) -> None:
         self.request = request
         self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        self.outcome: Reply | Matches | Loss | None = None
+        self.outcome: Reply | Matches | Account | Loss | None = None
         self.sent_after: int | None = None
         """How many reads there had been when it was sent; None: it was not sent yet."""
 
@@ -146,6 +147,20 @@ class Station:
         self._dialling.dial_now()
 
     async def ask(self, request: Request | Query, timeout_s: float) -> Reply | Matches | Loss:
+        """Send ``request`` and return the answer; see ``_ask``."""
+        outcome = await self._ask(request, timeout_s)
+        assert not isinstance(outcome, Story | Inspected), "it was checked when it came"
+        return outcome
+
+    async def inquire(self, question: Inquiry, timeout_s: float) -> Account | Failed | Loss:
+        """Send a question of people and return the answer; see ``_ask``."""
+        outcome = await self._ask(question, timeout_s)
+        assert not isinstance(outcome, Found | Absent | Saved | Matches), "it was checked"
+        return outcome
+
+    async def _ask(
+        self, request: Request | Query | Inquiry, timeout_s: float
+    ) -> Reply | Matches | Account | Loss:
         """Send ``request`` and return the answer, or why there is none after ``timeout_s``.
 
         If cancelled, what was not sent is not sent any more; what was sent may happen.
@@ -211,10 +226,10 @@ class Station:
         self._reads += 1
         for message in messages:
             match message:
-                case Found() | Absent() | Saved() | Failed() | Matches():
+                case Found() | Absent() | Saved() | Failed() | Matches() | Story() | Inspected():
                     pending = self._on_the_way.get(message.number)
                     if pending is not None:
-                        record = check_reply(pending.request, message)
+                        record = check_answer(pending.request, message)
                         del self._on_the_way[message.number]
                         if record is not None and isinstance(message, Found):
                             message = decoded(message, record)
@@ -232,7 +247,7 @@ class Station:
         if self.is_leaving:
             self._on_change(self)
 
-    def _answer(self, pending: _Pending, outcome: Reply | Matches | Loss) -> None:
+    def _answer(self, pending: _Pending, outcome: Reply | Matches | Account | Loss) -> None:
         pending.outcome = outcome
         if pending.task is not None:
             trio.lowlevel.reschedule(pending.task)

@@ -17,7 +17,6 @@ import trio
 from node.station import Station
 from node.timekeeping import Timekeeper
 from node.transport import Transport
-from ring.identity import SessionId, home_of
 from wire import Connection, Identity
 
 
@@ -90,22 +89,26 @@ class Stations:
         return tuple(name for name in present if name in everyone) or (everyone if present else ())
 
     @property
+    def homes(self) -> tuple[str, ...]:
+        """The homes that sessions have, in ring order, those of departed members at the end."""
+        return (*self.names, *self._heirs)
+
+    @property
     def outages(self) -> str:
         """Why members are not connected, in one sentence for people."""
         outages = [f"{s.address}: {s.outage}" for s in self._stations if s.outage]
         return "; ".join(outages) or "no node has answered yet"
 
-    def next_for(self, session_id: SessionId | None, tried: Container[Station]) -> Station | None:
+    def next_for(self, home: str, tried: Container[Station]) -> Station | None:
         """Return whom to ask next: by preference, but those who leave or kept silent last.
 
         Args:
-            session_id: of which session; None: of many.
+            home: of which home's sessions; empty: of many.
             tried: who is not asked.
         """
         linked = [s for s in self._stations if s.is_linked and s not in tried]
         if not linked:
             return None
-        home = home_of(session_id) if session_id is not None else ""
         home = self._heirs.get(home, home)
         first = self.names.index(home) if home in self.names else 0
 

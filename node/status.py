@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from ring.replica import Replica
+
 
 @frozen
 class NodeStatus:
@@ -28,3 +30,21 @@ class NodeStatus:
     """How many sessions wait for the store."""
     store_failing: bool
     """Whether there are sessions that the store did not take."""
+
+    @classmethod
+    def of(
+        cls, name: str, replica: Replica, *, clients: int, unwritten: int, store_failing: bool
+    ) -> "NodeStatus":
+        """Return the status of the node ``name``, with what its replica does not know."""
+        return cls(
+            name=name,
+            ready=replica.ready,
+            draining=replica.draining,
+            claims=tuple(sorted(replica.claims)),
+            doubted=tuple(sorted(replica.doubted)),
+            members={peer: liveness.name.lower() for peer, liveness in replica.liveness.items()},
+            records=replica.counts(),
+            clients=clients,
+            unwritten=unwritten,
+            store_failing=store_failing,
+        )

@@ -7,8 +7,9 @@ returns; who waits for that is decided elsewhere.
 from typing import Final, assert_never
 
 from ring.core import Core
-from ring.entry import ACCESSED, EndReason
+from ring.entry import ACCESSED, CREATED, EndReason, entry_stamp
 from ring.identity import SessionId, home_of, namespace_of
+from ring.journal import Happening
 from ring.messages import End, Failure, Request, Rotate, Save
 from ring.packed import held_touch_may_be_due
 from ring.record import Record
@@ -41,7 +42,7 @@ class Acting:
             record = Record.from_held(held)
             if record.touch_due(now):
                 record.touch(self._core.clock.tick(now), now)
-                self._replication.write(session_id, record, {ACCESSED})
+                self._replication.write(session_id, record, {ACCESSED}, now)
 
     def write(self, request: Save | End | Rotate, now: float) -> list[SessionId]:
         """Carry ``request`` out; return the sessions for which its receipt has to wait.
@@ -86,6 +87,7 @@ class Acting:
         record = core.table.get(session_id)
         why_full = self._why_full(session_id) if record is None else ""
         record = record or Record()
+        is_new = not record.digest
         before = dict(record.entries) if core.overwrites is not None else {}
         keys = apply_changes(
             record,
@@ -99,7 +101,12 @@ class Acting:
         if core.overwrites is not None:
             core.overwrites.note_written(session_id, before, record)
         if keys:
-            self._replication.write(session_id, record, keys)
+            self._replication.write(session_id, record, keys, now)
+            if is_new:
+                created = entry_stamp(record.entries[CREATED])
+                core.journal.note(session_id, Happening.CREATED, created)
+            else:
+                core.journal.note_changed(session_id, core.clock.last)
         else:
             self._replication.confirm(session_id)
 
@@ -116,6 +123,8 @@ class Acting:
         record = record or Record()
         if apply_end(record, core.name, core.clock, now):
             self._replication.merge(session_id, record, 0, (), now)
+            for each_id in ended:
+                core.journal.note(each_id, Happening.ENDED, record.stamp())
         else:
             self._replication.confirm(session_id)
         return ended
@@ -150,5 +159,7 @@ class Acting:
             )
             record.end(EndReason.ROTATED, core.name, stamp, new_id=new_id)
             self._replication.rotate(old_id, new_id, record, rotated, now)
+            core.journal.note(old_id, Happening.ROTATED, stamp, new_id)
+            core.journal.note(new_id, Happening.CONTINUED, stamp, old_id)
             core.notice("rotated", home=home_of(old_id))
         return [new_id, old_id]

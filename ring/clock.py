@@ -56,6 +56,10 @@ class Clock:
         """Return milliseconds since 1970 as this clock carries them, without a new stamp."""
         return int((now - self._epoch) * 1000)
 
+    def reading(self, now: float) -> Stamp:
+        """Return the stamp of this moment for a note; it is given out again."""
+        return Stamp(max(self.physical_ms(now) << _COUNTER_BITS, self._last))
+
     def tick(self, now: float) -> Stamp:
         """Return a new stamp, greater than every stamp given out or observed before.
 

@@ -18,6 +18,7 @@ from typing import Final
 from attrs import define, field
 
 from ring.core import Core
+from ring.decoding import decode_all
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, home_of
 from ring.links import Links, Outbound
@@ -108,6 +109,13 @@ class Comparing:
             return self._core.table.count(home)
         return len(comparison.asked | comparison.owed)
 
+    def lacks(self, home: str, peer: str, session_id: SessionId) -> bool:
+        """Return whether it is not known that ``peer`` has what this node has of a session."""
+        comparison = self._comparisons.get((home, peer))
+        if comparison is None or not comparison.listed:
+            return True
+        return session_id in comparison.asked or session_id in comparison.owed
+
     def is_listening(self, home: str) -> bool:
         """Return whether a member is telling what it has of ``home``."""
         return any(each.home == home and not each.heard for each in self._unfinished.values())
@@ -182,7 +190,7 @@ class Comparing:
             name for name in self._links.outbound if (message.home, name) not in self._comparisons
         }
         knowing = {outbound.peer, *later}
-        for session_id, digest, incoming in self._replication.decode_all(message.flat, now):
+        for session_id, digest, incoming in decode_all(self._core, message.flat, now):
             if not self._core.is_silent(outbound.peer, session_id):
                 self._replication.merge(session_id, incoming, digest, knowing, now)
 

@@ -9,7 +9,9 @@ from ring.clock import Clock, Stamp, earliest
 from ring.effects import Effect, Notice
 from ring.identity import SessionId, home_of
 from ring.index import indexes_of
+from ring.journal import Journal
 from ring.liveness import View
+from ring.outbox import Outbox
 from ring.overwrites import Overwrites
 from ring.placement import Ring
 from ring.settings import Settings
@@ -46,6 +48,8 @@ class Core:
         indexes = indexes_of(settings.indexes, settings.namespace_indexes)
         self.table = Table(ring.homes, clock.epoch, indexes)
         self.view = View(ring, name)
+        self.outbox = Outbox()
+        self.journal = Journal(name, settings.journal_bytes_max)
         self.ready = False
         self.is_removed = False
         """The ring has gone on without this node, which serves nothing any more."""

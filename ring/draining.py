@@ -11,6 +11,7 @@ Rules:
 - With nobody to hand over to, nothing is left to do here: then the disk has to have everything.
 """
 
+from ring.announcing import Announcing
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.links import Links
@@ -34,6 +35,7 @@ class Draining:
         receipts: Receipts,
         serving: Serving,
         querying: Querying,
+        announcing: Announcing,
     ) -> None:
         self._core = core
         self._links = links
@@ -42,6 +44,7 @@ class Draining:
         self._receipts = receipts
         self._serving = serving
         self._querying = querying
+        self._announcing = announcing
 
     def begin(self) -> None:
         """Say to all that this node is about to leave; the caller draws the conclusions."""
@@ -82,7 +85,9 @@ class Draining:
             return False  # It may be there in a moment, to take over or to be asked.
         staying = self._staying()
         return not staying or (
-            not view.claims and all(self._is_handed_over_to(peer) for peer in staying)
+            not view.claims
+            and not self._announcing.hands_over
+            and all(self._is_handed_over_to(peer) for peer in staying)
         )
 
     @property
@@ -108,6 +113,7 @@ class Draining:
             + sum(len(each.control) for each in inbound),
             "changes": sum(len(each.stream) for each in outbound),
             "releases": sum(len(each.releases) for each in outbound),
+            "announcements": self._announcing.unfinished,
             "comparisons": self._comparing.unfinished + sum(len(each.answers) for each in inbound),
         }
 

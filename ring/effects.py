@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from ring.announcements import Announcement, Takeover
 from ring.identity import LinkId, SessionId
-from ring.messages import Reply
+from ring.inquiry import Account
+from ring.messages import Failed, Reply
 from ring.placement import Ring
 from ring.questions import Matches
 
@@ -65,6 +67,14 @@ class Respond:
 
 
 @frozen
+class Tell:
+    """The answer to a question of people in this process."""
+
+    number: int
+    account: Account | Failed
+
+
+@frozen
 class Notice:
     """Something that people want to know: an event name that never changes, and its fields."""
 
@@ -85,4 +95,23 @@ class Adopt:
     ring: Ring
 
 
-Effect: TypeAlias = Wake | Dial | Close | Persist | SetAside | Respond | Notice | Adopt
+@frozen
+class Announce:
+    """Tell whoever listens in this process; ``Replica.on_delivered`` when they are done.
+
+    What is a hint, or a takeover, is told and forgotten.
+    """
+
+    what: Announcement | Takeover
+
+
+@frozen
+class Withdraw:
+    """Give back what nobody here has begun with, of sessions of this home."""
+
+    home: str
+
+
+Effect: TypeAlias = (
+    Wake | Dial | Close | Persist | SetAside | Respond | Tell | Notice | Adopt | Announce | Withdraw
+)

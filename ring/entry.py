@@ -22,10 +22,12 @@ EXPIRED: Final = b"\x00e"
 MAX_IDLE: Final = b"\x00i"
 LIFETIME: Final = b"\x00l"
 PRINCIPAL: Final = b"\x00p"
+ROTATED: Final = b"\x00n"
+"""Its stamp says when the session got this id in place of another one."""
 REMEMBERED: Final = b"\x00r"
 ENDED: Final = b"\x00x"
 RESERVED: Final = frozenset(
-    {ACCESSED, CREATED, EXPIRED, MAX_IDLE, LIFETIME, PRINCIPAL, REMEMBERED, ENDED}
+    {ACCESSED, CREATED, EXPIRED, MAX_IDLE, LIFETIME, PRINCIPAL, ROTATED, REMEMBERED, ENDED}
 )
 
 

@@ -9,6 +9,7 @@ from ring.core import Core
 from ring.effects import Respond
 from ring.errors import RecordFormatError, RemoteProtocolError
 from ring.identity import SessionId, namespace_of
+from ring.inquiry import Account, Inquiry, Inspect, Inspected, Story, Why
 from ring.links import Links
 from ring.messages import Failed, Find, Found, Redirect, Reply, Request, Saved
 from ring.questions import Matches, Query
@@ -59,11 +60,43 @@ def check_reply(request: Request | Query, reply: Reply | Redirect | Matches) -> 
     if not is_answer:
         raise RemoteProtocolError(f"answers {type(request).__name__} by {type(reply).__name__}")
     if isinstance(reply, Found):
-        try:
-            return Record.from_portable(reply.portable, 0.0)
-        except RecordFormatError as error:
-            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+        return _checked_record(reply.portable)
     return None
+
+
+def check_page(page: Inspected) -> None:
+    """Check the records on a page of sessions.
+
+    Raises:
+        RemoteProtocolError: one is none.
+    """
+    for row in page.rows:
+        if row.portable:
+            _checked_record(row.portable)
+
+
+def _checked_record(portable: bytes) -> Record:
+    try:
+        return Record.from_portable(portable, 0.0)
+    except RecordFormatError as error:
+        raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+
+
+def check_answer(
+    asked: Request | Query | Inquiry, answer: Reply | Matches | Account
+) -> Record | None:
+    """Check what a node has answered to a client; returns and raises as ``check_reply``."""
+    if isinstance(answer, Failed):
+        return None
+    if isinstance(asked, Why | Inspect):
+        if not isinstance(answer, Story if isinstance(asked, Why) else Inspected):
+            raise RemoteProtocolError(f"answers {type(asked).__name__} by {type(answer).__name__}")
+        if isinstance(answer, Inspected):
+            check_page(answer)
+        return None
+    if isinstance(answer, Story | Inspected):
+        raise RemoteProtocolError(f"answers {type(asked).__name__} by {type(answer).__name__}")
+    return check_reply(asked, answer)
 
 
 def check_matches(query: Query, matches: Matches) -> None:
@@ -74,11 +107,8 @@ def check_matches(query: Query, matches: Matches) -> None:
     """
     if any(namespace_of(SessionId(each)) != query.namespace for each in matches.flat[::2]):
         raise RemoteProtocolError("answers with sessions of another namespace")
-    try:
-        for portable in matches.flat[1::2]:
-            Record.from_portable(portable, 0.0)
-    except RecordFormatError as error:
-        raise RemoteProtocolError(f"sent a malformed record: {error}") from error
+    for portable in matches.flat[1::2]:
+        _checked_record(portable)
 
 
 def respond(core: Core, links: Links, origin: Origin, reply: Reply | Matches) -> None:

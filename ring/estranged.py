@@ -28,6 +28,7 @@ from ring.comparing import Comparing
 from ring.core import Core
 from ring.effects import SetAside
 from ring.identity import SessionId
+from ring.journal import Happening
 from ring.liveness import Liveness, Peer
 from ring.packed import held_due, held_is_ended, held_portable
 from ring.replication import Replication
@@ -199,6 +200,7 @@ class Estranged:
     def _yield(self, home: str, peer: str, now: float) -> None:
         """Set aside what is here of ``home``, and begin with it anew."""
         core, set_aside = self._core, 0
+        yielded_at = core.clock.reading(now)
         for shard in range(SHARDS):
             going = list[SessionId]()
             kept = list[tuple[SessionId, bytes]]()
@@ -212,6 +214,10 @@ class Estranged:
             if kept:
                 core.emit(SetAside(home, tuple(kept)))
                 set_aside += len(kept)
+            for session_id, _ in kept:
+                core.journal.note_of_many(
+                    session_id, Happening.SET_ASIDE, yielded_at, peer.encode()
+                )
             for session_id in going:
                 self._replication.abandon(session_id)
                 if core.has_store:

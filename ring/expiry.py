@@ -11,10 +11,14 @@ Rules:
 - A sweep takes one shard after the other, so that no step is long.
 """
 
+from ring.announcements import Announcement, EventKind
+from ring.announcing import Announcing
 from ring.clock import Stamp
 from ring.core import Core
 from ring.entry import EXPIRED, NIL, make_entry
-from ring.identity import home_of
+from ring.identity import SessionId, home_of
+from ring.journal import Happening
+from ring.packed import held_access, held_portable, held_serves
 from ring.replication import Replication
 from ring.table import SHARDS
 
@@ -25,8 +29,11 @@ _NEAR, _FAR = 0.8, 0.7
 class Expiry:
     """The sweep through this node's table."""
 
-    def __init__(self, core: Core, replication: Replication) -> None:
+    def __init__(self, core: Core, replication: Replication, announcing: Announcing) -> None:
         self._core = core
+        self._announcing = announcing
+        self._foretold: dict[int, dict[SessionId, Stamp]] = {}
+        """By shard: sessions that are about to expire, and the accesses of which that was told."""
         self._replication = replication
         self._shard = 0
         self._due = 0.0
@@ -45,6 +52,7 @@ class Expiry:
         """
         if self._due > now:
             return
+        self._core.journal.forget(self._core.kept_since(now))
         kept_since = self._core.kept_since(now) if forgets else Stamp(0)
         for _ in range(SHARDS):
             if self._due > now:
@@ -87,5 +95,31 @@ class Expiry:
                 self._replication.drop(session_id)
             elif home in core.view.claims and not record.expired:
                 record.put(EXPIRED, make_entry(record.accessed, NIL))
-                self._replication.write(session_id, record, {EXPIRED})
+                self._replication.write(session_id, record, {EXPIRED}, now)
+                core.journal.note(session_id, Happening.EXPIRED, core.clock.reading(now))
                 core.notice("expired", home=home)
+        if core.view.listens_to >> EventKind.EXPIRING & 1 and core.settings.expiring_lead_s > 0:
+            self._foretell(now)
+        elif self._foretold:
+            self._foretold.clear()
+
+    def _foretell(self, now: float) -> None:
+        """Tell of sessions in this shard that are about to expire, once for each access.
+
+        The next sweep would be too late for some, so it looks ahead by one more.
+        """
+        core, foretold = self._core, self._foretold.get(self._shard, {})
+        until = now + core.settings.expiring_lead_s + core.settings.sweep_interval_s * (1 + _JITTER)
+        found = dict[SessionId, Stamp]()
+        for session_id in core.table.due(self._shard, until):
+            held = core.table.held(session_id)
+            assert held is not None
+            if home_of(session_id) in core.view.claims and held_serves(held, now):
+                accessed, _ = held_access(held)
+                found[session_id] = accessed
+                if foretold.get(session_id) != accessed:
+                    portable = held_portable(held, now)
+                    self._announcing.hint(
+                        Announcement(session_id, EventKind.EXPIRING, accessed, portable)
+                    )
+        self._foretold[self._shard] = found

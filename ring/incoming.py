@@ -10,11 +10,15 @@ from typing import Final, assert_never
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
 from ring.adopting import Adopting
+from ring.announcements import Announced, Announcements
+from ring.announcing import Announcing
 from ring.answering import Answering
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, home_of
+from ring.inquiring import Inquiring
+from ring.inquiry import Inquiry, Inspect, Inspected, Story, Why
 from ring.links import Inbound, Links, Look, Outbound
 from ring.membership import Membership
 from ring.messages import (
@@ -56,6 +60,7 @@ from ring.settling import Settling
 # A union of types would be made anew for every message.
 _REQUESTS: Final = (Find, Save, End, Rotate)
 _ADMINISTRATION: Final = (ShowRing, SetRing)
+_INQUIRIES: Final = (Why, Inspect)
 
 
 class Incoming:
@@ -73,6 +78,8 @@ class Incoming:
         querying: Querying,
         membership: Membership,
         adopting: Adopting,
+        announcing: Announcing,
+        inquiring: Inquiring,
         review: Callable[[float], None],
     ) -> None:
         self._core = core
@@ -85,6 +92,8 @@ class Incoming:
         self._querying = querying
         self._membership = membership
         self._adopting = adopting
+        self._announcing = announcing
+        self._inquiring = inquiring
         self._review = review
 
     def on_message(self, link: LinkId, message: Message, now: float) -> None:
@@ -114,6 +123,9 @@ class Incoming:
         if isinstance(message, _ADMINISTRATION):
             self._on_administration(inbound, message, now)
             return
+        if isinstance(message, _INQUIRIES):
+            self._on_inquiry(inbound, message, now)
+            return
         peer = inbound.peer
         if peer is None:
             raise RemoteProtocolError("a client sent what only a member may send")
@@ -127,7 +139,11 @@ class Incoming:
             case Compare():
                 self._on_compare(inbound, message)
             case Release():
-                self._releasing.on_release(peer, message)
+                self._releasing.on_release(peer, message, now)
+            case Announced():
+                self._announcing.on_announced(peer, message, now)
+            case Announcements():
+                self._announcing.on_announcements(peer, message, now)
             case Offer():
                 self._owe(inbound, UNANSWERED_MAX)
                 self._releasing.on_offer(inbound, peer, message, now)
@@ -170,13 +186,18 @@ class Incoming:
             case Offered():
                 outbound.unanswered -= 1
                 self._releasing.on_offered(outbound, message, now)
+            case Story() | Inspected():
+                outbound.unanswered -= 1
+                self._inquiring.on_account(outbound, message)
             case Members() | Leaving() | RingShown():
                 pass
             case Changes() | Release() | Compare() | Offer() | Ask():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
+            case Announced() | Announcements():
+                raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case Find() | Save() | End() | Rotate() | Query():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
-            case ShowRing() | SetRing():
+            case ShowRing() | SetRing() | Why() | Inspect():
                 raise RemoteProtocolError("an acceptor sent what only a dialler may send")
             case _:
                 assert_never(message)
@@ -212,6 +233,16 @@ class Incoming:
             self._adopting.on_show(inbound, message)
         else:
             self._adopting.on_set(inbound, message, now)
+
+    def _on_inquiry(self, inbound: Inbound, question: Inquiry, now: float) -> None:
+        client = inbound.peer is None
+        self._owe(inbound, self._core.settings.requests_per_link_max if client else UNANSWERED_MAX)
+        if client:
+            self._inquiring.inquire(inbound.link, question, now)
+        elif question.forwarded:
+            self._inquiring.on_forwarded(inbound, question, now)
+        else:
+            raise RemoteProtocolError("a member asks what only a client may ask")
 
     def _owe(self, inbound: Inbound, limit: int) -> None:
         """Count an answer that is owed from now on, until it has left."""

@@ -21,6 +21,7 @@ from ring.answering import Answering
 from ring.core import Core
 from ring.effects import Wake
 from ring.identity import LinkId, SessionId, home_of
+from ring.inquiry import Account, Inquiry
 from ring.messages import (
     RELEASED_MAX,
     UNANSWERED_MAX,
@@ -49,6 +50,7 @@ from ring.messages import (
 from ring.packed import EMPTY_FRAGMENT, held_portable, held_serves, is_sendable
 from ring.pending import Stream
 from ring.questions import Matches, Query
+from ring.telling import Telling
 
 PASSING_BYTES_MAX: Final = 16 << 20
 """Answers of other members that wait on one link. What this node has itself waits as an id."""
@@ -94,7 +96,7 @@ class Deferred:
 
 
 Waiting: TypeAlias = (
-    Look | Deferred | Reply | Matches | Redirect | Offered | Members | Leaving | RingShown
+    Look | Deferred | Reply | Matches | Redirect | Offered | Members | Leaving | RingShown | Account
 )
 """What an acceptor has to say in answer, or to a client."""
 
@@ -108,6 +110,7 @@ class Outbound:
     link: LinkId
     peer: str
     stream: Stream
+    telling: Telling
     heard_at: float
     greeting: Greeting | None = None
     is_known: bool = True
@@ -118,7 +121,7 @@ class Outbound:
     """The newest that has not left yet; an older one has nothing to say."""
     releases: dict[SessionId, int] = field(factory=dict)
     """What the peer may drop, in the states that have these digests, and was not told yet."""
-    control: deque[Compare | Ask | Request | Query | Offer] = field(factory=deque)
+    control: deque[Compare | Ask | Request | Query | Offer | Inquiry] = field(factory=deque)
     synced: bool = False
     """Whether the comparisons at this connection are done and nothing of them is pending."""
     heard: int = 0
@@ -139,6 +142,8 @@ class Outbound:
         if self.status is not None:
             status, self.status = self.status, None
             return status
+        if self.telling:
+            return self.telling.take(core.outbox)
         if self.releases:
             release = self._release(core)
             if release is not None:
@@ -286,7 +291,8 @@ class Links:
 
     def add_outbound(self, link: LinkId, peer: str, now: float) -> Outbound:
         """Note a connection that this node dialled."""
-        outbound = Outbound(link, peer, Stream(self._core.settings), now)
+        settings = self._core.settings
+        outbound = Outbound(link, peer, Stream(settings), Telling(settings.frame_fill_bytes), now)
         self.outbound[peer] = self._dialled[link] = outbound
         return outbound
 
@@ -317,7 +323,7 @@ class Links:
         outbound.control.append(message)
         self.wake(outbound)
 
-    def ask(self, outbound: Outbound, message: Ask | Request | Query | Offer) -> bool:
+    def ask(self, outbound: Outbound, message: Ask | Request | Query | Offer | Inquiry) -> bool:
         """Queue what is to be answered; return False if too much of it waits already."""
         if outbound.unanswered >= UNANSWERED_MAX:
             return False

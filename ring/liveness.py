@@ -56,6 +56,8 @@ class Peer:
     claims_version: int = -1
     missing: tuple[str, ...] = ()
     """The members without whose word it became ready."""
+    listens_to: int = 0
+    """What its process wants to be told of what happens to sessions, as a mask."""
     synced: bool = False
     """It said, on the link that it dialled, that nothing of its comparisons waits for this node."""
     heard: int = 0
@@ -70,17 +72,18 @@ class Peer:
     def forget_status(self) -> None:
         """Drop what it said of itself: it may be another process when it is next heard of."""
         self.ready, self.claims, self.claims_version = False, frozenset(), -1
-        self.missing = ()
+        self.missing, self.listens_to = (), 0
 
     def note_status(self, status: Status) -> bool:
         """Take over what it says of itself; return whether that is news."""
         if status.version < self.claims_version:
             return False
-        before = self.ready, self.claims, self.draining, self.missing
+        before = self.ready, self.claims, self.draining, self.missing, self.listens_to
         self.claims_version = status.version
         self.ready, self.claims = status.ready, frozenset(status.claims)
         self.draining, self.missing = status.draining, status.missing
-        return before != (self.ready, self.claims, self.draining, self.missing)
+        self.listens_to = status.listens_to
+        return before != (self.ready, self.claims, self.draining, self.missing, self.listens_to)
 
 
 class View:
@@ -97,6 +100,7 @@ class View:
         self._up: frozenset[str] = frozenset({name})
         self._is_draining = False
         self._stands_back = False
+        self._listens_to = 0
         self._lagging: frozenset[str] = frozenset()
         # A write asks for both; they change only with the view.
         self._draining: frozenset[str] | None = None
@@ -135,6 +139,16 @@ class View:
     @stands_back.setter
     def stands_back(self, stands_back: bool) -> None:
         self._stands_back = stands_back
+        self._changed()
+
+    @property
+    def listens_to(self) -> int:
+        """The kinds of announcements that this node's process listens to, as a mask."""
+        return self._listens_to
+
+    @listens_to.setter
+    def listens_to(self, mask: int) -> None:
+        self._listens_to = mask
         self._changed()
 
     @property

@@ -12,6 +12,7 @@ from math import inf
 
 from ring.administration import RingRecord
 from ring.core import Core
+from ring.decoding import observe
 from ring.effects import Close, Dial
 from ring.estranged import Estranged
 from ring.identity import LinkId
@@ -223,7 +224,7 @@ class Membership:
     def on_status(self, name: str, status: Status, now: float, inbound: Inbound | None) -> None:
         """Take what a member says of itself; the first on a link tells that it can be heard."""
         peer = self._core.view.peers[name]
-        self._replication.observe(status.clock, now)
+        observe(self._core, status.clock, now)
         news = False
         if inbound is None:
             if peer.liveness is not Liveness.UP:

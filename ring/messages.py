@@ -16,8 +16,10 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.identity import Incarnation, SessionId
+from ring.inquiry import Inspect, Inspected, Story, Why
 from ring.questions import Matches, Query
 
 
@@ -117,6 +119,8 @@ class Status:
     """Dialler only: the newest version of the receiver's status that ``synced`` allows for."""
     missing: tuple[str, ...] = ()
     """The members without whose word the sender became ready: they may know more."""
+    listens_to: int = 0
+    """The kinds of announcements to which the sender's process listens, as a mask."""
 
 
 # --- Comparison of a home: the dialler asks, the acceptor answers ---
@@ -377,6 +381,8 @@ Administration: TypeAlias = ShowRing | SetRing
 DiallerMessage: TypeAlias = (
     Changes
     | Release
+    | Announced
+    | Announcements
     | Status
     | RingRecord
     | Compare
@@ -385,6 +391,8 @@ DiallerMessage: TypeAlias = (
     | Request
     | Query
     | Administration
+    | Why
+    | Inspect
 )
 AcceptorMessage: TypeAlias = (
     Acks
@@ -401,5 +409,7 @@ AcceptorMessage: TypeAlias = (
     | Redirect
     | RingShown
     | Matches
+    | Story
+    | Inspected
 )
 Message: TypeAlias = DiallerMessage | AcceptorMessage

@@ -72,6 +72,10 @@ class Stream:
         """Return the sessions that the peer was not sent, or has not acknowledged."""
         return {*self._pending, *(session_id for session_id, _ in self._sent)}
 
+    def carries(self, session_id: SessionId) -> bool:
+        """Return whether the peer was not sent a session, or has not acknowledged it."""
+        return session_id in self._pending or any(each == session_id for each, _ in self._sent)
+
     def fill(self, table: Table, version: int, now: float) -> Changes | None:
         """Take pending changes, oldest first, into one frame; None: nothing may be sent now."""
         if not self._pending:

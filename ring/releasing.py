@@ -29,6 +29,7 @@ from ring.comparing import Comparing
 from ring.core import Core
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
+from ring.journal import Happening
 from ring.links import Inbound, Links, Outbound
 from ring.messages import RELEASED_MAX, Offer, Offered, Release
 from ring.receipts import Receipts
@@ -126,10 +127,11 @@ class Releasing:
         else:
             self._end(message.home, now)
 
-    def on_release(self, peer: str, message: Release) -> None:
+    def on_release(self, peer: str, message: Release, now: float) -> None:
         """Drop what ``peer`` has released this node from, if it still may."""
         table, needed = self._core.table, self._carried(self._links.outbound.keys())
         needed |= self._links.answered()
+        journal, released_at = self._core.journal, self._core.clock.reading(now)
         for session_id, digest in _rows(message.flat):
             home = home_of(session_id)
             if home not in self._core.ring:
@@ -142,6 +144,7 @@ class Releasing:
                 and not self._serving.is_asking(session_id)
             ):
                 self._replication.drop(session_id)
+                journal.note_of_many(session_id, Happening.RELEASED, released_at, peer.encode())
 
     def _is_spare(self, home: str, acting: str) -> bool:
         """Return whether others hold ``home``, and ``acting`` is who may say so."""

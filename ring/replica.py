@@ -11,41 +11,42 @@ Rules:
 Source: the shape follows etcd/raft: a message or a tick goes in, a batch of effects comes out.
 """
 
-from collections.abc import Iterable, Mapping
 from math import inf
 from random import Random
 
 from ring.adopting import Adopting
-from ring.clock import Clock, stamp_ms
+from ring.announcing import Announcing
+from ring.clock import Clock
 from ring.comparing import Comparing
 from ring.core import Core
 from ring.draining import Draining
 from ring.effects import Dial, Effect
 from ring.errands import respond
-from ring.errors import RecordFormatError, StampAheadError, UnknownMemberError
+from ring.errors import UnknownMemberError
 from ring.estranged import Estranged
 from ring.expiry import Expiry
-from ring.identity import LinkId, SessionId, home_of
+from ring.identity import LinkId, SessionId
 from ring.incoming import Incoming
+from ring.inquiring import Inquiring
+from ring.inquiry import Inquiry
+from ring.inspecting import Inspecting
 from ring.lagging import Lagging
 from ring.links import Links
 from ring.membership import Membership
 from ring.messages import Absent, Found, Greeting, Message, Reply, Request
-from ring.packed import aged
 from ring.placement import Ring
 from ring.querying import Querying
 from ring.questions import Query
 from ring.receipts import Origin, Receipts
-from ring.record import Record
 from ring.releasing import Releasing
 from ring.replication import Replication
 from ring.serving import Serving
 from ring.settings import Settings
 from ring.settling import Settling
-from ring.showing import Showing
+from ring.storing import Storing
 
 
-class Replica(Showing):
+class Replica(Storing):
     """A member of the ring, without its connections, its disk and its clock.
 
     Args:
@@ -71,14 +72,22 @@ class Replica(Showing):
         core = Core(ring, name, settings, clock, random, has_store)
         self._links = links = Links(core)
         self._receipts = Receipts(core, self._respond)
-        self._replication = Replication(core, links, self._receipts)
+        self._announcing = Announcing(core, links)
+        self._replication = Replication(core, links, self._receipts, self._announcing)
         self._comparing = Comparing(core, links, self._replication)
         self._estranged = Estranged(core, self._comparing, self._replication)
         settling = Settling(core, links, self._comparing, self._estranged)
         self._serving = Serving(core, links, self._replication, self._receipts, settling)
         self._querying = querying = Querying(core, links, settling)
         draining = Draining(
-            core, links, self._comparing, settling, self._receipts, self._serving, querying
+            core,
+            links,
+            self._comparing,
+            settling,
+            self._receipts,
+            self._serving,
+            querying,
+            self._announcing,
         )
         super().__init__(core, settling, draining)
         self._membership = Membership(
@@ -111,8 +120,9 @@ class Replica(Showing):
             settling,
             self._serving,
         )
-        self._expiry = Expiry(core, self._replication)
+        self._expiry = Expiry(core, self._replication, self._announcing)
         self._lagging = Lagging(core, links, settling)
+        self._inquiring = Inquiring(core, links, Inspecting(core, links, self._comparing))
         self._incoming = Incoming(
             core,
             links,
@@ -124,6 +134,8 @@ class Replica(Showing):
             querying,
             self._membership,
             self._adopting,
+            self._announcing,
+            self._inquiring,
             self._review,
         )
         self._heartbeat_due = 0.0
@@ -133,53 +145,11 @@ class Replica(Showing):
 
     # --- Start ---
 
-    def load(self, session_id: SessionId, portable: bytes, absence_s: float, now: float) -> bool:
-        """Merge what lay on the disk; it is not served before the other members were heard.
-
-        Args:
-            session_id: the id it was stored under.
-            portable: the record in portable form.
-            absence_s: seconds since it was written, by which its idle age grows.
-            now: monotonic seconds.
-
-        Returns:
-            Whether its home is in this ring; else it was left alone.
-
-        Raises:
-            RecordFormatError: it is not a record. Nothing was merged.
-            StampAheadError: it is stamped further ahead of this node's clock than clocks may be
-                apart. Nothing was merged.
-        """
-        if home_of(session_id) not in self._core.ring:
-            return False
-        record = Record.from_portable(aged(portable, absence_s), now)
-        if not record.digest:
-            raise RecordFormatError("a stored record has at least one entry")
-        ahead_s = (stamp_ms(record.stamp()) - self._core.clock.physical_ms(now)) / 1000
-        if ahead_s > self._core.settings.clock_bound_s:
-            raise StampAheadError(ahead_s)
-        self._core.clock.observe(record.stamp())
-        self._estranged.note_loaded(absence_s, now)
-        self._core.table.merge(session_id, record)
-        return True
-
-    def restore_contacts(self, ages_s: Mapping[str, float], now: float) -> None:
-        """Take over what an earlier life of this member has noted; before ``start``.
-
-        Args:
-            ages_s: how many seconds ago it was in contact with each member, and alive itself.
-            now: monotonic seconds.
-        """
-        self._estranged.restore(ages_s, now)
-
-    def contacts(self, now: float) -> dict[str, float]:
-        """Return what a later life has to know: see ``restore_contacts``."""
-        return self._estranged.contacts(now)
-
     def start(self, now: float) -> list[Effect]:
         """Begin: dial every other member, the successor first. One that is departed only leaves."""
         self._last_turn = now
         self._estranged.start(now)
+        self._announcing.start(now)
         self._settling.start(now)
         self._heartbeat_due = now + self._core.settings.heartbeat_interval_s
         self._expiry.start(now)
@@ -266,6 +236,12 @@ class Replica(Showing):
         self._note_turn(now)
         return self._serving.reading.read(session_id, touch, now), self._core.collect()
 
+    def inquire(self, question: Inquiry, now: float) -> list[Effect]:
+        """Answer a question of this process, by a ``Tell`` of the same number."""
+        self._note_turn(now)
+        self._inquiring.inquire(None, question, now)
+        return self._core.collect()
+
     # --- Leaving ---
 
     def drain(self, now: float) -> list[Effect]:
@@ -293,37 +269,6 @@ class Replica(Showing):
         """Return the next message for a connection that has room; None: wait for its Wake."""
         self._note_turn(now)
         return self._links.take(link, now)
-
-    # --- The store ---
-
-    def persistent(self, session_id: SessionId, now: float) -> tuple[int, bytes | None] | None:
-        """Return a version of this node, and the record as it is then; None: delete it.
-
-        Returns:
-            None, if it is not to be written yet: it is asked for again once what has to be on the
-            disk before it is there.
-        """
-        if self._replication.is_behind(session_id):
-            return None
-        return self._core.version, self._core.table.portable(session_id, now) or None
-
-    def on_persisted(self, versions: Mapping[SessionId, int], now: float) -> list[Effect]:
-        """The store has these sessions as they were at these versions."""
-        self._note_turn(now)
-        self._estranged.on_persisted(versions)
-        for session_id, version in versions.items():
-            self._receipts.on_persisted(session_id, version)
-        self._replication.on_persisted(versions)
-        return self._core.collect()
-
-    def on_persist_failed(
-        self, session_ids: Iterable[SessionId], reason: str, now: float
-    ) -> list[Effect]:
-        """The store could not take these sessions; the driver goes on trying."""
-        self._note_turn(now)
-        for session_id in session_ids:
-            self._receipts.on_persist_failed(session_id)
-        return self._core.collect()
 
     # --- Time ---
 
@@ -356,6 +301,7 @@ class Replica(Showing):
         """Say that this node lives, and look after what may have stopped."""
         self._expiry.sweep(now, forgets=self._settling.all_quiet)
         self._expiry.watch_tombstones()
+        self._inquiring.on_beat(now)
         silent_at = self._membership.silent_at()
         if silent_at <= now:
             self._membership.hang_up_on_the_silent(now)
@@ -366,6 +312,7 @@ class Replica(Showing):
             self._settling.show_status(outbound, now)
         self._comparing.give_up_stalled(now)
         self._lagging.look(now)
+        self._announcing.on_beat(now)
         self._review(now)
         self._releasing.offer(now)
 
@@ -385,6 +332,7 @@ class Replica(Showing):
             self._serving.on_view_changed(now)
         else:
             self._serving.retry(now)
+        self._announcing.review(now)
         # Who has not answered to the end, or not taken all yet, may have missed ends.
         behind = self._core.view.lagging | self._comparing.given_up_peers()
         for name, outbound in self._links.outbound.items():

@@ -12,13 +12,19 @@ Rules:
 """
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
-from ring.clock import Stamp, stamp_ms
+from attrs import evolve
+
+from ring.announcing import Announcing
+from ring.clock import stamp_ms
 from ring.core import Core
+from ring.decoding import decode, decode_all
+from ring.deriving import Deriving
 from ring.effects import Notice, Persist
-from ring.entry import ACCESSED, ENDED
-from ring.errors import RecordFormatError, RemoteProtocolError
+from ring.entry import ACCESSED, ENDED, EXPIRED
 from ring.identity import SessionId, home_of
+from ring.journal import Happening
 from ring.links import Inbound, Links, Outbound
 from ring.messages import Acks, Changes
 from ring.overwrites import Overwrites
@@ -36,15 +42,19 @@ from ring.record import Record
 from ring.rotating import CHAIN_MAX, Rotation, consequences, may_follow, rotation_at
 from ring.table import Merged
 
-STAMP_AHEAD_MAX_S = 86_400
-"""A stamp further ahead of this node's clock is refused: it would drag every clock along."""
+_TOLD_BY_TIME: Final = frozenset({ACCESSED, EXPIRED})
+"""Changes of these alone are no difference that people ask about."""
 
 
 class Replication:
     """The one place where records of this node change."""
 
-    def __init__(self, core: Core, links: Links, receipts: Receipts) -> None:
+    def __init__(
+        self, core: Core, links: Links, receipts: Receipts, announcing: Announcing
+    ) -> None:
         self._core = core
+        self._announcing = announcing
+        self._deriving = Deriving(core, announcing)
         self._links = links
         self._receipts = receipts
         self._behind: dict[SessionId, SessionId] = {}
@@ -52,9 +62,16 @@ class Replication:
 
     # --- Changes that are made here ---
 
-    def write(self, session_id: SessionId, record: Record, keys: Iterable[bytes]) -> None:
+    def write(
+        self, session_id: SessionId, record: Record, keys: Collection[bytes], now: float
+    ) -> None:
         """Hold ``record``, of which ``keys`` changed here, and send those on their way."""
-        self._core.table.put(session_id, record)
+        if self._announcing.is_on:
+            before = self._core.table.held(session_id)
+            self._core.table.put(session_id, record)
+            self._deriving.on_written(session_id, before, keys, now)
+        else:
+            self._core.table.put(session_id, record)
         self.spread(session_id, keys)
 
     def spread(
@@ -160,39 +177,6 @@ class Replication:
 
     # --- Changes that come from others ---
 
-    def decode(self, session_id: SessionId, portable: bytes, now: float) -> Record:
-        """Return what a member sent of a session, with this node's clock past its stamps.
-
-        Raises:
-            RemoteProtocolError: the peer cannot have meant it. Nothing was changed.
-        """
-        if home_of(session_id) not in self._core.ring:
-            raise RemoteProtocolError("sent a session whose home is not in this ring")
-        try:
-            incoming = Record.from_portable(portable, now)
-        except RecordFormatError as error:
-            raise RemoteProtocolError(f"sent a malformed record: {error}") from error
-        self.observe(incoming.stamp(), now)
-        return incoming
-
-    def decode_all(
-        self, flat: list[bytes | int], now: float
-    ) -> list[tuple[SessionId, int, Record]]:
-        """Return id, digest and record of each change in a frame.
-
-        Raises:
-            RemoteProtocolError: one of them is malformed, so that none of them counts.
-        """
-        decoded = list[tuple[SessionId, int, Record]]()
-        fields = iter(flat)
-        for key, digest, portable in zip(fields, fields, fields, strict=True):
-            assert isinstance(key, bytes)
-            assert isinstance(digest, int)
-            assert isinstance(portable, bytes)
-            session_id = SessionId(key)
-            decoded.append((session_id, digest, self.decode(session_id, portable, now)))
-        return decoded
-
     def merge(
         self,
         session_id: SessionId,
@@ -218,6 +202,8 @@ class Replication:
             self._warn_overwrites(self._core.overwrites, session_id, held, incoming)
         merged = table.merge(session_id, incoming, digest)
         if merged.news:
+            if self._announcing.is_on:
+                self._deriving.on_merged(session_id, held, merged.changed, now)
             self.spread(session_id, merged.changed, knowing)
             grown = table.held(session_id)
             if grown is not None and len(grown) > SENDABLE_BYTES_MAX:
@@ -234,6 +220,12 @@ class Replication:
             notice = Notice("attribute_overwritten", dict(fields), True, session_id)
             self._core.emit(notice)
 
+    def note_merged(self, session_id: SessionId, merged: Merged, peer: str, now: float) -> None:
+        """Note for people that ``peer`` had something of a session that was not here."""
+        if merged.was_here and not merged.changed <= _TOLD_BY_TIME:
+            stamp = self._core.clock.reading(now)
+            self._core.journal.note(session_id, Happening.MERGED, stamp, peer.encode())
+
     def _keep_youngest_access(
         self, session_id: SessionId, before: bytes, incoming: Record, merged: Merged, now: float
     ) -> Merged:
@@ -249,8 +241,8 @@ class Replication:
         record = core.table.get(session_id)
         assert record is not None
         record.touch(core.clock.tick(now), accessed_at)
-        self.write(session_id, record, {ACCESSED})
-        return Merged(merged.changed | {ACCESSED}, record.digest, news=True)
+        self.write(session_id, record, {ACCESSED}, now)
+        return evolve(merged, changed=merged.changed | {ACCESSED}, digest=record.digest, news=True)
 
     def _merge_ended(
         self, session_id: SessionId, incoming: Record, knowing: Collection[str], now: float
@@ -264,7 +256,8 @@ class Replication:
         to_merge, seen = [(session_id, incoming, knowing)], set[tuple[SessionId, int]]()
         while to_merge:
             each_id, record, known_to = to_merge.pop()
-            ours = table.get(each_id) or Record()
+            before = table.held(each_id)
+            ours = Record.from_held(before) if before is not None else Record()
             if not (ours.ended or record.ended):
                 self.merge(each_id, record, 0, known_to, now)
                 continue
@@ -273,6 +266,8 @@ class Replication:
             after = table.get(each_id)
             assert after is not None
             if merged.news:
+                if self._announcing.is_on:
+                    self._deriving.on_ended(each_id, before, after, now)
                 news.append((each_id, rotation_at(each_id, after), known_to))
             # Members that lie may have rotated in a circle.
             if len(seen) < CHAIN_MAX and (each_id, record.digest) not in seen:
@@ -303,31 +298,18 @@ class Replication:
             if peer not in knowing and outbound is not None:
                 outbound.stream.mark_last(session_id)
 
-    def observe(self, stamp: Stamp, now: float) -> None:
-        """Let this node's clock pass a member's stamp.
-
-        Raises:
-            RemoteProtocolError: the stamp is absurd. The clock was left alone.
-        """
-        clock = self._core.clock
-        if stamp <= clock.last:
-            return
-        ahead_s = stamp_ms(stamp) / 1000 - clock.physical_ms(now) / 1000
-        if ahead_s > STAMP_AHEAD_MAX_S:
-            raise RemoteProtocolError(
-                f"sent a stamp {ahead_s:.0f} s ahead of this node's clock; set its clock"
-            )
-        clock.observe(stamp)
-
     def on_changes(self, inbound: Inbound, peer: str, changes: Changes, now: float) -> None:
         """Merge a frame of a member's stream, to be acknowledged when the link has room."""
-        for session_id, digest, incoming in self.decode_all(changes.flat, now):
+        for session_id, digest, incoming in decode_all(self._core, changes.flat, now):
             if self._core.is_silent(peer, session_id):
                 inbound.merged += 1
                 inbound.different.append((inbound.merged, session_id))
                 continue
             merged = self.merge(session_id, incoming, digest, (peer,), now)
             inbound.merged += 1
+            # To a holder the acting owner's changes are no difference; to the acting owner all are.
+            if merged.news and home_of(session_id) in self._core.view.claims:
+                self.note_merged(session_id, merged, peer, now)
             ours = merged.digest
             # The sender may have forgotten already what is due to be forgotten here.
             if ours != digest and self.forget(session_id, now, but_ends=digest != 0):
@@ -369,9 +351,10 @@ class Replication:
         # What is past retention is not sent again. What the peer still has is taken, so that both
         # have the same even if their clocks disagree about it.
         self.forget(session_id, now, but_ends=bool(theirs))
-        other = self.decode(session_id, theirs, now) if theirs else Record()
+        other = decode(self._core, session_id, theirs, now) if theirs else Record()
         if theirs:
-            self.merge(session_id, other, 0, (outbound.peer,), now)
+            merged = self.merge(session_id, other, 0, (outbound.peer,), now)
+            self.note_merged(session_id, merged, outbound.peer, now)
         ours = self._core.table.get(session_id)
         missing = None
         if ours is not None and other.whole and not ours.ended:

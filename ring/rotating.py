@@ -17,7 +17,7 @@ import msgpack
 from attrs import frozen
 
 from ring.clock import STAMP_BYTES, Stamp
-from ring.entry import ENDED, EndReason, entry_stamp
+from ring.entry import ENDED, NIL, ROTATED, EndReason, entry_stamp, make_entry
 from ring.identity import SessionId, parse_session_id, place_of
 from ring.record import Record
 
@@ -71,6 +71,7 @@ def moved(record: Record, rotated_at: Stamp, now: float) -> Record:
         if not key.startswith(b"\x00") or entry_stamp(entry) < rotated_at:
             fragment.put(key, entry)
     if fragment.entries:
+        fragment.put(ROTATED, make_entry(rotated_at, NIL))
         fragment.touch(rotated_at, now)
     if record.whole:
         fragment.make_whole()

@@ -20,6 +20,7 @@ from attrs import evolve
 
 from ring.acting import Acting
 from ring.core import Core
+from ring.decoding import decode
 from ring.detours import Detours
 from ring.errands import Asking, Errand, check_reply, respond
 from ring.errors import RemoteProtocolError
@@ -113,8 +114,9 @@ class Serving:
         if session_id is None or peer != outbound.peer:
             raise RemoteProtocolError("answers what it was not asked")
         if message.portable and not self._core.is_silent(peer, session_id):
-            incoming = self._replication.decode(session_id, message.portable, now)
-            self._replication.merge(session_id, incoming, 0, (peer,), now)
+            incoming = decode(self._core, session_id, message.portable, now)
+            merged = self._replication.merge(session_id, incoming, 0, (peer,), now)
+            self._replication.note_merged(session_id, merged, peer, now)
         del self._asked[message.number]
         self._stop_waiting(session_id, peer, now)
 

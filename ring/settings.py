@@ -56,6 +56,8 @@ class Settings:
     waits for a node: so it can tell a node that waits for others from one that is stopped."""
     sweep_interval_s: float = 60.0
     """Between two looks for expired sessions, with 10 % jitter. Larger: they linger in memory."""
+    expiring_lead_s: float = 0.0
+    """How long before a session expires that is announced, or up to a sweep longer; 0: never."""
     expired_kept_s: float = 300.0
     """How long an expired session's record stays, hidden, before it is dropped."""
     retention_s: float = 7 * 86_400.0
@@ -65,6 +67,8 @@ class Settings:
     """What tombstones may take here; at it no session is created. None is dropped for it."""
     warn_overwrites: bool = False
     """Whether to tell people of each attribute of which two nodes' concurrent values meet."""
+    journal_bytes_max: int = 16 << 20
+    """What the stories of sessions may take, which tell people why something has happened."""
     absent_cached_s: float = 1.0
     """How long "no such session" is answered again without asking every member."""
     offer_interval_s: float = 1.0

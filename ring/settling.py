@@ -55,7 +55,7 @@ class Settling:
         """Homes of which this node missed nothing since a claimant, or every disk, was heard."""
         self._unknown_until: dict[str, float] = {}
         self._was_settled = False
-        self._has_news = False
+        self.has_news = False
         """There is something to say of this node that it has not said yet."""
         self._rest = Rest(core, comparing)
         self.awaiting = Awaiting(core, comparing)
@@ -122,6 +122,7 @@ class Settling:
             core.view.is_last,
             heard,
             self.doubts.missing,
+            core.view.listens_to,
         )
 
     # --- Inputs ---
@@ -151,14 +152,14 @@ class Settling:
     def drain(self) -> None:
         """Go to the end of every line, and find out anew who has what."""
         self._core.view.is_draining = True
-        self._has_news = True
+        self.has_news = True
         for name in self._core.view.peers:
             self._forget_all(name)
 
     def stand_back(self, stands_back: bool) -> None:
         """Go to the end of every line, or back to this node's place in each."""
         self._core.view.stands_back = stands_back
-        self._has_news = True
+        self.has_news = True
 
     def on_frozen(self) -> None:
         """Forget whatever was known of the others, who may have acted meanwhile."""
@@ -170,7 +171,7 @@ class Settling:
         self._rivals.clear()
         self._covered.clear()
         self.doubts.end()
-        self._has_news = True
+        self.has_news = True
 
     def on_down(self, now: float) -> None:
         """Compare again what this node does not act for, since the one who acted may be gone.
@@ -215,7 +216,7 @@ class Settling:
         self._note_holders()
         self._note_claimants()
         self._start_comparisons(now)
-        changed, self._has_news = self._has_news, False
+        changed, self.has_news = self.has_news, False
         changed |= self._maybe_become_ready(now)
         changed |= self._update_claims(now)
         changed |= self.doubts.review(self._homes(), now)
@@ -383,6 +384,7 @@ class Settling:
             self._covered.add(home)
             there = {p.name for p in view.peers.values() if p.liveness is not Liveness.DOWN}
             self.doubts.pass_over(home, there)
+            core.journal.note_takeover(home, core.clock.reading(now))
             core.notice("acting", home=home, sessions=core.table.count(home))
         for home in sorted(view.claims - claims):
             core.notice("handed_back", home=home)

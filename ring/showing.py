@@ -68,6 +68,12 @@ class Showing:
         """Return what of each kind is under way here, in numbers; at rest there is none."""
         return self._draining.unfinished
 
+    @property
+    def unannounced(self) -> int:
+        """How much of the homes that it acts for was not taken by those who listen here."""
+        claims, outbox = self._core.view.claims, self._core.outbox
+        return sum(each.announcement.home in claims for each in outbox)
+
     def home_for_new(self) -> str:
         """Return the home of a session that is created here now: its own, unless it leaves."""
         return self._draining.home_for_new()

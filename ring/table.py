@@ -13,6 +13,7 @@ Rules:
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import nsmallest
 from typing import Final
 from zlib import crc32
 
@@ -72,6 +73,8 @@ class Merged:
     """The record's digest afterwards."""
     news: bool
     """Whether the digest changed: an entry, or the record became whole."""
+    was_here: bool = True
+    """Whether there was anything of the session before."""
 
 
 class Table:
@@ -94,6 +97,7 @@ class Table:
         self._counts: dict[str, int] = {}
         self._alive: dict[bytes, int] = {}
         """How many sessions live, by what their ids begin with: home and namespace."""
+        self._ended: dict[str, int] = {}
         self._buckets: dict[str, array[int]] = {}
         self.occupations = 0
         """How often a home has got its first record here, or lost its last."""
@@ -120,7 +124,7 @@ class Table:
 
     def _make_room(self, home: str) -> None:
         self._homes[home] = [{} for _ in range(SHARDS)]
-        self._counts[home] = 0
+        self._counts[home] = self._ended[home] = 0
         self._buckets[home] = array("Q", bytes(BUCKET_DIGESTS_BYTES))
 
     def __len__(self) -> int:
@@ -137,6 +141,10 @@ class Table:
         """
         place = f"{home}.{namespace}." if namespace else f"{home}."
         return self._alive.get(place.encode(), 0)
+
+    def ended(self, home: str) -> int:
+        """Return how many of them are tombstones."""
+        return self._ended[home]
 
     def held(self, session_id: SessionId) -> bytes | None:
         """Return the held form of a record; None if there is none."""
@@ -181,11 +189,13 @@ class Table:
             self._count(home, 1)
         held = shard[session_id] = record.held(self.epoch)
         self._oldest_s = min(self._oldest_s, held_forgettable_s(held))
-        self.tombstone_bytes += _tombstone_bytes(session_id, held)
+        if held_is_ended(held):
+            self._count_tombstone(home, session_id, held, 1)
         was_alive = False
         if old is not None:
-            self.tombstone_bytes -= _tombstone_bytes(session_id, old)
             was_alive = held_is_alive(old)
+            if held_is_ended(old):
+                self._count_tombstone(home, session_id, old, -1)
         if held_is_alive(held) is not was_alive:
             self._count_alive(session_id, -1 if was_alive else 1)
         self._add(home, session_id, record.digest - before)
@@ -200,8 +210,9 @@ class Table:
         held = self._homes[home][shard_of(session_id)].pop(session_id, None)
         if held is not None:
             self._count(home, -1)
-            self.tombstone_bytes -= _tombstone_bytes(session_id, held)
-            if held_is_alive(held):
+            if held_is_ended(held):
+                self._count_tombstone(home, session_id, held, -1)
+            elif held_is_alive(held):
                 self._count_alive(session_id, -1)
             self._add(home, session_id, -held_digest(held))
             for _, index in self._indexes:
@@ -225,7 +236,7 @@ class Table:
         record.trust(digest)
         if record.digest:
             self.put(session_id, record)
-        return Merged(changed, record.digest, record.digest != before)
+        return Merged(changed, record.digest, record.digest != before, bool(before))
 
     def buckets(self, home: str) -> bytes:
         """Return the bucket digests of a home, big-endian; empty bytes if nothing is held."""
@@ -303,6 +314,31 @@ class Table:
         """Return the ids of a home's records in one shard."""
         return list(self._homes[home][shard])
 
+    def shard_size(self, home: str, shard: int) -> int:
+        """Return how many records of a home are in one shard."""
+        return len(self._homes[home][shard])
+
+    def following(
+        self, home: str, shard: int, after: SessionId, count: int, *, with_ended: bool
+    ) -> list[SessionId]:
+        """Return the next ids in one shard of a home, ascending; it looks at all of that shard.
+
+        Args:
+            home: which home.
+            shard: which of its shards.
+            after: an id; all that are returned are greater.
+            count: how many are returned at most.
+            with_ended: whether tombstones are among them.
+        """
+        return nsmallest(
+            count,
+            [
+                session_id
+                for session_id, held in self._homes[home][shard].items()
+                if session_id > after and (with_ended or not held_is_ended(held))
+            ],
+        )
+
     def fragments(self, home: str) -> int:
         """Return how many records of a home are not whole: for checks, it walks the whole home."""
         return sum(
@@ -324,6 +360,12 @@ class Table:
             # Clients name as many namespaces as they like: only what is there takes room.
             del self._alive[place]
 
+    def _count_tombstone(
+        self, home: str, session_id: SessionId, held: bytes, difference: int
+    ) -> None:
+        self._ended[home] += difference
+        self.tombstone_bytes += difference * (len(session_id) + len(held))
+
     def _add(self, home: str, session_id: SessionId, difference: int) -> None:
         bucket = bucket_of(session_id)
         digests = self._buckets[home]
@@ -336,7 +378,3 @@ def _big_endian(digests: "array[int]") -> "array[int]":
     if sys.byteorder == "little":
         copy.byteswap()
     return copy
-
-
-def _tombstone_bytes(session_id: SessionId, held: bytes) -> int:
-    return len(session_id) + len(held) if held_is_ended(held) else 0

@@ -81,7 +81,11 @@ def apply_changes(
     if why_full and not exists:
         raise RefusedChange(Failure.FULL, why_full)
     made, stamp = _entries(record, request, clock, now)
-    keys = {key for key, entry in made if record.put(key, entry)}
+    # It was created once, however often the first save is repeated.
+    created = CREATED in record.entries
+    keys = {
+        key for key, entry in made if not (created and key == CREATED) and record.put(key, entry)
+    }
     if not exists:
         if record.put(CREATED, make_entry(stamp, NIL)):
             keys.add(CREATED)

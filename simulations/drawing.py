@@ -94,6 +94,7 @@ def draw_plan(seed: int, mode: Mode = Mode.SAFETY) -> Plan:
         window=random.choice((1, 4, 16)),
         core=core,
         permanent_from_s=until if mode is Mode.LIVENESS else 0.0,
+        listening_s=_draw_listening(Random(f"{seed}/{mode}/listening".encode())),
     )
     return _have_principals(_shorten_retention(plan))
 
@@ -188,6 +189,13 @@ def _draw_settings(random: Random, alone: Random) -> Settings:
         records_per_frame_max=random.choice((1, 8, 512)),
         unacknowledged_max=random.choice((4, 64, 8192)),
     )
+
+
+def _draw_listening(random: Random) -> tuple[float, float] | None:
+    """Return how long applications are busy with each event; in most plans they do not listen."""
+    if random.random() < 0.6:
+        return None
+    return random.choice(((0.0, 0.0), (0.0, 0.05), (0.0, 0.5), (0.2, 2.0)))
 
 
 def _shorten_retention(plan: Plan) -> Plan:

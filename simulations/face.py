@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ring import Record, Replica, Ring, SessionId
+from ring.announcements import Announcement, Takeover
 from simulations.ground import Ground
 from simulations.plan import Plan, Trigger
 from simulations.scheduler import Scheduler
@@ -78,6 +79,7 @@ class AnyWorld(Ground, Protocol):
     on_release: Callable[[Iterable[object]], None]
     on_set_aside: Callable[[Iterable[SessionId]], None]
     on_notice: Callable[[str], None]
+    on_heard: Callable[[str, int, Announcement | Takeover], None]
 
     @property
     def processes(self) -> Mapping[str, AnyProcess]:

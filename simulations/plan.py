@@ -216,6 +216,9 @@ class Plan(Brief):
     """In liveness mode: the nodes that stay healthy."""
     permanent_from_s: float = 0.0
     """In liveness mode: from when on the faults outside the core stay."""
+    listening_s: tuple[float, float] | None = None
+    """For how long an application is busy with what is announced, at least and at most; None: it
+    listens to nothing."""
     format: int = field(default=FORMAT)
 
     @property

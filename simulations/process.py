@@ -9,6 +9,7 @@ from attrs import Factory, define, field
 from ring import LinkId, Replica
 from ring.identity import Incarnation
 from ring.messages import Greeting
+from simulations.ears import Ears
 from simulations.plan import Clocks
 from simulations.ways import Connection, End
 
@@ -36,6 +37,8 @@ class Process:
     linked: dict[str, LinkId] = field(factory=dict)
     """By member: the latest connection that this process dialled."""
     replies: dict[int, Callable[[Any], None]] = field(factory=dict)
+    ears: Ears | None = None
+    """Of its application; None: it listens to nothing."""
     tick_at: float = inf
     """When its timer rings, in true time; inf: not at all."""
     tick_due: float = inf

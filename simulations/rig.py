@@ -6,7 +6,6 @@ Rules:
 - Nothing takes time but ``pass_time``.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
@@ -16,20 +15,34 @@ from typing import assert_never
 from attrs import evolve
 
 from ring.clock import Clock
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.effects import (
+    Adopt,
+    Announce,
+    Close,
+    Dial,
+    Effect,
+    Notice,
+    Persist,
+    Respond,
+    SetAside,
+    Tell,
+    Wake,
+    Withdraw,
+)
 from ring.identity import Incarnation, LinkId, SessionId
-from ring.messages import Durability, End, Find, Greeting, Message, Request, Rotate, Save
+from ring.messages import Greeting, Message
 from ring.placement import Ring
-from ring.questions import Matches, Query
+from ring.questions import Matches
 from ring.replica import Replica
 from ring.settings import Settings
-from simulations.rig_parts import NOW, WALL_MS, Asked, Connection, Disk, Sent, ring_of
+from simulations.rig_applications import Applications
+from simulations.rig_parts import WALL_MS, Connection, Disk, Sent, ring_of
 
 ACTIONS_MAX = 200_000
 """More than any test needs: so many mean that two replicas never come to an end."""
 
 
-class Rig:
+class Rig(Applications):
     """A ring of replicas, all started."""
 
     def __init__(
@@ -43,12 +56,11 @@ class Rig:
         freezes: bool = False,
         ring: Ring | None = None,
     ) -> None:
+        super().__init__()
         self.ring = ring or ring_of(names, copies)
         # Most tests let hours pass in one step, which is no standstill to them.
         self.settings = settings if freezes else evolve(settings, frozen_after_s=inf)
         self.stores = stores
-        self.now = NOW
-        self.replicas: dict[str, Replica] = {}
         self.disks = {name: Disk() for name in self.ring.addresses}
         self._lives: dict[str, int] = {}
         self.refused: set[tuple[str, str]] = set()
@@ -61,12 +73,10 @@ class Rig:
         """(sender, receiver) of messages that wait."""
         self.sent: list[Sent] = []
         self.effects: list[tuple[str, Effect]] = []
-        self.asked: dict[int, Asked] = {}
         self._connections: dict[tuple[str, LinkId], Connection] = {}
         self.held_kinds: set[tuple[str, str, type[Message]]] = set()
         """(sender, receiver, kind): a message of this kind waits, and all behind it."""
         self._waiting: list[tuple[Connection, str, Message | None]] = []
-        self._actions: deque[Callable[[], None]] = deque()
         self._links = 0
         for name in self.ring.names if start is None else start:
             self.begin(name)
@@ -89,6 +99,7 @@ class Rig:
         clock = Clock(WALL_MS + int((self.now + ahead_s) * 1000), self.now)
         replica = Replica(known, name, self.settings, clock, Random(name), self.stores)
         self.replicas[name] = replica
+        self.begin_to_hear(name, replica)
         self._lives[name] = 1 + len(self._lives)
         for session_id, (portable, at) in self.disks[name].content.items():
             replica.load(session_id, portable, self.now - at, self.now)
@@ -295,8 +306,10 @@ class Rig:
                     asked.reply = reply
             case SetAside(_, records):
                 self.disks[name].set_aside += records
-            case Notice():
+            case Notice() | Tell():
                 pass
+            case Announce() | Withdraw():
+                self.ears[name].perform(effect)
             case Adopt(ring):
                 self.disks[name].ring = ring if self.stores else None
             case _:
@@ -339,70 +352,3 @@ class Rig:
                     if other != name and not self._has_dialled(name, other):
                         self._actions.append(partial(self._dial, name, other))
             self.run()
-
-    # --- The application ---
-
-    def ask(self, name: str, make: Callable[[int], Request | Query]) -> Asked:
-        """Submit a request to a node, and let everything follow."""
-        number = len(self.asked) + 1
-        asked = self.asked[number] = Asked(number)
-        self.perform(name, self.replicas[name].submit(make(number), self.now))
-        self.run()
-        return asked
-
-    def save(
-        self,
-        name: str,
-        session_id: SessionId,
-        changes: dict[bytes, bytes | None],
-        *,
-        create: bool = False,
-        durability: Durability = Durability.BACKUP,
-        refuse: bool = False,
-    ) -> Asked:
-        """Change a session at a node."""
-        rows = tuple(changes.items())
-        return self.ask(
-            name, lambda n: Save(n, session_id, create, rows, durability, refuse, False)
-        )
-
-    def create(self, name: str, session_id: SessionId, **changes: bytes) -> Asked:
-        """Create a session at a node."""
-        rows: dict[bytes, bytes | None] = {key.encode(): each for key, each in changes.items()}
-        return self.save(name, session_id, rows, create=True)
-
-    def find(self, name: str, session_id: SessionId, *, touch: bool = False) -> Asked:
-        """Look a session up at a node."""
-        return self.ask(name, lambda n: Find(n, session_id, touch, False))
-
-    def query(
-        self, name: str, index: bytes, value: bytes, cursor: bytes = b"", namespace: str = ""
-    ) -> Asked:
-        """Look for sessions by a value at a node, for one page."""
-        return self.ask(name, lambda n: Query(n, index, value, cursor, False, namespace))
-
-    def rotate(
-        self,
-        name: str,
-        session_id: SessionId,
-        new_id: SessionId,
-        *,
-        durability: Durability = Durability.BACKUP,
-        **changes: bytes,
-    ) -> Asked:
-        """Give a session a new id at a node, and change it."""
-        rows = tuple((key.encode(), each) for key, each in changes.items())
-        return self.ask(
-            name, lambda n: Rotate(n, session_id, new_id, rows, durability, False, False)
-        )
-
-    def end(
-        self,
-        name: str,
-        session_id: SessionId,
-        *,
-        durability: Durability = Durability.BACKUP,
-        refuse: bool = True,
-    ) -> Asked:
-        """End a session at a node."""
-        return self.ask(name, lambda n: End(n, session_id, durability, refuse, False))

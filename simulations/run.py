@@ -16,6 +16,7 @@ from simulations.budget import Budget
 from simulations.census import Census
 from simulations.convergence import FORGETTING_S, check_convergence
 from simulations.face import AnyWorld
+from simulations.hearing import HearingJudge
 from simulations.judge import Judge
 from simulations.moments import Moment
 from simulations.plan import Kind, Level, Mode, Plan, Trigger
@@ -33,6 +34,9 @@ QUIET_S: Final = 12.0
 
 REST_LIMIT_S: Final = 30.0
 """Reading everything takes its time over slow ways that carry few frames at once."""
+
+HEARING_LIMIT_S: Final = 120.0
+"""The same for applications that are slow to hear what has happened."""
 
 PROGRESS_AFTER_S: Final = 25.0
 """How long after faults have become permanent the core has to answer every request."""
@@ -113,7 +117,11 @@ def _play(plan: Plan, world: AnyWorld) -> Report:
 def judge_of(plan: Plan, budget: Budget) -> Census:
     """Return who judges what clients see in a plan."""
     retention_s = plan.settings.retention_s - FORGETTING_S
-    judge = Census(budget, _late_s(plan), clock_error=0.01, retention_s=retention_s)
+    late_s, clock_error = _late_s(plan), 0.01
+    if plan.listening_s is None:
+        judge = Census(budget, late_s, clock_error, retention_s)
+    else:
+        judge = HearingJudge(plan, budget, late_s, clock_error, retention_s)
     judge.have_all_met = False
     return judge
 
@@ -133,6 +141,8 @@ def listen(plan: Plan, world: AnyWorld, judge: Judge, striking: Striking) -> Non
             judge.on_forgotten(world.now - retention_s)
 
     world.on_notice = on_notice
+    if isinstance(judge, HearingJudge):
+        world.on_heard = judge.on_heard
 
 
 def _play_safely(
@@ -149,6 +159,10 @@ def _play_safely(
     world.scheduler.run_while(lambda: any(check_rest(world)), REST_LIMIT_S, STEP_S)
     judge.violations += check_convergence(world, world.ring.names, judge.is_required)
     judge.violations += check_rest(world)
+    if isinstance(judge, HearingJudge):
+        # Applications may be busy for long with what has come together.
+        world.scheduler.run_while(lambda: has_unannounced(world), HEARING_LIMIT_S, STEP_S)
+        judge.end()
 
 
 def _play_lively(
@@ -170,6 +184,11 @@ def _play_lively(
 
         world.scheduler.run_while(lambda: bool(differing()), REST_LIMIT_S, STEP_S)
         judge.violations += differing()
+
+
+def has_unannounced(world: AnyWorld) -> bool:
+    """Return whether applications have not heard of all that is to be announced."""
+    return any(process.replica.unannounced for process in world.processes.values())
 
 
 def settle(world: AnyWorld, judge: Judge) -> None:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Final, Generic, TypeVar
 
 from ring import Liveness, Member, Record, Replica, Ring, SessionId
+from ring.announcements import Announcement, Takeover
 from simulations.face import AnyDisk, AnyProcess
 from simulations.plan import TRIGGERS, Plan, Trigger
 from simulations.process import WALL_MS
@@ -61,6 +62,10 @@ class Scene(Generic[ProcessT, DiskT]):
         """Is told which sessions a node has yielded."""
         self.on_notice: Callable[[str], None] = lambda event: None
         """Is told what nodes tell people."""
+        self.on_heard: Callable[[str, int, Announcement | Takeover], None] = (
+            lambda node, life, what: None
+        )
+        """Is told what the process of a node, numbered, is told of sessions."""
         self._lives = {name: plan.stream(f"node/{name}") for name in self.ring.names}
 
     @property
@@ -155,6 +160,12 @@ class Scene(Generic[ProcessT, DiskT]):
         """Tell witnesses that a node has read its disk; it is not in the trace."""
         for witness in self.scheduler.witnesses:
             witness.on_loaded(self.now, name, replica)
+
+    def note_heard(self, name: str, life: int, what: Announcement | Takeover) -> None:
+        """The application in a process is told of a session."""
+        kind = what.kind.name if isinstance(what, Announcement) else "TAKEOVER"
+        self.scheduler.note("heard", name, kind, what.stamp)
+        self.on_heard(name, life, what)
 
     def notice(self, name: str, event: str) -> None:
         """A node tells people something."""

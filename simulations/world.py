@@ -14,12 +14,27 @@ from math import inf
 from typing import Any, Final, assert_never
 
 from ring import Clock, LinkId, Replica, Ring, SessionId
-from ring.effects import Adopt, Close, Dial, Effect, Notice, Persist, Respond, SetAside, Wake
+from ring.announcements import LIFE_CYCLE_MASK, Announcement
+from ring.effects import (
+    Adopt,
+    Announce,
+    Close,
+    Dial,
+    Effect,
+    Notice,
+    Persist,
+    Respond,
+    SetAside,
+    Tell,
+    Wake,
+    Withdraw,
+)
 from ring.errors import StampAheadError
 from ring.identity import Incarnation
 from ring.messages import Greeting, Message, Records, Release, Reply, Request
 from ring.questions import Query
 from simulations.disks import Disk
+from simulations.ears import Ears
 from simulations.ground import Answer
 from simulations.plan import Plan, Trigger
 from simulations.process import Process
@@ -48,6 +63,7 @@ class World(Scene[Process, Disk]):
     def __init__(self, plan: Plan, witnesses: Sequence[Witness] = ()) -> None:
         super().__init__(plan, Scheduler(witnesses), Disk.of)
         self._dials = {name: plan.stream(f"dial/{name}") for name in self.ring.names}
+        self._pauses = {name: plan.stream(f"listening/{name}") for name in self.ring.names}
         self._links = 0
         self._incarnations = 0
         self._numbers = 0
@@ -124,7 +140,25 @@ class World(Scene[Process, Disk]):
         process.replica.restore_contacts(ages_s, now)
         self._perform(process, process.replica.start(now))
         self._note_contacts(process)
+        self._listen(process)
         return process
+
+    def _listen(self, process: Process) -> None:
+        """Have the application of a process listen to what happens to sessions."""
+        replica, name, listening_s = process.replica, process.name, self.plan.listening_s
+        if listening_s is None:
+            return
+
+        def done(delivered: Sequence[Announcement], returned: Sequence[Announcement]) -> None:
+            now = process.clock(self.now)
+            self._perform(process, replica.on_delivered(delivered, returned, now))
+
+        def later(action: Callable[[], None]) -> None:
+            delay_s = self._pauses[name].uniform(*listening_s)
+            self.scheduler.after(delay_s, partial(self._enter, process, action))
+
+        process.ears = Ears(done, partial(self.note_heard, name, process.incarnation), later)
+        self._perform(process, replica.listen(LIFE_CYCLE_MASK, process.clock(self.now)))
 
     def _note_contacts(self, process: Process) -> None:
         """Have the disk know, again and again, with whom a node has been in contact."""
@@ -337,10 +371,15 @@ class World(Scene[Process, Disk]):
                     if link in process.connections:
                         connection, end = process.connections[link]
                         connection.close(end)
+                case Tell():
+                    pass  # Nobody has asked.
                 case Notice(event):
                     self.notice(process.name, event)
                 case Adopt(ring):
                     self.disks[process.name].ring = ring
+                case Announce() | Withdraw():
+                    assert process.ears is not None, "it listens"
+                    process.ears.perform(effect)
                 case _:
                     assert_never(effect)
         self._schedule_tick(process)

@@ -79,7 +79,7 @@ def _due_is_an_end(self: Expiry, now: float, kept_since: Stamp) -> None:
         record = core.table.get(session_id)
         if record is not None and home_of(session_id) in core.view.claims:
             record.end(EndReason.DELETED, core.name, core.clock.tick(now))
-            self._replication.write(session_id, record, {ENDED})
+            self._replication.write(session_id, record, {ENDED}, now)
 
 
 def _deny_unwritten(self: Serving, errand: Errand, now: float) -> None:

@@ -5,8 +5,11 @@ import string
 from hypothesis import strategies as st
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import LIFE_CYCLE, Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.identity import RANDOM_CHARS, SessionId
+from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -37,7 +40,7 @@ from ring.messages import (
 )
 from ring.placement import VERSION_MAX, Departed, Member, Ring
 from ring.questions import Matches, Query
-from ring.table import BUCKETS
+from ring.table import BUCKETS, SHARDS
 
 URL_SAFE = string.ascii_letters + string.digits + "-_"
 
@@ -101,6 +104,54 @@ def _rings(draw: st.DrawFn) -> Ring:
 
 whole_rings = _rings()
 
+
+@st.composite
+def _announced_rows(draw: st.DrawFn) -> tuple[bytes | int, ...]:
+    """Return one announcement: what was rotated has a new id, and nothing else."""
+    kind = draw(st.sampled_from(sorted(LIFE_CYCLE)))
+    new_id = draw(session_ids) if kind is EventKind.ROTATED else b""
+    return draw(session_ids), int(kind), draw(u64s), draw(maybe_portables), new_id
+
+
+announced_rows = _announced_rows()
+notes = st.builds(
+    Note,
+    st.just("") | member_names,
+    st.sampled_from(Happening),
+    u64s.map(Stamp),
+    u64s.map(Stamp),
+    u64s,
+    st.binary(max_size=55),
+)
+shards = st.integers(0, SHARDS)
+maybe_ids = st.just(b"") | session_ids
+
+
+@st.composite
+def _inspects(draw: st.DrawFn) -> Inspect:
+    """Return a question for a page, or for one session of that home."""
+    home, one = draw(member_names), draw(st.booleans())
+    only = home.encode() + b"." + b"A" * RANDOM_CHARS if one else b""
+    rows_max, ended, values = draw(st.integers(0, 256)), draw(st.booleans()), draw(st.booleans())
+    forwarded = draw(st.booleans())
+    place = draw(shards), draw(maybe_ids)
+    return Inspect(draw(u64s), home, *place, rows_max, only, ended, values, forwarded)
+
+
+rows = st.builds(
+    Row,
+    session_ids,
+    st.sampled_from(State),
+    u64s,
+    u64s,
+    u64s.map(Stamp),
+    u64s,
+    u64s,
+    plain_text,
+    name_tuples,
+    maybe_portables,
+)
+
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Changes: st.builds(Changes, flat_lists(session_ids, u64s, portables)),
     Acks: acks(),
@@ -115,6 +166,19 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.booleans(),
         u64s,
         name_tuples,
+        u64s,
+    ),
+    Announced: st.builds(
+        Announced, flat_lists(session_ids, st.sampled_from(sorted(LIFE_CYCLE)).map(int), u64s)
+    ),
+    Announcements: st.builds(
+        lambda home, since, is_handed_over, rows: Announcements(
+            home, Stamp(since), is_handed_over, [value for row in rows for value in row]
+        ),
+        member_names,
+        u64s,
+        st.booleans(),
+        st.lists(announced_rows, max_size=5),
     ),
     Release: st.builds(Release, flat_lists(session_ids, u64s)),
     Compare: st.builds(Compare, member_names, u64s, bucket_sums, st.booleans()),
@@ -188,6 +252,20 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         name_tuples,
         name_tuples,
         plain_text,
+    ),
+    Why: st.builds(Why, u64s, session_ids, st.booleans()),
+    Story: st.builds(Story, u64s, st.lists(notes, max_size=4).map(tuple), name_tuples),
+    Inspect: _inspects(),
+    Inspected: st.builds(
+        Inspected,
+        u64s,
+        member_names,
+        st.booleans(),
+        u64s,
+        u64s,
+        st.lists(rows, max_size=3).map(tuple),
+        shards,
+        maybe_ids,
     ),
 }
 """A strategy for every class of messages."""

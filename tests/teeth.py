@@ -15,13 +15,14 @@ from typing import Final
 
 from ablations import ABLATIONS
 from planted import PLANTED
+from planted_events import PLANTED_EVENTS
 
 from simulations.drawing import draw_plan
 from simulations.plan import Mode, Plan, plan_to_json, read_plan
 from simulations.run import failing_promises, run
 
 TEETH: Final = Path(__file__).parent / "plans" / "teeth"
-BROKEN: Final = {**ABLATIONS, **PLANTED}
+BROKEN: Final = {**ABLATIONS, **PLANTED, **PLANTED_EVENTS}
 
 
 def plan_of(name: str) -> Path:

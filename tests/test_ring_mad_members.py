@@ -13,9 +13,12 @@ from replicas import Rig
 from samples import WALL_MS, ring_of, session
 
 from ring.administration import RingRecord, SetRing, ShowRing
+from ring.announcements import Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, NIL, PRINCIPAL, EndReason, make_entry
 from ring.identity import LinkId, SessionId
+from ring.inquiry import Inspect, Inspected, Story, Why
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -190,7 +193,7 @@ class Madness:
 
     def of_streams(self) -> Message:
         random = self.random
-        match random.randrange(7):
+        match random.randrange(9):
             case 0 | 1:
                 return Changes(self.changes())
             case 2:
@@ -202,7 +205,16 @@ class Madness:
                 version = random.choice([0, 1, self.stamp(), 1 << 63])
                 heard, missing = random.randrange(9), self.names()
                 says = (self.maybe(), self.maybe(), version, self.names(), self.maybe())
-                return Status(self.stamp(), *says, self.maybe(), heard, missing)
+                listens_to = random.choice([0, 30])
+                return Status(self.stamp(), *says, self.maybe(), heard, missing, listens_to)
+            case 7:
+                return Announced([self.session_id(), random.randrange(1, 5), self.stamp()])
+            case 8:
+                home, kind = random.choice(HOMES), random.randrange(1, 5)
+                new_id = self.session_id() if kind == EventKind.ROTATED else b""
+                portable = random.choice([b"", self.portable()])
+                row: list[bytes | int] = [self.session_id(), kind, self.stamp(), portable, new_id]
+                return Announcements(home, self.stamp(), self.maybe(), row)
             case 5:
                 return RingRecord(self.ring())
             case _:
@@ -236,7 +248,17 @@ class Madness:
         number, asked = next(self._numbers), random.randrange(40)
         durability = random.choice(list(Durability))
         ways = self.maybe(), self.maybe(), self.maybe()
-        match random.randrange(8):
+        match random.randrange(10):
+            case 8:
+                if self.maybe():
+                    return Why(number, session_id, self.maybe())
+                home, room = random.choice(HOMES), random.randrange(9)
+                return Inspect(number, home, random.randrange(65), b"", room, b"", *ways)
+            case 9:
+                if self.maybe():
+                    note = Note("z", Happening.MOVED, self.stamp(), self.stamp(), 1, b"z")
+                    return Story(random.randrange(3), (note,), self.names())
+                return Inspected(asked, random.choice(HOMES), self.maybe(), 1, 1, (), 64, b"")
             case 0:
                 return Find(number, session_id, *ways)
             case 1:

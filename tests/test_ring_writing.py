@@ -164,10 +164,17 @@ def test_a_key_that_no_application_can_mean_is_refused(key: bytes) -> None:
     assert refused(a_session(), {b"fine": b"\x01", key: b"\x01"}).failure is Failure.INVALID
 
 
-@pytest.mark.parametrize("key", [CREATED, LIFETIME, MAX_IDLE, PRINCIPAL, b"k" * KEY_BYTES_MAX])
+@pytest.mark.parametrize("key", [LIFETIME, MAX_IDLE, PRINCIPAL, b"k" * KEY_BYTES_MAX])
 def test_a_key_that_an_application_may_write_is_written(key: bytes) -> None:
     record = a_session()
     assert change(record, {key: b"\xa1a"}) - {ACCESSED} == {key}
+
+
+def test_a_session_is_created_once_however_often_its_first_save_is_repeated() -> None:
+    record = a_session()
+    created = record.entries[CREATED]
+    assert change(record, {CREATED: b"\xc0", b"cart": b"\x01"}) - {ACCESSED} == {b"cart"}
+    assert record.entries[CREATED] == created
 
 
 def test_an_attribute_over_its_limit_is_refused_by_name() -> None:

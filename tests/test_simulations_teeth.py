@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
+import test_ring_announcing as announcing
 import test_ring_expiry as expiry
 import test_ring_frozen as frozen
 import test_ring_greeting as greeting
@@ -33,6 +34,16 @@ from simulations.run import failing_promises, run
 PAGE = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 UNFOUND: dict[str, Callable[[], None]] = {
+    "announce what is loaded": (
+        announcing.test_nothing_is_announced_because_it_is_read_from_a_disk
+    ),
+    "hear of no delivery": (
+        announcing.test_what_was_delivered_is_announced_no_more_when_the_member_is_lost
+    ),
+    "take all that comes for news": (
+        announcing.test_a_member_that_is_refilled_takes_nothing_old_for_news
+    ),
+    "tell no new holder what waits": announcing.test_a_member_that_is_refilled_is_told_what_waits,
     "act on after a standstill": (
         frozen.test_a_node_that_stood_still_answers_nothing_before_it_has_heard_the_others
     ),

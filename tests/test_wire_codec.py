@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from strategies import MESSAGES, messages, session_ids
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.clock import Stamp
 from ring.errors import RemoteProtocolError
 from ring.identity import SessionId, parse_session_id
+from ring.inquiry import Inspect, Inspected, Row, State, Story, Why
+from ring.journal import Happening, Note
 from ring.messages import (
     Absent,
     Acks,
@@ -58,11 +61,16 @@ ROW: list[bytes | int] = [ID, 7, b"\x00"]
 
 RING = Ring("shop", (Member("a", "h:1"), Member("b", "", True)), 3, 2, (Departed("c", "a"),))
 
+ROW_OF_PAGE = Row(ID, State.ALIVE, 9, 1, Stamp(5), 6, 7, "ada", ("a",), b"\x00\x90")
+
 EXAMPLES: list[Message] = [
     Changes([*ROW, *ROW]),
     Acks(9, ((3, b""), (9, b"\x00"))),
     Status(Stamp(5), True, False, 3, ("a", "b"), False),
     Status(Stamp(5), True, True, 3, (), False, draining=True, heard=2),
+    Status(Stamp(5), True, True, 3, (), False, listens_to=30),
+    Announced([ID, 1, 7, OTHER_ID, 4, 8]),
+    Announcements("a", Stamp(7), True, [ID, 2, 7, b"\x00", b"", ID, 4, 7, b"", OTHER_ID]),
     Release([ID, 7]),
     Compare("a", 1, bytes(BUCKETS_BYTES)),
     Offer("a", [ID, 7]),
@@ -89,6 +97,10 @@ EXAMPLES: list[Message] = [
     RingShown(1, RING),
     Query(1, b"mail", b"\xa1a", b"", False),
     Matches(1, [ID, b"\x00\x90"], [b"\xa1a", 2], b"", ("a",), ("b",), ("c",), ""),
+    Why(1, ID),
+    Story(1, (Note("a", Happening.MERGED, Stamp(1), Stamp(2), 3, b"b"),), ("c",)),
+    Inspect(1, "a", 3, ID, 5, ID, True, True),
+    Inspected(1, "a", True, 3, 4, (ROW_OF_PAGE,), 64, b""),
 ]
 
 STRANGE: list[object] = [

@@ -22,6 +22,7 @@ from wire_ends import (
 from ring.clock import Stamp
 from ring.errors import LocalProtocolError, RemoteProtocolError
 from ring.identity import SessionId
+from ring.inquiry import Inspect, Why
 from ring.messages import (
     Durability,
     End,
@@ -65,7 +66,7 @@ def sendable(speaker: Speaker, message: Message) -> Message:
     """Return ``message`` as ``speaker`` may send it: a client forwards nothing."""
     if speaker is Speaker.CLIENT and isinstance(message, Find | Save | End | Rotate):
         return evolve(message, forwarded=False, insist=False)
-    if speaker is Speaker.CLIENT and isinstance(message, Query):
+    if speaker is Speaker.CLIENT and isinstance(message, Query | Why | Inspect):
         return evolve(message, forwarded=False)
     return message
 
@@ -164,10 +165,11 @@ def test_each_side_sends_what_it_may_and_nothing_else(speaker: Speaker, message:
     assert "is not the peer's to send" in refused_by(receiver, frame(encode(message)))
 
 
-def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> None:
+def test_a_client_may_find_and_change_sessions_ask_about_them_and_care_for_the_ring_only() -> None:
     assert {kind.__name__ for kind in ENTITLEMENTS[Speaker.CLIENT]} == {
         *("Find", "Save", "End", "Rotate"),
         *("ShowRing", "SetRing", "Query"),
+        *("Why", "Inspect"),
     }
 
 
@@ -179,6 +181,8 @@ def test_a_client_may_find_and_change_sessions_and_care_for_the_ring_only() -> N
         End(1, ID, Durability.LOCAL, False, True),
         Rotate(1, ID, OTHER_ID, (), Durability.LOCAL, False, True),
         Query(1, b"mail", b"\x01", b"", True),
+        Why(1, ID, forwarded=True),
+        Inspect(1, "a", forwarded=True),
     ],
 )
 def test_a_client_forwards_nothing(message: Message) -> None:

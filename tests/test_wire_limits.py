@@ -4,6 +4,7 @@ import msgpack
 import pytest
 
 from ring.administration import RingRecord, RingShown, SetRing
+from ring.announcements import ANNOUNCED_MAX, Announced, Announcements
 from ring.clock import Stamp
 from ring.entry import ENTRIES_MAX, KEY_BYTES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
@@ -77,6 +78,8 @@ def at_the_limit() -> list[Message]:
         Records("a" * 32, 2**64 - 1, ROW * RECORDS_MAX),
         Listing("a", 1, tuple(range(BUCKETS)), [ID, 7] * LISTED_MAX),
         Release([ID, 7] * RELEASED_MAX),
+        Announced([ID, 1, 7] * ANNOUNCED_MAX),
+        Announcements("a" * 32, Stamp(1), True, [ID, 4, 7, b"\x00", ID] * ANNOUNCED_MAX),
         Offer("a" * 32, [ID, 7] * RELEASED_MAX),
         Status(Stamp(2**64 - 1), True, True, 1, names, True),
         Save(
@@ -117,6 +120,13 @@ def test_a_message_at_its_limit_passes() -> None:
         (Records("a", 1, ROW * (RECORDS_MAX + 1)), "1024 rows"),
         (Listing("a", 1, (), [ID, 7] * (LISTED_MAX + 1)), "16384 rows"),
         (Release([ID, 7] * (RELEASED_MAX + 1)), "1024 rows"),
+        (Announced([ID, 1, 7] * (ANNOUNCED_MAX + 1)), "1025 rows"),
+        (Announced([ID, 5, 7]), "a kind is none that members tell each other"),
+        (Announced([ID, 1, -7]), "2..64"),
+        (Announcements("A", Stamp(1), True, []), "not a member name"),
+        (Announcements("a", Stamp(1), True, [ID, 4, 7, b"", b""]), "goes on under a new id"),
+        (Announcements("a", Stamp(1), True, [ID, 2, 7, b"", ID]), "goes on under a new id"),
+        (Announcements("a", Stamp(1), True, [ID, 4, 7, b"", b"x"]), "not home.random"),
         (Offer("a", [ID, 7] * (RELEASED_MAX + 1)), "1024 rows"),
         (Acks(9999, tuple((n + 1, b"") for n in range(DIFFERENT_MAX + 1))), "1025 rows"),
         (Acks(2, ((3, b""),)), "1 to upto"),

@@ -14,6 +14,8 @@ from wire_ends import feed
 
 from ring import messages
 from ring.errors import RemoteProtocolError
+from ring.inquiry import Row, State
+from ring.journal import Happening, Note
 from ring.messages import Durability, Failure
 from ring.placement import Departed, Member, Ring
 from wire import ENTITLEMENTS, Connection, Identity, Refusal, Speaker
@@ -121,16 +123,28 @@ def test_the_digest_of_the_ring_is_as_in_the_vectors() -> None:
     assert RING.digest.hex() == VECTORS["ring"]["digest"]
 
 
+NOTE_COLUMNS: Final = [field.name for field in attrs.fields(Note)]
+ROW_COLUMNS: Final = [field.name for field in attrs.fields(Row)]
+
+
 def value_of(name: str, value: Any) -> Any:
     """Return a field's value from its form in JSON."""
     match value:
         case _ if name == "ring":
             return RING
+        case _ if name == "notes":
+            return tuple(Note(*map(value_of, NOTE_COLUMNS, row)) for row in value)
+        case _ if name == "rows":
+            return tuple(Row(*map(value_of, ROW_COLUMNS, row)) for row in value)
         case {"hex": str(text)}:
             return bytes.fromhex(text)
         case list():
             parts = [value_of("", part) for part in value]
             return parts if name in ("flat", "counts") else tuple(parts)
+        case _ if name == "happening":
+            return Happening(value)
+        case _ if name == "state":
+            return State(value)
         case _ if name == "durability":
             return Durability(value)
         case _ if name == "failure":

@@ -7,6 +7,7 @@ a session id, and those appear in no log.
 import re
 from typing import Final, TypeVar
 
+from ring.clock import Stamp
 from ring.errors import ConfigError
 from ring.identity import (
     SESSION_ID_FORM,
@@ -39,6 +40,11 @@ def u64(value: object, what: str) -> int:
     if not 0 <= number <= U64_MAX:
         raise ValueError(f"{what} is not of 0 to 2**64 - 1")
     return number
+
+
+def stamp(value: object, what: str) -> Stamp:
+    """Return a stamp, which may be 0 for none."""
+    return Stamp(u64(value, what))
 
 
 def text(value: object, what: str, chars_max: int) -> str:

@@ -20,8 +20,10 @@ import msgpack
 from attrs import frozen
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import ANNOUNCED_MAX, Announced, Announcements
 from ring.entry import ENTRIES_MAX
 from ring.errors import LocalProtocolError, RemoteProtocolError
+from ring.inquiry import Inspect, Inspected, Story, Why
 from ring.messages import (
     RELEASED_MAX,
     Absent,
@@ -50,7 +52,7 @@ from ring.messages import (
     Status,
 )
 from ring.questions import MATCHES_MAX, Matches, Query
-from wire import asking, control, hot
+from wire import asking, control, hot, inquiries, tidings
 from wire.limits import (
     CHANGES_MAX,
     DIFFERENT_MAX,
@@ -104,6 +106,10 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     Release: _by_hand(
         3, hot.spell_release, hot.read_release, 2 * RELEASED_MAX, checked_when_sent=False
     ),
+    Announced: _by_hand(4, tidings.spell_announced, tidings.read_announced, 3 * ANNOUNCED_MAX),
+    Announcements: _by_hand(
+        5, tidings.spell_announcements, tidings.read_announcements, 5 * ANNOUNCED_MAX
+    ),
     Acks: _by_hand(2, hot.spell_acks, hot.read_acks, 2 * DIFFERENT_MAX),
     # Liveness.
     Status: _by_cattrs(16, Status),
@@ -140,6 +146,13 @@ _SPELLINGS: Final[dict[type[Message], _Spelling]] = {
     # Questions about many sessions.
     Query: _by_hand(54, asking.spell_query, asking.read_query),
     Matches: _by_hand(72, asking.spell_matches, asking.read_matches, 2 * MATCHES_MAX),
+    # Questions of people.
+    Why: _by_cattrs(55, Why),
+    Inspect: _by_hand(56, inquiries.spell_inspect, inquiries.read_inspect),
+    Story: _by_hand(73, inquiries.spell_story, inquiries.read_story, inquiries.STORY_ELEMENTS_MAX),
+    Inspected: _by_hand(
+        74, inquiries.spell_inspected, inquiries.read_inspected, inquiries.PAGE_ELEMENTS_MAX
+    ),
 }
 """The tag table; ``docs/protocol.md`` gives every field's type and limit."""
 

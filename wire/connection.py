@@ -15,8 +15,10 @@ from random import Random
 from typing import Final, TypeAlias, TypeVar
 
 from ring.administration import RingRecord, RingShown, SetRing, ShowRing
+from ring.announcements import Announced, Announcements
 from ring.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from ring.identity import Incarnation
+from ring.inquiry import Inspect, Inspected, Story, Why
 from ring.messages import (
     Absent,
     Acks,
@@ -66,18 +68,25 @@ class Speaker(Enum):
 ENTITLEMENTS: Final[dict[Speaker, frozenset[type[Message]]]] = {
     Speaker.MEMBER_DIALLING: frozenset(
         {
-            *(Status, RingRecord, Changes, Release, Compare, Offer, Ask),
+            *(Status, RingRecord, Changes, Release, Announced, Announcements, Compare, Offer, Ask),
             *(Find, Save, End, Rotate, Query),
+            *(Why, Inspect),
         }
     ),
-    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing, Query}),
+    Speaker.CLIENT: frozenset({Find, Save, End, Rotate, ShowRing, SetRing, Query, Why, Inspect}),
     Speaker.MEMBER_ANSWERING: frozenset(
         {
             *(Status, RingRecord, Acks, Records, Listing, Compared, Offered, Answer),
-            *(Found, Absent, Saved, Failed, Redirect, Matches),
+            *(Found, Absent, Saved, Failed, Redirect),
+            *(Matches, Story, Inspected),
         }
     ),
-    Speaker.SERVER: frozenset({Members, Leaving, Found, Absent, Saved, Failed, RingShown, Matches}),
+    Speaker.SERVER: frozenset(
+        {
+            *(Members, Leaving, Found, Absent, Saved, Failed, RingShown),
+            *(Matches, Story, Inspected),
+        }
+    ),
 }
 
 
@@ -325,6 +334,10 @@ class Connection:
 
 
 def _is_forwarded(message: Message) -> bool:
-    if isinstance(message, Query):
-        return message.forwarded
-    return isinstance(message, Find | Save | End | Rotate) and (message.forwarded or message.insist)
+    match message:
+        case Find() | Save() | End() | Rotate():
+            return message.forwarded or message.insist
+        case Query() | Why() | Inspect():
+            return message.forwarded
+        case _:
+            return False

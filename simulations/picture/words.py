@@ -9,6 +9,7 @@ from typing import Final
 import msgpack
 
 from ring import Record
+from ring.announcements import Announced, Announcements, EventKind
 from ring.clock import STAMP_BYTES, Stamp, stamp_ms
 from ring.entry import (
     ACCESSED,
@@ -20,6 +21,7 @@ from ring.entry import (
     NIL,
     PRINCIPAL,
     REMEMBERED,
+    ROTATED,
     EndReason,
     entry_stamp,
 )
@@ -57,9 +59,13 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "acks": ("Acks",),
     "comparisons": ("Compare", "Compared", "Records", "Listing"),
     "releases": ("Release", "Offer", "Offered"),
+    "announcements": ("Announced", "Announcements"),
     "asks": ("Ask", "Answer"),
-    "requests": ("Find", "Save", "End", "Rotate", "Query"),
-    "replies": ("Found", "Absent", "Saved", "Failed", "Redirect", "Matches"),
+    "requests": ("Find", "Save", "End", "Rotate", "Query", "Why", "Inspect"),
+    "replies": (
+        *("Found", "Absent", "Saved", "Failed", "Redirect"),
+        *("Matches", "Story", "Inspected"),
+    ),
     "status": ("Status",),
     "ring": ("RingRecord", "ShowRing", "SetRing", "RingShown", "Members", "Leaving"),
 }
@@ -77,6 +83,7 @@ _NAMES: Final = {
     MAX_IDLE: "max idle",
     PRINCIPAL: "principal",
     REMEMBERED: "remembered",
+    ROTATED: "rotated",
     ENDED: "ended",
 }
 
@@ -96,6 +103,13 @@ def what_is_said(message: Message) -> tuple[str, tuple[Shown, ...]]:
             return f"home {home}: may these go?", _digests(flat)
         case Offered(home, released):
             return f"home {home}: {_counted(released, 'session')} may go", ()
+        case Announced(flat):
+            what = _counted(len(flat) // 3, "announcement")
+            return f"{what} delivered", _announced(flat, 3, "delivered")
+        case Announcements(home, since, is_handed_over, flat):
+            what = "all that waits" if since else "more that waits"
+            handed = ", handed over" if is_handed_over else ""
+            return f"home {home}: {what}{handed}", _announced(flat, 5, "to be told")
         case Acks(upto, different):
             unlike = f", but not {', '.join(str(number) for number, _ in different)}"
             return f"holds all up to change {upto}{unlike if different else ''}", ()
@@ -182,6 +196,16 @@ def _digests(flat: Sequence[bytes | int]) -> tuple[Shown, ...]:
         assert isinstance(session_id, bytes)
         assert isinstance(digest, int)
         shown.append(Shown(text_of(session_id), f"digest {digest:016x}"))
+    return tuple(shown)
+
+
+def _announced(flat: Sequence[bytes | int], stride: int, what: str) -> tuple[Shown, ...]:
+    """Return what ``flat`` says: id, kind, and more."""
+    shown = []
+    for session_id, kind in zip(flat[::stride], flat[1::stride], strict=True):
+        assert isinstance(session_id, bytes)
+        assert isinstance(kind, int)
+        shown.append(Shown(text_of(session_id), f"{EventKind(kind).name.lower()}, {what}"))
     return tuple(shown)
 
 

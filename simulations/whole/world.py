@@ -36,6 +36,7 @@ from simulations.scheduler import StuckError
 from simulations.violation import Violation
 from simulations.whole.disk import NodeDisk, fenced
 from simulations.whole.guest import GuestScheduler, threads_replaced
+from simulations.whole.hearing import hear
 from simulations.whole.life import (
     CURRENT,
     Errands,
@@ -197,6 +198,9 @@ class NodeWorld(Scene[Life, NodeDisk]):
         config = config_of(plan, ring, name, HANDSHAKE_S)
         run = partial(life.run, config, random, partial(self.wall_ms, name))
         self._births.add(partial(self._live, life, run))
+        if plan.listening_s is not None:
+            pauses = plan.stream(f"listening/{name}/{life.started_at}")
+            life.let(partial(hear, life, self, pauses, plan.listening_s))
         if self._twins.random() < TWICE:
             self.after(self._twins.uniform(0.0, 1.0), partial(self._start_twice, life))
         return life
