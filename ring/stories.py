@@ -11,7 +11,7 @@ from typing import Final
 
 from ring.clock import Stamp
 from ring.core import Core
-from ring.entry import CREATED, EndReason, entry_stamp
+from ring.entry import CREATED, ROTATED, EndReason, entry_stamp
 from ring.identity import SessionId, home_of
 from ring.inquiry import NOTES_MAX
 from ring.journal import Happening, Note
@@ -45,6 +45,9 @@ def _said_by_record(core: Core, session_id: SessionId) -> list[Note]:
         )
     if created:
         said.append(Note("", Happening.CREATED, created, created, 0))
+    if ROTATED in record.entries:
+        rotated = entry_stamp(record.entries[ROTATED])
+        said.append(Note("", Happening.CONTINUED, rotated, rotated, 0))
     if accessed:
         said.append(Note("", Happening.ACCESSED, accessed, accessed, 0))
     return said

@@ -213,6 +213,21 @@ def test_after_a_restart_the_record_and_the_tombstone_tell_what_they_know() -> N
     assert plot(told)[1:] == [("a", "moved")]
 
 
+def test_the_record_tells_that_it_had_another_id_when_who_rotated_it_is_lost() -> None:
+    """So who acted for it under that one is no part of its story."""
+    rig = Rig("ab")
+    rig.create("a", ID)
+    rig.kill("a")
+    rig.pass_time(20)
+    rig.start("a")
+    rig.pass_time(20)
+    rig.rotate("a", ID, NEW)
+    rig.pass_time(1)
+    rig.kill("a")
+    rig.pass_time(20)
+    assert plot(why(rig, "b", NEW).notes) == [("", "created"), ("", "continued"), ("b", "moved")]
+
+
 def test_of_what_nobody_knows_there_is_no_story() -> None:
     rig = Rig("ab")
     assert why(rig, "a", UNKNOWN) == Story(1, (), ())
