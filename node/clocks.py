@@ -42,11 +42,11 @@ class Clocks(Reserved):
     __slots__ = ("_backend", "_created_ms", "_last_access_ms", "_terms", "_used_ms")
 
     def __init__(
-        self, backend: Backend, record: Record | None, terms: Terms, *, used_ms: int = 0
+        self, backend: Backend, record: Record | None, terms: Terms, used_ms: int = 0
     ) -> None:
         self._backend = backend
         self._terms = terms
-        self._created_ms = self._last_access_ms = backend.wall_ms()
+        self._created_ms = self._last_access_ms = used_ms or backend.wall_ms()
         self._used_ms = used_ms
         """The latest access that was counted for this copy; the ring may write it down later."""
         if record is None:

@@ -40,20 +40,25 @@ class Sending(Clocks):
         session_id: its id.
         found: as the ring gave it; None for a new session.
         terms: what holds unless a call says otherwise.
-        used_ms: see ``Clocks``.
-        saves: see ``Session``.
+        used_ms: when it was asked for, if that counts as an access; see ``Clocks``.
+        saves: what saves it later, unless ``terms`` have every save sent at once.
     """
 
     __slots__ = (
+        "_answer",
         "_asked",
         "_ended",
         "_found",
         "_id",
         "_is_new",
+        "_next_expected",
         "_next_id",
         "_receipt",
         "_saves",
     )
+
+    _next_expected: int
+    """In which state that rotation is to find the session, if it is to; set when it begins."""
 
     def __init__(
         self,
@@ -62,12 +67,13 @@ class Sending(Clocks):
         found: Found | None,
         terms: Terms,
         *,
-        used_ms: int,
-        saves: Saves | None,
+        used_ms: int = 0,
+        saves: Saves | None = None,
     ) -> None:
         self._id = session_id
         self._next_id: SessionId | None = None
         """The id of a rotation that was asked for and whose outcome is not known."""
+        self._answer = found
         self._is_new = found is None
         self._asked = found is not None
         """Whether the ring may have heard of this session."""
@@ -76,7 +82,7 @@ class Sending(Clocks):
         self._found = None if found is None else Record.from_portable(found.portable, 0.0)
         """As it was found; None once something of this copy was saved."""
         self._saves = saves
-        super().__init__(backend, self._found, terms, used_ms=used_ms)
+        super().__init__(backend, self._found, terms, used_ms)
 
     @property
     def id(self) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
+from node.errors import ConflictError
 from node.matches import Sought
 from node.principals import save_within
-from node.receipts import NOTHING_SENT, Backend, OnTimeout, Receipt, Wish, end_session
+from node.receipts import NOTHING_SENT, OnTimeout, Receipt, Wish, end_session
 from node.saving import KEPT_HERE, Saves
 from node.sending import Changes, Sending
-from node.terms import Terms
 from ring.entry import PRINCIPAL
 from ring.errors import (
     ReplicationTimeoutError,
@@ -42,31 +42,9 @@ class Session(Sending):
 
     Names of attributes are 1 to 255 bytes of UTF-8 without NUL; what values may be is said in
     ``node.values``. Made by ``Sessions.create`` and ``Sessions.find``.
-
-    Args:
-        backend: carries its saves to the ring.
-        session_id: its id.
-        found: as the ring gave it; None for a new session.
-        terms: what holds unless a call says otherwise.
-        used_ms: when it was asked for, if that counts as an access; see ``Clocks``.
-        saves: what saves it later, unless ``terms`` have every save sent at once.
     """
 
-    __slots__ = ("_age_ms", "_maybe_stale")
-
-    def __init__(
-        self,
-        backend: Backend,
-        session_id: SessionId,
-        found: Found | None,
-        terms: Terms,
-        *,
-        used_ms: int = 0,
-        saves: Saves | None = None,
-    ) -> None:
-        self._maybe_stale = found is not None and found.maybe_stale
-        self._age_ms = 0 if found is None else found.age_ms
-        super().__init__(backend, session_id, found, terms, used_ms=used_ms, saves=saves)
+    __slots__ = ()
 
     def _copy(self, found: Found) -> "Session":
         return Session(self._backend, self._id, found, self._terms, saves=self._saves)
@@ -89,7 +67,7 @@ class Session(Sending):
 
         So it is after a node came back from its disk alone, or had to answer before a member did.
         """
-        return self._maybe_stale
+        return self._answer is not None and self._answer.maybe_stale
 
     @property
     def age(self) -> float | None:
@@ -98,7 +76,8 @@ class Session(Sending):
         Since when the node that answered has not heard from the one that acts for the session; 0.0
         if it acts itself, or was not asked for its own copy. None: nobody tells it what changes.
         """
-        return None if self._age_ms == AGE_UNKNOWN else self._age_ms / 1000
+        age_ms = 0 if self._answer is None else self._answer.age_ms
+        return None if age_ms == AGE_UNKNOWN else age_ms / 1000
 
     async def touch(self) -> bool:
         """Count an access, and return whether the session is there; raises as ``Sessions.find``.
@@ -158,17 +137,12 @@ class Session(Sending):
         """
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
-        if if_unchanged and self._changes_id:
-            raise ValueError(
-                "if_unchanged is True, and the principal is another one, which changes the id; "
-                "save with it before the principal is set, or without it"
-            )
         if not self._is_to_rotate:
             if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
                 return KEPT_HERE
             with suppress(_NewPrincipalError):
                 return await self._within_limit(partial(self._save, wish, if_unchanged))
-        return await self._within_limit(partial(self._rotate, wish))
+        return await self._within_limit(partial(self._rotate, wish, if_unchanged))
 
     async def save_unasked(self) -> None:
         """Send what changed, unless that gives the session another id; raises as ``save``.
@@ -263,9 +237,12 @@ class Session(Sending):
             return NOTHING_SENT
         return await self._within_limit(partial(self._rotate, wish))
 
-    async def _rotate(self, wish: Wish) -> Receipt:
+    async def _rotate(self, wish: Wish, if_unchanged: bool = False) -> Receipt:
         if self._is_new:
             await self._save(wish)
+        if self._next_id is None:
+            # What has begun may be in force: then nobody has the state from before it any more.
+            self._next_expected = await self._known_state() if if_unchanged else NOT_ASKED_FOR
         was_begun = self._next_id is not None
         new_id = self._next_id or self._new_id()
 
@@ -279,6 +256,7 @@ class Session(Sending):
                 durability=wish.durability,
                 refuse=wish.on_timeout == "refuse",
                 forwarded=False,
+                expected=self._next_expected if if_unchanged else NOT_ASKED_FOR,
             )
 
         try:
@@ -286,7 +264,7 @@ class Session(Sending):
         except ReplicationTimeoutError:
             self._go_on_as(new_id)
             raise
-        except RingFullError:
+        except (ConflictError, RingFullError):
             # It may be full for days; unless it was rotated before, it is saved under its old id.
             if not was_begun:
                 self._next_id = None

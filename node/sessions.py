@@ -201,7 +201,7 @@ class SessionRepository:
         parsed = self._parsed(session_id)
         if parsed is None:
             return None
-        if (kept := self._kept(parsed)) is not None:
+        if self._saves is not None and (kept := self._kept(parsed)) is not None:
             return kept if await kept.is_there(touch=touch) else None
         used_ms = self._backend.wall_ms() if touch else 0
         found = await look_up(self._backend, parsed, touch=touch, local=read == "local")
@@ -210,7 +210,7 @@ class SessionRepository:
         session = Session(
             self._backend, parsed, found, self._terms, used_ms=used_ms, saves=self._saves
         )
-        return self._watched(session)
+        return session if self._saves is None else self._watched(session)
 
     def _kept(self, session_id: SessionId) -> Session | None:
         """Return the copy that is kept in this process, which is newer than what the ring has."""
