@@ -220,7 +220,7 @@ def test_a_rotation_demands_the_state_that_it_expects_and_writes_nothing_in_anot
     clock.observe(record.stamp())
     rotate = Rotate(1, IDS[0], IDS[1], (), Durability.LOCAL, False, False)
     asks = evolve(rotate, expected=state_of(record))
-    assert b"cart" in apply_rotation(record, asks, LIMITS, clock, clock.epoch, NOW)[0]
+    assert b"cart" in apply_rotation(record, asks, LIMITS, clock, clock.epoch, NOW)[0].entries
     change(record, {b"cart": b"\x01"})
     before = copy(record)
     with pytest.raises(RefusedChange) as caught:
