@@ -30,8 +30,8 @@ from node.log import SessionTagger
 from node.namespaces import Namespaces, check_namespaces
 from node.randomness import checked_random
 from node.saving import Saves
-from node.sections import check_secret, to_secrets
 from node.sessions import Sessions
+from node.setting_checks import check_secret, to_secrets
 from node.station import Loss, Station
 from node.stations import Stations
 from node.tables import SECRET_VARIABLE

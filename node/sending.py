@@ -51,10 +51,14 @@ class Sending(Clocks):
         "_found",
         "_id",
         "_is_new",
+        "_next_expected",
         "_next_id",
         "_receipt",
         "_saves",
     )
+
+    _next_expected: int
+    """In which state that rotation is to find the session, if it is to; set when it begins."""
 
     def __init__(
         self,

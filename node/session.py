@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
+from node.errors import ConflictError
 from node.matches import Sought
 from node.principals import save_within
 from node.receipts import NOTHING_SENT, OnTimeout, Receipt, Wish, end_session
@@ -136,17 +137,12 @@ class Session(Sending):
         """
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
-        if if_unchanged and self._changes_id:
-            raise ValueError(
-                "if_unchanged is True, and the principal is another one, which changes the id; "
-                "save with it before the principal is set, or without it"
-            )
         if not self._is_to_rotate:
             if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
                 return KEPT_HERE
             with suppress(_NewPrincipalError):
                 return await self._within_limit(partial(self._save, wish, if_unchanged))
-        return await self._within_limit(partial(self._rotate, wish))
+        return await self._within_limit(partial(self._rotate, wish, if_unchanged))
 
     async def save_unasked(self) -> None:
         """Send what changed, unless that gives the session another id; raises as ``save``.
@@ -241,9 +237,12 @@ class Session(Sending):
             return NOTHING_SENT
         return await self._within_limit(partial(self._rotate, wish))
 
-    async def _rotate(self, wish: Wish) -> Receipt:
+    async def _rotate(self, wish: Wish, if_unchanged: bool = False) -> Receipt:
         if self._is_new:
             await self._save(wish)
+        if self._next_id is None:
+            # What has begun may be in force: then nobody has the state from before it any more.
+            self._next_expected = await self._known_state() if if_unchanged else NOT_ASKED_FOR
         was_begun = self._next_id is not None
         new_id = self._next_id or self._new_id()
 
@@ -257,6 +256,7 @@ class Session(Sending):
                 durability=wish.durability,
                 refuse=wish.on_timeout == "refuse",
                 forwarded=False,
+                expected=self._next_expected if if_unchanged else NOT_ASKED_FOR,
             )
 
         try:
@@ -264,7 +264,7 @@ class Session(Sending):
         except ReplicationTimeoutError:
             self._go_on_as(new_id)
             raise
-        except RingFullError:
+        except (ConflictError, RingFullError):
             # It may be full for days; unless it was rotated before, it is saved under its old id.
             if not was_begun:
                 self._next_id = None

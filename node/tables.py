@@ -21,9 +21,8 @@ from node.sections import (
     SecurityConfig,
     SessionsConfig,
     StoreConfig,
-    check_secret,
-    to_secrets,
 )
+from node.setting_checks import check_secret, to_secrets
 from ring.errors import ConfigError
 from ring.placement import Departed, Member, Ring
 

@@ -275,6 +275,8 @@ class Rotate:
     forwarded: bool
     insist: bool = False
     """As in Find."""
+    expected: int = 0
+    """As in Save, for the session under its old id; it counts for nothing once that has ended."""
 
 
 class Failure(IntEnum):

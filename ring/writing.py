@@ -75,8 +75,8 @@ def apply_changes(
     exists = record.digest != 0
     if exists and (record.expired or record.due(epoch) <= now):
         raise RefusedChange(Failure.GONE, "the session has expired")
-    if isinstance(request, Save) and not is_as_expected(record, request.expected):
-        raise RefusedChange(Failure.CONFLICT, "somebody has changed the session meanwhile")
+    if isinstance(request, Save):
+        _check_expected(record, request)
     _check_changes(record, request, limits)
     if why_full and not exists:
         raise RefusedChange(Failure.FULL, why_full)
@@ -109,6 +109,7 @@ def apply_rotation(
         raise RefusedChange(Failure.GONE, "the session was ended")
     if record.expired or record.due(epoch) <= now:
         raise RefusedChange(Failure.GONE, "the session has expired")
+    _check_expected(record, request)
     _check_changes(record, request, limits)
     made, stamp = _entries(record, request, clock, now)
     rotated = moved(record, stamp, now)
@@ -134,6 +135,11 @@ def _entries(
     if any(is_part(key) for key, _ in request.changes):
         stamp = clock.tick(now)  # Members are above a floor that is changed with them.
     return entries_for(record.entries, request.changes, floors_at, stamp), stamp
+
+
+def _check_expected(record: Record, request: Save | Rotate) -> None:
+    if not is_as_expected(record, request.expected):
+        raise RefusedChange(Failure.CONFLICT, "somebody has changed the session meanwhile")
 
 
 def _check_changes(record: Record, request: Save | Rotate, limits: Limits) -> None:

@@ -213,7 +213,7 @@ class Client:
             self._note_life(request)
             mark = (_MARK + b"%d" % self.number, msgpack.packb(version))
             request = evolve(request, changes=(*request.changes, mark))
-        if isinstance(request, Save):
+        if isinstance(request, Save | Rotate):
             expected = self._states.get(request.expected, request.expected)
             request = evolve(request, expected=expected)
         if isinstance(request, Save) and request.create:

@@ -130,6 +130,8 @@ class Shelf:
     def _rotate(self, request: Rotate) -> Saved | Failed:
         old = self.records.get(request.session_id)
         if old is not None and not old.ended:
+            if not is_as_expected(old, request.expected):
+                return Failed(request.number, Failure.CONFLICT, "somebody has changed the session")
             self.records[request.new_id] = Record()
             self.records[request.new_id].merge(old)
             old.end(EndReason.ROTATED, "a", self._stamp(), new_id=request.new_id)

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from node.config import NodeConfig, NodeSection, SecurityConfig, SessionsConfig, StoreConfig
-from node.sections import SECRET_BYTES_MAX, SECRET_BYTES_MIN, SESSION_BYTES_MAX
+from node.sections import SESSION_BYTES_MAX
+from node.setting_checks import SECRET_BYTES_MAX, SECRET_BYTES_MIN
 from ring.errors import ConfigError
 from ring.placement import Departed, Member, Ring
 

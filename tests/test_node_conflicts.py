@@ -14,6 +14,7 @@ from node import (
     ConflictError,
     Node,
     NodeConfig,
+    OutcomeUnknownError,
     Session,
     SessionEnded,
     SessionRingError,
@@ -21,7 +22,7 @@ from node import (
     open_node,
 )
 from node.config import NodeSection
-from ring.messages import Absent, Failed, Failure, Save
+from ring.messages import Absent, Failed, Failure, Request, Save
 
 
 def test_what_nobody_has_changed_is_saved() -> None:
@@ -31,6 +32,57 @@ def test_what_nobody_has_changed_is_saved() -> None:
     at_once(session.save(if_unchanged=True))
     assert last_save(shelf).expected
     assert found(shelf, session)["stock"] == 2
+
+
+def test_a_session_that_somebody_has_changed_gets_no_principal_and_no_other_id() -> None:
+    shelf = Shelf()
+    first = saved(shelf, stock=3)
+    one, other = found(shelf, first), found(shelf, first)
+    other["stock"] = 0
+    at_once(other.save())
+    one.principal = "ada"
+    with pytest.raises(ConflictError) as caught:
+        at_once(one.save(if_unchanged=True))
+    now = caught.value.other
+    assert now is not None
+    assert (now.id, now["stock"], now.principal) == (first.id, 0, None)
+    assert one.id == found(shelf, first).id
+    now.principal = "ada"
+    at_once(now.save(if_unchanged=True))
+    assert now.id != first.id
+    assert found(shelf, now).principal == "ada"
+    with pytest.raises(SessionEnded):
+        at_once(one.save())
+
+
+@pytest.mark.parametrize("has_happened", [False, True])
+def test_a_rotation_that_has_begun_demands_the_same_again(has_happened: bool) -> None:
+    """Its outcome was unknown: only if it has not happened does the state count."""
+    shelf = Shelf()
+    session = found(shelf, saved(shelf, stock=3))
+    real = shelf.perform
+    session.principal = "ada"
+
+    async def lost(request: Request) -> Any:
+        if has_happened:
+            await real(request)
+        return Failed(request.number, Failure.OUTCOME_UNKNOWN, "there was no answer in time")
+
+    shelf.perform = lost  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknownError):
+        at_once(session.save(if_unchanged=True))
+    shelf.perform = real  # type: ignore[method-assign]
+    if has_happened:
+        at_once(session.save(if_unchanged=True))
+        assert found(shelf, session).principal == "ada"
+        return
+    other = found(shelf, session)
+    other["stock"] = 0
+    at_once(other.save())
+    with pytest.raises(ConflictError):
+        at_once(session.save(if_unchanged=True))
+    at_once(session.save())
+    assert found(shelf, session)["stock"] == 0
 
 
 def test_what_somebody_has_changed_is_not_and_is_shown() -> None:

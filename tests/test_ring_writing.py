@@ -27,6 +27,7 @@ from ring.largest import Measure, largest
 from ring.messages import Durability, Failure, Rotate, Save
 from ring.record import Record
 from ring.settings import Limits
+from ring.state import state_of
 from ring.structured import Kind, kind_of, marker, member_key, shard_key
 from ring.writing import (
     ENTRIES_WRITTEN_MAX,
@@ -219,6 +220,20 @@ def grown_apart(entries: dict[bytes, bytes]) -> Record:
     for key, value in entries.items():
         record.put(key, make_entry(Stamp(record.stamp() + 1), value))
     return record
+
+
+def test_a_rotation_demands_the_state_that_it_expects_and_writes_nothing_in_another() -> None:
+    record, clock = a_session(cart=NIL), a_clock()
+    clock.observe(record.stamp())
+    rotate = Rotate(1, IDS[0], IDS[1], (), Durability.LOCAL, False, False)
+    asks = evolve(rotate, expected=state_of(record))
+    assert b"cart" in apply_rotation(record, asks, LIMITS, clock, clock.epoch, NOW)[0].entries
+    change(record, {b"cart": b"\x01"})
+    before = copy(record)
+    with pytest.raises(RefusedChange) as caught:
+        apply_rotation(record, asks, LIMITS, clock, clock.epoch, NOW)
+    assert caught.value.failure is Failure.CONFLICT
+    assert record == before
 
 
 CART = {member_key(b"cart", b"%d" % number): bytes(50) for number in range(20)}

@@ -214,12 +214,13 @@ def spell_rotate(message: Rotate) -> list[object]:
         message.refuse,
         message.forwarded,
         message.insist,
+        message.expected,
     ]
 
 
 def read_rotate(fields: list[object]) -> Rotate:
     """Return the Rotate that ``fields`` spell, or raise a ValueError."""
-    number, session_id, new_id, flat, durability, refuse, forwarded, insist = fields
+    number, session_id, new_id, flat, durability, refuse, forwarded, insist, expected = fields
     return Rotate(
         checks.u64(number, "number"),
         checks.session_id(session_id, "session id"),
@@ -229,6 +230,7 @@ def read_rotate(fields: list[object]) -> Rotate:
         checks.exactly(bool, refuse, "refuse"),
         checks.exactly(bool, forwarded, "forwarded"),
         checks.exactly(bool, insist, "insist"),
+        checks.u64(expected, "expected"),
     )
 
 
