@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from fuzz.drawn import Drawn
+from ring.announcements import LIFE_CYCLE, Announced, Announcements, EventKind
 from ring.clock import Stamp
 from ring.entry import CREATED, EXPIRED, LIFETIME, MAX_IDLE, PRINCIPAL, EndReason, make_entry
 from ring.identity import RANDOM_CHARS, SessionId
@@ -89,6 +90,8 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
         case "flat" if kind is Matches:
             rows = [(session_id(drawn), portable(drawn)) for _ in range(drawn.number(3))]
             return [part for row in rows for part in row if row[1]]
+        case "flat" if kind in (Announced, Announcements):
+            return [part for _ in range(drawn.number(3)) for part in _announced(drawn, kind)]
         case "flat":
             return _flat(drawn, is_listing=kind in _PAIRS)
         case "counts":
@@ -103,7 +106,7 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return tuple((1 + drawn.number(3), portable(drawn)) for _ in range(drawn.number(2)))
         case "changes":
             return _edits(drawn)
-        case "events":
+        case "notes":
             return tuple(_note(drawn) for _ in range(drawn.number(3)))
         case "rows":
             return tuple(_row(drawn) for _ in range(drawn.number(2)))
@@ -137,10 +140,21 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return drawn.one_of(tuple(Durability))
         case "failure":
             return drawn.one_of(tuple(Failure))
-        case "local" | "expected" | "age_ms":
+        case "since":
+            return stamp(drawn)
+        case "local" | "expected" | "age_ms" | "listens_to":
             return field.default  # Nothing is drawn: what is in the corpus keeps its meaning.
         case _:
             return drawn.maybe()
+
+
+def _announced(drawn: Drawn, kind: type[Message]) -> list[bytes | int]:
+    """Return a row of what was delivered, or of what was not."""
+    what = drawn.one_of(sorted(LIFE_CYCLE))
+    row: list[bytes | int] = [session_id(drawn), int(what), stamp(drawn)]
+    if kind is Announcements:
+        row += [portable(drawn), session_id(drawn) if what is EventKind.ROTATED else b""]
+    return row
 
 
 def _note(drawn: Drawn) -> Note:

@@ -132,7 +132,7 @@ def _token_of_the_writer(writer: int, life: int) -> bytes:
     return writer.to_bytes(TOKEN_BYTES, "big")
 
 
-def _drop_whatever(self: Releasing, peer: str, message: Release) -> None:
+def _drop_whatever(self: Releasing, peer: str, message: Release, now: float) -> None:
     for session_id in message.flat[::2]:
         assert isinstance(session_id, bytes)
         self._replication.drop(SessionId(session_id))

@@ -155,7 +155,7 @@ def test_a_limit_that_a_cut_has_let_be_exceeded_is_kept_again_after_the_next_log
 def of(home: str, client: Client) -> Callable[..., SessionId]:
     """Return what gives ids of one home."""
     new_session_id = type(client).new_session_id
-    return lambda asked=None: new_session_id(client, asked or home)
+    return lambda asked=None, namespace="": new_session_id(client, asked or home, namespace)
 
 
 def at(node: str, client: Client) -> Callable[[Query], Coroutine[Any, Any, Matches | Failed]]:

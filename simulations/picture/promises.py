@@ -19,8 +19,12 @@ PROMISES: Final = {
     "progress": "With faults outside a healthy core that never end, the core answers every request "
     "and agrees.",
     "honest": "No receipt names a node that does not have the change when it acknowledges.",
+    "events": "Each creation, end, expiry and rotation is announced to an application that "
+    "listens, at least once; once, while nothing but planned stops happens; with an end comes the "
+    "session as it was.",
     "principals": "A question for a principal's sessions to which nothing is missing names each "
-    "that was acknowledged undegraded, once, and none that had ended undegraded.",
+    "that was acknowledged undegraded, once, none that had ended undegraded, and none of another "
+    "namespace.",
     "isolation": "A stranger or a malformed peer changes nothing and stops nobody; an answer never "
     "belongs to another request.",
     "bounded": "Once nothing happens any more, nothing is left that waits or that somebody forgot.",
