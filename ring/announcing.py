@@ -66,6 +66,8 @@ class Announcing:
         """
         self._handed_over: dict[str, tuple[str, LinkId]] = {}
         """By home: who was told so and has not said that it knows, and on which link."""
+        self._owed: set[tuple[str, str]] = set()
+        """Homes, and who has handed them over and was not told yet that this node knows."""
         self._told: dict[tuple[str, str], LinkId] = {}
         """By home and member: the link on which it was told what waits."""
         self._givers: dict[str, set[str]] = {}
@@ -194,8 +196,26 @@ class Announcing:
         if message.is_handed_over:
             self._stop_waiting(home, peer, now)
             self._handed_over.pop(home, None)
-            if outbound is not None and home not in core.view.peers[peer].claims:
-                # Whoever leaves goes when it is sure that nothing of it is on its way.
+            self._owed.add((home, peer))
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Tell members that have handed a home over to this node that it knows.
+
+        Whoever leaves goes when it is sure that nothing of it is on its way. It waits where it
+        cannot be told yet: this node's link to it may come up after its own, and its word that it
+        does not act any more after this. Who acts as well is told nothing, or the two went on
+        telling each other.
+        """
+        view, owed = self._core.view, self._owed
+        self._owed = set()
+        for home, peer in sorted(owed):
+            outbound, member = self._links.outbound.get(peer), view.peers.get(peer)
+            if member is None or member.inbound is None or home not in view.claims:
+                continue  # It begins anew on its next link, or with another member.
+            if outbound is None or home in member.claims:
+                self._owed.add((home, peer))
+            else:
                 outbound.telling.tell_waiting(home, Stamp(0), True, [])
                 self._links.wake(outbound)
 
@@ -239,6 +259,7 @@ class Announcing:
                 self._handing_over.add(home)
         self._handing_over &= set(self._core.ring.homes) - view.claims
         self._note_actors(now)
+        self._confirm()
         self._told = {
             (home, peer): link
             for (home, peer), link in self._told.items()
