@@ -140,6 +140,8 @@ def _field(drawn: Drawn, kind: type[Message], field: "attrs.Attribute[Any]") -> 
             return drawn.one_of(tuple(Durability))
         case "failure":
             return drawn.one_of(tuple(Failure))
+        case "namespace":
+            return drawn.one_of(("", "shop"))
         case "since":
             return stamp(drawn)
         case "local" | "expected" | "age_ms" | "listens_to":

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -169,7 +170,8 @@ async def test_a_list_that_nobody_reads_to_its_end_is_no_mistake(
     await ring.start()
     path = write(tmp_path / "ring.toml", ring.ring)
     await saved(ring, "a")
-    text = f"{sys.executable} -m node list --config {path} | true; echo ${{PIPESTATUS[0]}}"
+    command = shlex.join([sys.executable, "-m", "node", "list", "--config", str(path)])
+    text = f"{command} | true; echo ${{PIPESTATUS[0]}}"
     done = await trio.to_thread.run_sync(
         partial(
             subprocess.run,
