@@ -137,6 +137,8 @@ class Session(Sending):
         """
         wish = self._terms.save.changed(durability, on_timeout)
         self._check_not_ended()
+        if self._leaves_kept_id:
+            self._go_on_as(self._new_id())
         if not self._is_to_rotate:
             if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
                 return KEPT_HERE
@@ -154,13 +156,20 @@ class Session(Sending):
         self._check_not_ended()
         if self._next_id is not None:
             await self._within_limit(partial(self._rotate, wish))
-        elif not self._changes_id:
+        elif not (self._changes_id or self._leaves_kept_id):
             with suppress(_NewPrincipalError):
                 await self._within_limit(partial(self._save, wish))
 
     @property
     def _changes_id(self) -> bool:
         return self._terms.rotates_on_principal and not self._is_new and self.changes_hands
+
+    @property
+    def _leaves_kept_id(self) -> bool:
+        """Whether the ring never heard of the id, which a save that was kept has given away."""
+        is_kept = self._saves is not None and self._saves.kept(self.id) is self
+        changes = self._terms.rotates_on_principal and self.changes_hands
+        return changes and is_kept and not self._asked
 
     @property
     def _is_to_rotate(self) -> bool:

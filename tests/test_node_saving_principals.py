@@ -114,6 +114,25 @@ async def test_a_change_of_hands_is_never_kept_back(autojump_clock: object) -> N
         assert await sessions.find(session.id) is None
 
 
+@pytest.mark.parametrize("is_saved", [True, False])
+async def test_an_id_that_was_given_away_by_a_save_that_was_kept_is_nobodys_after_a_login(
+    is_saved: bool, autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf()
+    async with shelved(shelf, "on_shutdown") as sessions:
+        session = sessions.create()
+        session["cart"] = 1
+        assert await session.save() == KEPT_HERE
+        old_id, session.principal = session.id, "ada"
+        if is_saved:
+            await session.save()
+            assert session.id != old_id
+            assert await sessions.find(old_id) is None
+            assert dict(found(shelf, session)) == {"cart": 1}
+    assert at_once(repository(shelf).find(old_id)) is None
+    assert ("stopped_unsaved" in caplog.text) is not is_saved
+
+
 async def test_what_nobody_has_saved_since_it_changed_hands_is_named_when_the_node_stops(
     autojump_clock: object, caplog: pytest.LogCaptureFixture
 ) -> None:
