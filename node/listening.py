@@ -36,9 +36,11 @@ class Events:
 
     _listener: Listener
     _last: Item | None = None
+    _was_entered: bool = False
 
     async def __aenter__(self) -> Self:
         self._listener.open()
+        self._was_entered = True
         return self
 
     async def __aexit__(
@@ -55,6 +57,8 @@ class Events:
         return self
 
     async def __anext__(self) -> Event:
+        if not self._was_entered:
+            raise RuntimeError("nobody listens yet: use `async with node.events(...) as events`")
         self._be_done()
         await trio.lowlevel.checkpoint()
         taken = await self._listener.take()

@@ -41,6 +41,12 @@ async def test_whoever_iterates_is_told_what_happens() -> None:
     assert len({event.id for event in told}) == 3
 
 
+async def test_who_iterates_outside_the_block_is_told_to_enter_it() -> None:
+    async with a_node() as node:
+        with pytest.raises(RuntimeError, match="async with"):
+            await anext(node.events())
+
+
 async def test_who_listens_to_some_kinds_is_told_of_no_others() -> None:
     async with a_node() as node, node.events("deleted") as events:
         session_id = await an_ended_session(node)
