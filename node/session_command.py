@@ -143,7 +143,7 @@ async def _show(client: Client, options: argparse.Namespace) -> int:
         "home": summary.home,
         "acting": summary.acting,
         "holders": ", ".join(summary.holders),
-        "principal": summary.principal or "-",
+        "principal": _plain(summary.principal or "-"),
         "created": _clock(summary.created_at),
         "last access": _clock(summary.last_accessed),
         "expires": _clock(summary.expires_at),

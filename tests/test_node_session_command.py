@@ -185,3 +185,16 @@ async def test_a_list_that_nobody_reads_to_its_end_is_no_mistake(
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
     nursery.cancel_scope.cancel()
+
+
+async def test_what_is_shown_of_a_principal_is_one_line_without_control_characters(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    ring = LocalRing(tmp_path, nursery, ("a",))
+    await ring.start()
+    session = ring["a"].sessions.create()
+    session.principal = "\x1b[31mada\nstate ended"
+    await session.save()
+    shown = await call(write(tmp_path / "ring.toml", ring.ring), "show", session.id)
+    assert f"principal    {session.principal!r}\n" in shown.stdout
+    assert "\x1b" not in shown.stdout
