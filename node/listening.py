@@ -170,9 +170,12 @@ class Listening:
             What ends it by ``close()``. The end of the node does so, too.
 
         Raises:
+            TypeError: ``callback`` cannot be called.
             ValueError: there is no such kind, or a number is less than 1.
             RuntimeError: the node has not started, or has stopped.
         """
+        if not callable(callback):
+            raise TypeError(f"callback is {callback!r}; use a function of one event, async or not")
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; use 1 or more")
         if self._nursery is None:

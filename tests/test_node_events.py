@@ -47,6 +47,13 @@ async def test_who_iterates_outside_the_block_is_told_to_enter_it() -> None:
             await anext(node.events())
 
 
+async def test_what_cannot_be_called_is_refused_at_once() -> None:
+    """Every event failed in it, and counted as delivered."""
+    async with a_node() as node:
+        with pytest.raises(TypeError, match="callback is None; use a function of one event"):
+            node.on("created", None)  # type: ignore[arg-type]
+
+
 async def test_who_listens_to_some_kinds_is_told_of_no_others() -> None:
     async with a_node() as node, node.events("deleted") as events:
         session_id = await an_ended_session(node)
