@@ -291,6 +291,10 @@ class Attributes(MutableMapping[str, Any]):
         """Have nothing under a reserved key; sent like any other change."""
         self._cells.discard(key)
 
+    def is_changed(self, key: bytes) -> bool:
+        """Return whether what stands under a reserved key was put or discarded here."""
+        return self._cells.is_changed(key)
+
     def known_reserved(self, key: bytes) -> bytes:
         """Return the packed value that the ring has under a reserved key; empty bytes for none."""
         return self._cells.known.get(key, b"")[STAMP_BYTES:]

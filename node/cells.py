@@ -163,6 +163,10 @@ class Cells:
             return changed[1]
         return self.known.get(key, b"")[STAMP_BYTES:] if key not in self._removed else b""
 
+    def is_changed(self, key: bytes) -> bool:
+        """Return whether what stands under a reserved key was put or discarded here."""
+        return key in self._packed or key in self._removed
+
     def put_packed(self, key: bytes, packed: bytes) -> None:
         """Have a packed value under a reserved key."""
         self.turn += 1

@@ -108,4 +108,6 @@ class Reserved(Attributes):
     @property
     def changes_hands(self) -> bool:
         """Whether the principal is another one than the ring knows."""
+        if not self.is_changed(PRINCIPAL):
+            return False
         return self.reserved(PRINCIPAL) != self.known_reserved(PRINCIPAL)

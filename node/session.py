@@ -8,13 +8,14 @@ Rules:
 - Nothing here waits but for the backend, so a session works wherever its backend does.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import Any, TypeAlias
 
 from node.errors import ConflictError
 from node.matches import Sought
-from node.principals import save_within
+from node.principals import Limit, save_within
 from node.receipts import NOTHING_SENT, OnTimeout, Receipt, Wish, end_session
 from node.saving import KEPT_HERE, Saves
 from node.sending import Changes, Sending
@@ -28,6 +29,8 @@ from ring.errors import (
 from ring.identity import SessionId, home_of, namespace_of
 from ring.messages import AGE_UNKNOWN, Durability, Found, Rotate, Save
 from ring.state import NOT_ASKED_FOR
+
+_Save: TypeAlias = Callable[[Wish, bool], Coroutine[Any, Any, Receipt]]
 
 
 class _NewPrincipalError(Exception):
@@ -139,12 +142,14 @@ class Session(Sending):
         self._check_not_ended()
         if self._leaves_kept_id:
             self._go_on_as(self._new_id())
-        if not self._is_to_rotate:
+        if not self._changes_id and self._next_id is None:
             if self._saves is not None and not (now or if_unchanged) and self._is_kept(self._saves):
                 return KEPT_HERE
-            with suppress(_NewPrincipalError):
-                return await self._within_limit(partial(self._save, wish, if_unchanged))
-        return await self._within_limit(partial(self._rotate, wish, if_unchanged))
+            try:
+                return await self._within_limit(self._save, wish, if_unchanged)
+            except _NewPrincipalError:
+                pass
+        return await self._within_limit(self._rotate, wish, if_unchanged)
 
     async def save_unasked(self) -> None:
         """Send what changed, unless that gives the session another id; raises as ``save``.
@@ -155,31 +160,32 @@ class Session(Sending):
         wish = self._terms.save
         self._check_not_ended()
         if self._next_id is not None:
-            await self._within_limit(partial(self._rotate, wish))
+            await self._within_limit(self._rotate, wish)
         elif not (self._changes_id or self._leaves_kept_id):
             with suppress(_NewPrincipalError):
-                await self._within_limit(partial(self._save, wish))
+                await self._within_limit(self._save, wish)
 
     @property
     def _changes_id(self) -> bool:
-        return self._terms.rotates_on_principal and not self._is_new and self.changes_hands
+        return self.changes_hands and self._terms.rotates_on_principal and not self._is_new
 
     @property
     def _leaves_kept_id(self) -> bool:
         """Whether the ring never heard of the id, which a save that was kept has given away."""
-        is_kept = self._saves is not None and self._saves.kept(self.id) is self
-        changes = self._terms.rotates_on_principal and self.changes_hands
-        return changes and is_kept and not self._asked
+        saves, changes = self._saves, self.changes_hands and self._terms.rotates_on_principal
+        return changes and not self._asked and saves is not None and saves.kept(self.id) is self
 
-    @property
-    def _is_to_rotate(self) -> bool:
-        return self._changes_id or self._next_id is not None
-
-    async def _within_limit(self, save: Callable[[], Awaitable[Receipt]]) -> Receipt:
+    def _within_limit(
+        self, save: _Save, wish: Wish, if_unchanged: bool = False
+    ) -> Coroutine[Any, Any, Receipt]:
         """Save, and keep to how many sessions a principal may have, should this come to one."""
-        limit, principal = self._terms.limit, self.reserved(PRINCIPAL)
-        if limit is None or not principal or not self.changes_hands:
-            return await save()
+        limit = self._terms.limit
+        if limit is None or not self.changes_hands or not self.reserved(PRINCIPAL):
+            return save(wish, if_unchanged)
+        return self._keep_within(limit, partial(save, wish, if_unchanged))
+
+    async def _keep_within(self, limit: Limit, save: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        principal = self.reserved(PRINCIPAL)
 
         def ids() -> set[SessionId]:
             return {each for each in (self._id, self._next_id) if each is not None}
@@ -244,7 +250,7 @@ class Session(Sending):
         if not self._asked:
             self._go_on_as(self._new_id())
             return NOTHING_SENT
-        return await self._within_limit(partial(self._rotate, wish))
+        return await self._within_limit(self._rotate, wish)
 
     async def _rotate(self, wish: Wish, if_unchanged: bool = False) -> Receipt:
         if self._is_new:
