@@ -36,6 +36,8 @@ class _Expected:
     operation: Operation
     claim: Claim
     kind: EventKind
+    was_there: bool = True
+    """Of an end: what was ended had to be there when that was acknowledged."""
 
 
 @define(eq=False)
@@ -68,7 +70,8 @@ class HearingJudge(Census):
         """How much of that had been announced before."""
         self._losses_at: dict[int, int] = {}
         self._awaited: dict[Family, list[_Expected]] = {}
-        self._born: dict[str, Claim] = {}
+        self._born: dict[Family, Claim] = {}
+        """Claims that stay in the budget when the creation is announced: an end asks for them."""
         self._ends: dict[Family, _End] = {}
         self._told: dict[tuple[str, EventKind, int], set[tuple[str, int]]] = {}
         """By session, kind and, of an expiry, stamp: the lives of nodes that were told."""
@@ -110,8 +113,8 @@ class HearingJudge(Census):
         claim.anywhere = known.released_at >= operation.invoked
         claim.lost = known.set_aside_at >= operation.invoked
         if operation.kind is Kind.CREATE:
-            self._born[operation.session] = claim
-        expected = _Expected(operation, claim, kind)
+            self._born[known.family] = claim
+        expected = _Expected(operation, claim, kind, self._was_there(operation, known))
         if not self._is_told(expected, known):
             self._awaited.setdefault(known.family, []).append(expected)
 
@@ -119,21 +122,23 @@ class HearingJudge(Census):
         """See ``Judge``."""
         named = list(session_ids)
         super().on_released(named, now)
-        for expected in self._expected_of(named):
-            expected.claim.anywhere = True
+        for claim in self._claims_of(named):
+            claim.anywhere = True
 
     def on_set_aside(self, session_ids: Iterable[bytes], now: float) -> None:
         """See ``Judge``."""
         named = list(session_ids)
         super().on_set_aside(named, now)
-        for expected in self._expected_of(named):
-            expected.claim.lost = True
+        for claim in self._claims_of(named):
+            claim.lost = True
 
-    def _expected_of(self, session_ids: Iterable[object]) -> Iterable[_Expected]:
+    def _claims_of(self, session_ids: Iterable[object]) -> Iterable[Claim]:
         for session_id in session_ids:
             assert isinstance(session_id, bytes)
-            known = self.sessions.get(session_id.decode(), Known())
-            yield from self._awaited.get(known.family, ())
+            family = self.sessions.get(session_id.decode(), Known()).family
+            yield from (expected.claim for expected in self._awaited.get(family, ()))
+            if family in self._born:
+                yield self._born[family]
 
     # --- What applications hear ---
 
@@ -165,7 +170,8 @@ class HearingJudge(Census):
         awaited = self._awaited.get(known.family, [])
         for expected in [each for each in awaited if self._is_told(each, known)]:
             awaited.remove(expected)
-            self.budget.forget(expected.claim)
+            if expected.kind is not EventKind.CREATED:
+                self.budget.forget(expected.claim)
 
     def _is_told(self, expected: _Expected, known: Known) -> bool:
         """Return whether what is expected was announced."""
@@ -199,7 +205,7 @@ class HearingJudge(Census):
         for awaited in self._awaited.values():
             for expected in awaited:
                 operation, claim = expected.operation, expected.claim
-                if claim.lost or claim.asleep or self._was_never_there(operation):
+                if claim.lost or claim.asleep or not expected.was_there:
                     self.excused += 1
                     continue
                 holders = " and ".join(sorted(claim.named))
@@ -210,16 +216,12 @@ class HearingJudge(Census):
                 )
                 self.violations.append(Violation("events", story, Harm.LOST, operation.session))
 
-    def _was_never_there(self, operation: Operation) -> bool:
-        """Return whether what was to be ended may have been lost before."""
+    def _was_there(self, operation: Operation, known: Known) -> bool:
+        """Return whether faults may not have taken what is ended before that."""
         if operation.kind is not Kind.END:
-            return False
-        known = self.sessions[operation.session]
-        while known.parent is not None:
-            known = known.parent
-        named = next((name for name, each in self.sessions.items() if each is known), "")
-        born = self._born.get(named)
-        return born is None or born.lost or born.asleep
+            return True
+        born = self._born.get(known.family)
+        return born is not None and self._must_hold(born, operation)
 
     def _report(self, what: Announcement, node: str, story: str) -> None:
         kind = what.kind.name.lower()

@@ -47,8 +47,8 @@ def test_a_plan_says_how_busy_applications_are_and_an_older_one_that_they_do_not
 ID = "a.AAAAAAAAAAAAAAAAAAAABw"
 
 
-def judge_of_a_creation(*, lost: bool = False) -> HearingJudge:
-    budget = Budget(2)
+def judge_of_a_creation(*, lost: bool = False, copies: int = 2) -> HearingJudge:
+    budget = Budget(copies)
     judge = HearingJudge(STOPS, budget, 1.0, 0.0, 1e9)
     judge.on_created(ID, 60.0)
     operation = Operation(0, Kind.CREATE, ID, "a", 1.0, version=1)
@@ -80,3 +80,30 @@ def test_what_is_told_twice_is_reported_where_nothing_goes_wrong() -> None:
     assert judge.violations == []
     judge.on_heard("b", 1, CREATED)
     assert ["before" in violation.story for violation in judge.violations] == [True]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_end_is_announced_unless_what_is_ended_had_been_lost(lost: bool) -> None:
+    judge = judge_of_a_creation()
+    judge.on_heard("a", 1, CREATED)
+    for name in "ab" if lost else "":
+        judge.budget.on_lost(name, disk_kept=False)
+    end = Operation(0, Kind.END, ID, "c", 2.0, version=2)
+    judge.on_invoked(end)
+    end.returned, end.outcome, end.holders = 2.1, Outcome.OK, ("c", "d")
+    judge.on_returned(end)
+    judge.end()
+    assert [violation.promise for violation in judge.violations] == ["events"] * (not lost)
+
+
+def test_who_loses_a_session_after_its_end_was_acknowledged_has_to_announce_the_end() -> None:
+    judge = judge_of_a_creation(copies=3)
+    judge.on_heard("a", 1, CREATED)
+    end = Operation(0, Kind.END, ID, "a", 2.0, version=2)
+    judge.on_invoked(end)
+    end.returned, end.outcome, end.holders = 2.1, Outcome.OK, ("a", "b", "c")
+    judge.on_returned(end)
+    for name in "ab":
+        judge.budget.on_lost(name, disk_kept=False)
+    judge.end()
+    assert ["was deleted" in violation.story for violation in judge.violations] == [True]
