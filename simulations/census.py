@@ -12,12 +12,11 @@ Rules:
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any
 
 from attrs import define, field, frozen
 
 from ring.identity import SessionId, namespace_of
-from simulations.budget import Claim
+from simulations.budget import Budget, Claim
 from simulations.history import Kind, Operation, Outcome
 from simulations.judge import Judge
 from simulations.known import Change, Family, Known
@@ -76,8 +75,14 @@ class Question:
 class Census(Judge):
     """A judge who knows whose sessions there are; see ``Judge``."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        late_s: float = inf,
+        clock_error: float = 0.0,
+        retention_s: float = inf,
+    ) -> None:
+        super().__init__(budget, late_s, clock_error, retention_s)
         self._ownerships: dict[Family, _Ownership] = {}
         self._tries: dict[int, _Try] = {}
 

@@ -29,8 +29,8 @@ PACKAGES: Final = ("ring", "wire", "node", "simulations")
 """What is copied."""
 
 WORLD: Final = (
-    *("asking", "budget", "circumstances", "convergence", "disks", "history"),
-    *("honesty", "judge", "known"),
+    *("asking", "budget", "census", "circumstances", "convergence", "disks", "ears", "hearing"),
+    *("history", "honesty", "judge", "known"),
     *("process", "scene", "scheduler", "striking", "versions", "ways", "workload", "world"),
 )
 """What is compiled of the simulations; of the core it is nearly everything."""

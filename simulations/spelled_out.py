@@ -21,11 +21,15 @@ _NEVER_WITH: Final = ("__attrs_post_init__", "cached_property")
 
 _EVOLVE: Final = """
 from typing import Any as _Any
+from typing import TypeVar as _TypeVar
+
+_Each = _TypeVar("_Each")
 
 
-def evolve(each: _Any, **changes: _Any) -> _Any:
-    old = {name: getattr(each, name) for name in each.__match_args__}
-    return type(each)(**old | changes)
+def evolve(each: _Each, **changes: _Any) -> _Each:
+    kind: _Any = type(each)
+    old = {name: getattr(each, name) for name in kind.__match_args__}
+    return kind(**old | changes)  # type: ignore[no-any-return]
 
 
 """
