@@ -62,7 +62,6 @@ def compiled_copy(directory: Path) -> Path:
     with _alone_in(directory):
         if not marker.exists():
             shutil.rmtree(target, ignore_errors=True)
-            _copy(target)
             _compile(target)
             _check(target)
             marker.touch()
@@ -101,13 +100,24 @@ def _copy(target: Path) -> None:
         shutil.copyfile(path, copy)
 
 
-def _compile(target: Path) -> None:
+def spell_out_copy(target: Path) -> list[Path]:
+    """Copy all sources, those that are compiled spelled out.
+
+    Returns:
+        the modules to compile.
+    """
+    _copy(target)
     modules = [*sorted((target / "ring").glob("*.py"))]
     modules += [target / "simulations" / f"{name}.py" for name in WORLD]
     modules = [path for path in modules if path.stem not in NOT_COMPILED]
     for path in modules:
         if path.stem not in LEFT_TO_ATTRS:
             path.write_text(spell_out(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return modules
+
+
+def _compile(target: Path) -> None:
+    modules = spell_out_copy(target)
     names = [str(path.relative_to(target)) for path in modules]
     done = _python(["-m", "mypyc", "--ignore-missing-imports", *names], target, captured=True)
     if done.returncode:

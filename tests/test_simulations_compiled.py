@@ -2,6 +2,7 @@
 
 import fcntl
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from ring.errors import ConfigError
 from ring.settings import Settings
 from simulations import compiled
 from simulations.__main__ import main
-from simulations.compiled import LOCK, PACKAGES, WORLD, compiled_copy
+from simulations.compiled import LOCK, PACKAGES, WORLD, compiled_copy, spell_out_copy
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +74,15 @@ def test_a_copy_has_all_sources_and_is_made_once(
     for package in PACKAGES:
         copied = {path.name for path in (tree / package).glob("*.py")}
         assert copied == {path.name for path in (ROOT / package).glob("*.py")}
+
+
+def test_what_is_to_be_compiled_keeps_its_types(tmp_path: Path) -> None:
+    """The compiler begins by checking them: with one that does not fit, it makes nothing."""
+    modules = [str(path.relative_to(tmp_path)) for path in spell_out_copy(tmp_path)]
+    strict = ["--strict", "--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache")]
+    checking = [sys.executable, "-m", "mypy", *strict, *modules]
+    done = subprocess.run(checking, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_who_wants_a_copy_that_is_being_made_waits_for_it(

@@ -118,8 +118,3 @@ def test_a_class_that_is_spelled_out_is_no_class_of_attrs(monkeypatch: pytest.Mo
     things = made(spell_out(MODULE), monkeypatch)
     for name in ("Thing", "Basket", "Cart"):
         assert not hasattr(getattr(things, name), "__attrs_attrs__")
-
-
-def test_every_module_of_the_core_can_be_spelled_out() -> None:
-    for path in sorted((ROOT / "ring").glob("*.py")):
-        compile(spell_out(path.read_text(encoding="utf-8")), path.name, "exec")
