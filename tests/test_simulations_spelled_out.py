@@ -2,14 +2,11 @@
 
 import copy
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from simulations.spelled_out import spell_out
-
-ROOT = Path(__file__).resolve().parent.parent
 
 MODULE = '''"""Things that are carried."""
 
