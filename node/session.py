@@ -73,6 +73,15 @@ class Session(Sending):
         return self._answer is not None and self._answer.maybe_stale
 
     @property
+    def failed_over(self) -> bool:
+        """Whether another node than its home served it when it was found: that was not to be had.
+
+        False again as soon as the home has taken over. Of a session that was not found, but created
+        here, it is False.
+        """
+        return self._answer is not None and self._answer.failed_over
+
+    @property
     def age(self) -> float | None:
         """How old this copy may have been when it was found with ``read="local"``, in seconds.
 

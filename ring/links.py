@@ -71,6 +71,8 @@ class Look:
     maybe_stale: bool = False
     age_ms: int = 0
     """As in Found."""
+    failed_over: bool = False
+    """As in Found."""
 
     def answer(self, core: Core, now: float) -> Answer | Reply:
         """Return the answer as it is now."""
@@ -82,7 +84,7 @@ class Look:
             return Absent(self.number)
         portable = held_portable(held, now)
         if is_sendable(portable):
-            return Found(self.number, portable, self.maybe_stale, self.age_ms)
+            return Found(self.number, portable, self.maybe_stale, self.age_ms, self.failed_over)
         reason = f"the session has grown to {len(portable)} bytes; remove some at its owner"
         return Failed(self.number, Failure.TOO_LARGE, reason)
 

@@ -311,6 +311,8 @@ class Found:
     age_ms: int = 0
     """How long ago, in milliseconds, who answers has last heard from the acting owner; 0: it acts
     itself, or has asked."""
+    failed_over: bool = False
+    """Another member than its home serves it; of a copy at hand: acts for it."""
 
 
 @frozen

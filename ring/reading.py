@@ -31,7 +31,8 @@ class Reading:
 
     def read(self, session_id: SessionId, touch: bool, now: float) -> Found | Absent | None:
         """Return what is certain here and now, sending nothing; None: it has to be asked for."""
-        if home_of(session_id) not in self.complete:
+        home = home_of(session_id)
+        if home not in self.complete:
             return None
         held = self._core.table.held(session_id)
         if held is None or not held_is_whole(held):
@@ -41,7 +42,8 @@ class Reading:
         if touch:
             self._acting.touch(session_id, held, now)
         maybe_stale = self._settling.doubts.covers(session_id, held)
-        return Found(0, self._core.table.portable(session_id, now), maybe_stale)
+        portable = self._core.table.portable(session_id, now)
+        return Found(0, portable, maybe_stale, 0, home != self._core.name)
 
     def local(self, find: Find, now: float) -> Look | None:
         """Return what answers a find from this node's own copy; None: it has none that serves."""
@@ -56,7 +58,8 @@ class Reading:
         in_doubt = self._settling.doubts.covers(session_id, held)
         maybe_stale = in_doubt or home not in self.complete
         age_ms = 0 if home in self._core.view.claims else self._age_ms(home, now)
-        return Look(find.number, session_id, True, maybe_stale, age_ms)
+        failed_over = self._core.view.acting_owner(home) != home
+        return Look(find.number, session_id, True, maybe_stale, age_ms, failed_over)
 
     def _age_ms(self, home: str, now: float) -> int:
         """Return how long ago the acting owner was heard, if it tells this node what changes."""

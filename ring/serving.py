@@ -343,7 +343,8 @@ class Serving:
             if request.touch and held_serves(held, now):
                 self._acting.touch(session_id, held, now)
             maybe_stale = self._settling.doubts.covers(session_id, held)
-            look = Look(request.number, session_id, serves=True, maybe_stale=maybe_stale)
+            failed_over = home != self._core.name
+            look = Look(request.number, session_id, True, maybe_stale, 0, failed_over)
             self._answer(errand.origin, look, now)
         else:
             self._write(errand, request, now)
@@ -382,7 +383,7 @@ class Serving:
             held = self._core.table.held(look.session_id)
             serves = held is not None and held_serves(held, now)
             portable = self._core.table.portable(look.session_id, now)
-            found = Found(look.number, portable, look.maybe_stale, look.age_ms)
+            found = Found(look.number, portable, look.maybe_stale, look.age_ms, look.failed_over)
             self._respond(None, found if serves else Absent(look.number))
         else:
             self._links.answer(origin, look)

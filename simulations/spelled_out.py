@@ -27,9 +27,10 @@ _Each = _TypeVar("_Each")
 
 
 def evolve(each: _Each, **changes: _Any) -> _Each:
-    kind: _Any = type(each)
-    old = {name: getattr(each, name) for name in kind.__match_args__}
-    return kind(**old | changes)  # type: ignore[no-any-return]
+    this: _Any = each
+    old = {name: getattr(this, name) for name in this.__match_args__}
+    new: _Each = type(this)(**old | changes)
+    return new
 
 
 """

@@ -35,6 +35,19 @@ def test_a_repository_keeps_the_protocol() -> None:
     assert at_once(sessions.find(UNKNOWN)) is None
 
 
+@pytest.mark.parametrize("failed_over", [False, True])
+def test_a_session_says_whether_another_node_than_its_home_serves_it(failed_over: bool) -> None:
+    shelf = Shelf()
+    session_id = parse_session_id(saved_id(shelf))
+    assert session_id is not None
+    record = shelf.records[session_id].portable(0.0)
+    shelf.replies.append(Found(0, record, failed_over=failed_over))
+    session = at_once(repository(shelf).find(session_id.decode()))
+    assert session is not None
+    assert session.failed_over == failed_over
+    assert not repository(shelf).create().failed_over
+
+
 @pytest.mark.parametrize("maybe_stale", [False, True])
 def test_a_session_says_whether_somebody_may_know_more_of_it(maybe_stale: bool) -> None:
     shelf = Shelf()

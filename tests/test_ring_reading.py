@@ -144,3 +144,24 @@ def test_a_forwarded_request_is_never_answered_from_a_bystanders_copy() -> None:
     answers = list(iter(lambda: replica.take(link, rig.now), None))
     assert any(isinstance(each, Redirect) for each in answers)
     assert not any(isinstance(each, Found) for each in answers)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_who_is_served_by_another_than_the_home_is_told_until_the_home_is_back(local: bool) -> None:
+    rig = a_ring(copies=3)
+    rig.pass_time(1)
+
+    def failed_over() -> set[bool]:
+        asked = [rig.ask(name, lambda n: Find(n, ID, False, False, local=local)) for name in "bc"]
+        rig.pass_time(1)
+        replies = [each.reply for each in asked]
+        at_hand = rig.replicas["b"].read(ID, False, rig.now)
+        return {reply.failed_over for reply in [*replies, at_hand] if isinstance(reply, Found)}
+
+    assert failed_over() == {False}
+    rig.kill("a")
+    rig.pass_time(5)
+    assert failed_over() == {True}
+    rig.start("a")
+    rig.pass_time(10)
+    assert failed_over() == {False}

@@ -253,18 +253,25 @@ def _read_edits(flat: object) -> tuple[tuple[bytes, bytes | None], ...]:
 
 def spell_found(message: Found) -> list[object]:
     """Return the fields of a Found."""
-    return [message.number, message.portable, message.maybe_stale, message.age_ms]
+    return [
+        message.number,
+        message.portable,
+        message.maybe_stale,
+        message.age_ms,
+        message.failed_over,
+    ]
 
 
 def read_found(fields: list[object]) -> Found:
     """Return the Found that ``fields`` spell, or raise a ValueError."""
-    number, portable, maybe_stale, age_ms = fields
+    number, portable, maybe_stale, age_ms, failed_over = fields
     checks.check_portables([portable])
     return Found(
         checks.u64(number, "number"),
         checks.exactly(bytes, portable, "portable"),
         checks.exactly(bool, maybe_stale, "maybe_stale"),
         checks.u64(age_ms, "age_ms"),
+        checks.exactly(bool, failed_over, "failed_over"),
     )
 
 
