@@ -6,16 +6,17 @@ from typing import Final
 
 from ablations import Ablation, replaced
 
-from ring import querying, replication, rotating
+from ring import index, querying, replication, rotating
 from ring.clock import Clock, Stamp, stamp_ms
 from ring.cursors import Progress
 from ring.entry import CREATED, ENDED, EndReason, entry_stamp
 from ring.errands import Errand
 from ring.expiry import Expiry
-from ring.identity import SessionId, home_of
+from ring.identity import DEFAULT_NAMESPACE, SessionId, home_of
 from ring.index import Index
 from ring.links import Inbound, Outbound
 from ring.messages import Changes, Redirect, Reply
+from ring.questions import Matches, Query
 from ring.receipts import Waiter
 from ring.record import Record
 from ring.replication import Replication
@@ -140,6 +141,14 @@ def _serves_anything(held: bytes, now: float) -> bool:
     return True
 
 
+def _default_namespace_of_all(session_id: SessionId) -> str:
+    return DEFAULT_NAMESPACE
+
+
+def _believe_any(query: Query, matches: Matches) -> None:
+    """Take sessions of other namespaces as well."""
+
+
 def _said_by_anybody(home: str, progress: list[Progress]) -> bool:
     return True
 
@@ -162,6 +171,10 @@ PLANTED: Final[dict[str, Callable[[], Ablation]]] = {
     "redirect to anybody": replaced((Settling, "knows_claimant", _knows_anybody)),
     "act on after a standstill": replaced((Settling, "on_frozen", _claims_stay)),
     "index no merge": replaced((Table, "merge", _merge_unindexed)),
+    "mix namespaces": replaced(
+        (index, "namespace_of", _default_namespace_of_all),
+        (querying, "check_matches", _believe_any),
+    ),
     "name what has ended": replaced(
         (Index, "note", _note_nothing_gone), (querying, "held_serves", _serves_anything)
     ),
