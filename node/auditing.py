@@ -259,10 +259,12 @@ def is_final(answer: Account | Failed) -> bool:
     return not isinstance(answer, Failed) or answer.failure is not Failure.UNAVAILABLE
 
 
-def _parsed(session_id: str) -> SessionId:
-    parsed = parse_session_id(session_id)
+def _parsed(session_id: object) -> SessionId:
+    parsed = parse_session_id(session_id) if isinstance(session_id, str) else None
     if parsed is None:
-        raise ValueError("that is not the id of a session: home.random, as session.id gives it")
+        # What is no str is no secret, and is shown.
+        shown = "that" if isinstance(session_id, str) else repr(session_id)
+        raise ValueError(f"{shown} is not the id of a session: home.random, as session.id gives it")
     return parsed
 
 

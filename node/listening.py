@@ -176,8 +176,7 @@ class Listening:
         """
         if not callable(callback):
             raise TypeError(f"callback is {callback!r}; use a function of one event, async or not")
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}; use 1 or more")
+        _check_count("concurrency", concurrency)
         if self._nursery is None:
             raise RuntimeError("the node has not started: use `async with open_node(...)`")
         asked = (kinds,) if isinstance(kinds, str) else kinds
@@ -188,6 +187,10 @@ class Listening:
         return subscription
 
     def _listener(self, kinds: tuple[EventKind | str, ...], buffer: int) -> Listener:
-        if buffer < 1:
-            raise ValueError(f"buffer is {buffer}; use 1 or more")
+        _check_count("buffer", buffer)
         return Listener(self._hub, kinds_of(kinds), buffer)
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}; use 1 or more")

@@ -48,6 +48,8 @@ class Namespaces:
         Raises:
             ConfigError: ``name`` cannot be a namespace's.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"namespace is {name!r}; give a str, empty for the default one")
         config = self._named.get(name, self._sessions)
         durability = self._named[name].durability if name in self._named else None
         return SessionRepository(

@@ -20,11 +20,11 @@ def pack_principal(name: object) -> bytes:
     """Return the packed form of a principal's name.
 
     Raises:
-        TypeError: it is not a str.
+        TypeError: it is no str.
         ValueError: it is empty, too long, or has no UTF-8.
     """
     if not isinstance(name, str):
-        raise TypeError(f"principal is {name!r}; give a str, or None for nobody")
+        raise TypeError(f"principal is {name!r}; use a str, such as the key of the user")
     try:
         length = len(name.encode())
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from node import (
     AttributeDecodeError,
     Audit,
     Client,
+    ConfigError,
     InspectedSession,
     NodeConfig,
     Session,
@@ -92,6 +93,10 @@ async def test_what_is_no_id_is_refused_without_being_repeated() -> None:
             with pytest.raises(ValueError, match="not the id of a session") as error:
                 await node.why(wrong)
             assert wrong == "" or wrong not in str(error.value)
+        with pytest.raises(ValueError, match="None is not the id of a session"):
+            await node.why(None)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="namespace is None; give a str"):
+            node.namespace(None)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="pass their ids"):
             await listed(node, values=True)
         with pytest.raises(ValueError, match="home is 'z'; use one of a"):

@@ -170,6 +170,8 @@ def test_what_cannot_be_listened_to_is_named() -> None:
         async with a_node() as node:
             with pytest.raises(ValueError, match="kinds are 'destroyed'; use 'created'"):
                 node.events("destroyed")
+            with pytest.raises(ValueError, match="buffer is 'x'; use 1 or more"):
+                node.events(buffer="x")  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="buffer is 0; use 1 or more"):
                 node.events(buffer=0)
             with pytest.raises(ValueError, match="concurrency is 0; use 1 or more"):
