@@ -1,6 +1,6 @@
 """Bugs put into what nodes announce, to be found by what applications are told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from ablations import Ablation, replaced
@@ -11,6 +11,7 @@ from ring.clock import Stamp
 from ring.entry import CREATED, ROTATED, entry_stamp
 from ring.identity import SessionId
 from ring.replica import Replica
+from ring.succession import Succession
 
 _load, _listeners = Replica.load, Announcing.listeners
 
@@ -27,8 +28,9 @@ def _hear_nothing(self: Announcing, peer: str, message: Announced, now: float) -
     """Go on as if nothing had been delivered."""
 
 
-def _wait_for_nobody(self: Announcing, now: float) -> None:
+def _wait_for_nobody(self: Succession, claims_before: Collection[str], now: float) -> Sequence[str]:
     """Announce at once, whoever has acted before."""
+    return ()
 
 
 def _everything_is_news(self: Announcing, home: str) -> Stamp:
@@ -51,7 +53,7 @@ PLANTED_EVENTS: Final[dict[str, Callable[[], Ablation]]] = {
     "note nothing as a holder": replaced((Announcing, "listeners", _listeners_here)),
     "tell no new holder what waits": replaced((Announcing, "_tell_waiting", _tell_nobody)),
     "hear of no delivery": replaced((Announcing, "on_announced", _hear_nothing)),
-    "wait for no word of who acted": replaced((Announcing, "_note_rivals", _wait_for_nobody)),
+    "wait for no word of who acted": replaced((Succession, "note_rivals", _wait_for_nobody)),
     "take all that comes for news": replaced((Announcing, "since", _everything_is_news)),
     "announce what is loaded": replaced((Replica, "load", _load_and_tell)),
 }
