@@ -277,6 +277,23 @@ def test_a_drained_member_leaves_when_the_others_know_what_was_announced() -> No
     assert rig.replicas["a"].drained
 
 
+def test_a_drained_member_waits_for_no_word_of_one_that_is_lost_when_nobody_listens() -> None:
+    """Who has taken over is told, stops listening as all do, and is lost before it says so."""
+    rig = a_ring()
+    rig.busy.add("a")
+    rig.create("a", ID, cart=b"\x01")
+    rig.perform("a", rig.replicas["a"].drain(rig.now))
+    rig.pass_time(2)
+    rig.hold_back("b", "a", Announcements)
+    rig.end_business("a")
+    rig.pass_time(2)
+    assert not rig.replicas["a"].drained
+    rig.listen(mask=0)
+    rig.kill("b")
+    rig.pass_time(30)
+    assert rig.replicas["a"].drained
+
+
 def test_who_begins_to_hold_a_home_takes_nothing_old_for_news() -> None:
     """It has run for long, and whoever acts is lost before it has told what waits."""
     rig = a_ring()
