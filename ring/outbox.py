@@ -2,6 +2,8 @@
 
 Rules:
 - Bounded in number, bytes and time: what nobody takes is dropped, the oldest first, and counted.
+- Members may know a session in different states when they see its end. Whoever announces it knows
+  what any of them has told: the states are merged.
 - What was delivered is remembered for as long, so that it is not taken for news when it comes again
   by another road.
 """
@@ -9,10 +11,11 @@ Rules:
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ring.announcements import Announcement, Key
 from ring.identity import SessionId, home_of
+from ring.record import Record
 
 KEPT_S: Final = 300.0
 """How long an announcement waits for somebody to take it."""
@@ -36,6 +39,16 @@ class Waiting:
     def cost(self) -> int:
         """What it takes, in bytes."""
         return _ENTRY_BYTES + len(self.announcement.state)
+
+    def learn(self, state: bytes, now: float) -> None:
+        """Merge what another member knew of the session, before this is told to anybody."""
+        mine = self.announcement.state
+        if not state or state == mine:
+            return
+        record, other = Record.from_portable(mine, now), Record.from_portable(state, now)
+        if not other.ended:
+            record.merge(other)
+            self.announcement = evolve(self.announcement, state=record.portable(now))
 
 
 @define
@@ -61,8 +74,14 @@ class Outbox:
         """Note what has happened; return False if that is known, with the session's state."""
         key = announcement.key
         known = self._waiting.get(key)
-        is_better = known is None or (announcement.state and not known.announcement.state)
-        if key in self._delivered or not is_better or (known is not None and known.is_given):
+        if key in self._delivered or (known is not None and known.is_given):
+            return False
+        if known is not None and known.announcement.state:
+            self._bytes -= known.cost
+            known.learn(announcement.state, now)
+            self._bytes += known.cost
+            return False
+        if known is not None and not announcement.state:
             return False
         self._drop(key)
         waiting = self._waiting[key] = Waiting(announcement, now)

@@ -85,14 +85,16 @@ class HearingJudge(Census):
         self._losses_at[id(operation)] = self.budget.losses
         if operation.kind is not Kind.END:
             return
-        family = self.sessions[operation.session].family
-        if family not in self._ends:
+        known = self.sessions[operation.session]
+        if known.family not in self._ends:
+            # A rotation on one side of a cut, and changes of the old id on the other, have to meet.
+            required = self._required(self._expected[id(operation)], operation, known)
             changes = {
-                client: (each[-1].version, each[-1].claim)
-                for client, each in family.changes.items()
-                if each and client not in family.concurrent
+                client: (change.version, change.claim)
+                for client, change in required.items()
+                if client not in known.family.concurrent
             }
-            self._ends[family] = _End(changes)
+            self._ends[known.family] = _End(changes)
 
     def on_returned(self, operation: Operation) -> None:
         """See ``Judge``."""
