@@ -18,6 +18,7 @@ from attrs import Factory, define, field, frozen
 
 from ring.administration import RingRecord, RingShown
 from ring.answering import Answering
+from ring.beats import Beats
 from ring.core import Core
 from ring.effects import Wake
 from ring.identity import LinkId, SessionId, home_of
@@ -119,8 +120,7 @@ class Outbound:
     """The peer is a member, and has told the ring if it knows a later one."""
     ring: RingRecord | None = None
     """The newest ring, which the peer has to know before anything else is said."""
-    status: Status | None = None
-    """The newest that has not left yet; an older one has nothing to say."""
+    beats: Beats = field(factory=Beats)
     releases: dict[SessionId, int] = field(factory=dict)
     """What the peer may drop, in the states that have these digests, and was not told yet."""
     control: deque[Compare | Ask | Request | Query | Offer | Inquiry] = field(factory=deque)
@@ -141,9 +141,9 @@ class Outbound:
         if self.ring is not None:
             ring, self.ring = self.ring, None
             return ring
-        if self.status is not None:
-            status, self.status = self.status, None
-            return status
+        return self.beats.first() or self.beats.after(self._other(core, now))
+
+    def _other(self, core: Core, now: float) -> Message | None:
         if self.telling:
             return self.telling.take(core.outbox)
         if self.releases:
@@ -187,7 +187,7 @@ class Inbound:
     """The member has said what it is."""
     greeted_at: float = -inf
     ring: RingRecord | None = None
-    status: Status | None = None
+    beats: Beats = field(factory=Beats)
     control: deque[Waiting] = field(factory=deque)
     passing_bytes: int = 0
     """Records among ``control`` that another member has sent for whoever asked here."""
@@ -213,16 +213,16 @@ class Inbound:
         message = self._urgent(core, now) if self.in_a_row < _IN_A_ROW_MAX else None
         if message is not None:
             self.in_a_row += bool(self.answers)
-            return message
-        self.in_a_row = 0
-        return self._compared(now) or self._urgent(core, now)
+        else:
+            self.in_a_row = 0
+            message = self._compared(now) or self._urgent(core, now)
+        return self.beats.after(message)
 
     def _urgent(self, core: Core, now: float) -> Message | None:
         """Return what somebody waits for; receipts wait for acknowledgements."""
         if self.merged > self.acknowledged:
             return self._acks(core, now)
-        if self.status is not None:
-            status, self.status = self.status, None
+        if (status := self.beats.first()) is not None:
             return status
         if self.control:
             return self._answer(self.control.popleft(), core, now)
@@ -354,7 +354,7 @@ class Links:
 
     def show_status(self, connection: Outbound | Inbound, status: Status) -> None:
         """Send ``status`` in place of an older one that has not left yet."""
-        connection.status = status
+        connection.beats.show(status)
         self.wake(connection)
 
     def tell_ring(self, connection: Outbound | Inbound, ring: RingRecord) -> None:
