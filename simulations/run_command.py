@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -369,11 +369,16 @@ def _shrink_plan(plan: "Plan", at: str, path: Path, write: Callable[[str], None]
         print("shrink: this plan breaks no promise; there is nothing to keep", file=sys.stderr)
         return USAGE_STATUS
 
-    def tell(smaller: "Plan") -> None:
+    smaller = plan
+
+    def tell(each: "Plan") -> None:
+        nonlocal smaller
+        smaller = each
         if sys.stderr.isatty():
             print(f"\r{len(smaller.faults)} faults left ", end="", file=sys.stderr)
 
-    smaller = shrink(plan, tell, level)
+    with suppress(KeyboardInterrupt):  # What was reached is of use.
+        shrink(plan, tell, level)
     unwritten = None
     try:
         write(plan_to_json(smaller))

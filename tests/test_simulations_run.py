@@ -1,6 +1,7 @@
 """The simulated ring: clean code keeps its promises, a plan has one trace, a failure is told."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,7 +15,7 @@ from ring.settling import Settling
 from simulations.__main__ import main
 from simulations.budget import Budget
 from simulations.drawing import draw_plan
-from simulations.plan import Kind, Mode, Plan, plan_from_json, plan_to_json, read_plan
+from simulations.plan import Kind, Level, Mode, Plan, plan_from_json, plan_to_json, read_plan
 from simulations.run import judge_of, run, settle
 from simulations.witness import Teller
 from simulations.world import World
@@ -156,6 +157,22 @@ def test_a_failure_is_told_kept_replayed_and_made_smaller(
         assert "shrunk to 0" in out
     assert main(["replay", str(path.with_suffix(".small.json"))]) == 0
     assert "kept every promise" in capsys.readouterr().out
+
+
+def test_a_plan_that_is_made_smaller_is_kept_as_far_as_that_has_come(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(plan: Plan, on_step: Callable[[Plan], None], level: Level) -> Plan:
+        on_step(evolve(plan, faults=plan.faults[:1]))
+        raise KeyboardInterrupt
+
+    with ABLATIONS["acknowledge before merging"]():
+        assert main(["run", "--seeds", "2:3", "--plans", str(tmp_path)]) == 1
+        path = next(tmp_path.iterdir())
+        with patch("simulations.shrink.shrink", interrupted):
+            assert main(["shrink", str(path)]) == 0
+    assert "shrunk to 1" in capsys.readouterr().out
+    assert len(read_plan(path.with_suffix(".small.json")).faults) == 1
 
 
 def test_what_ends_a_run_of_many_seeds_says_in_which_it_was(tmp_path: Path) -> None:
