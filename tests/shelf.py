@@ -31,7 +31,7 @@ from ring.messages import (
 from ring.questions import Matches, Query
 from ring.record import Record
 from ring.state import is_as_expected
-from ring.structured import entries_for, why_not_written
+from ring.structured import SHARD, entries_for, why_not_written
 
 Reply = Found | Absent | Saved | Failed
 T = TypeVar("T")
@@ -222,3 +222,18 @@ def last_save(shelf: Shelf) -> Save:
     request = shelf.asked[-1]
     assert isinstance(request, Save)
     return request
+
+
+def stocked(shelf: Shelf) -> Session:
+    """Return a session with a map of two, a set of two, and a counter that stands at 2."""
+    session = saved(shelf)
+    session.map("cart").update(apple=1, pear=[1])
+    session.set("rooms").update(["attic", "lobby"])
+    session.counter("visits").add(2)
+    at_once(session.save())
+    return found(shelf, session)
+
+
+def shards(shelf: Shelf, session: Session) -> int:
+    entries = shelf.records[SessionId(session.id.encode())].entries
+    return sum(1 for key in entries if key[0] == SHARD)
