@@ -201,7 +201,8 @@ class Announcing:
         self._as_of = as_of
         heard = any(peer.listens_to & LIFE_CYCLE_MASK for peer in view.peers.values())
         self.is_on = bool(view.listens_to) or heard
-        if not self.is_on and not self._outbox and not self._succession.hands_over:
+        owes = self._succession.hands_over or self._succession.has_taken_over
+        if not self.is_on and not self._outbox and not owes:
             self._claims = view.claims
             self._note_actors(now)
             return

@@ -5,6 +5,7 @@ Rules:
   the hands of its process any more; so nothing is delivered twice that is only handed over.
 - Who acts no more says so once its process has delivered, or given back, what it had; and says it
   again, on another link or to another member, until who acts has confirmed it.
+- A link may lose the confirmation, and the way back live on: it is repeated on each new link.
 """
 
 from collections.abc import Collection
@@ -31,8 +32,8 @@ class Succession:
         """
         self._handed_over: dict[str, tuple[str, LinkId]] = {}
         """By home: who was told so and has not said that it knows, and on which link."""
-        self._owed: set[tuple[str, str]] = set()
-        """Homes, and who has handed them over and was not told yet that this node knows."""
+        self._taken: dict[tuple[str, str], LinkId | None] = {}
+        """By home and who has handed it over: on which link that was confirmed; None: not yet."""
 
     def may_give(self, home: str) -> bool:
         """Return whether what happens to sessions of a home is given to this node's process."""
@@ -52,6 +53,11 @@ class Succession:
     def hands_over(self) -> bool:
         """Whether this node has homes to hand over, or does not know that they have arrived."""
         return bool(self._handing_over or self._handed_over)
+
+    @property
+    def has_taken_over(self) -> bool:
+        """Whether somebody may still wait for a confirmation."""
+        return bool(self._taken)
 
     # --- Taking over ---
 
@@ -98,7 +104,7 @@ class Succession:
         """A member says that nothing is in its hands; return the homes as ``note_rivals``."""
         freed = self._stop_waiting(home, peer)
         self._handed_over.pop(home, None)
-        self._owed.add((home, peer))
+        self._taken[home, peer] = None
         self.confirm()
         return freed
 
@@ -118,15 +124,14 @@ class Succession:
         does not act any more after this. Who acts as well is told nothing, or the two went on
         telling each other.
         """
-        view, owed = self._core.view, self._owed
-        self._owed = set()
-        for home, peer in sorted(owed):
+        view = self._core.view
+        for home, peer in sorted(self._taken):
+            told = self._taken[home, peer]
             outbound, member = self._links.outbound.get(peer), view.peers.get(peer)
             if member is None or member.inbound is None or home not in view.claims:
-                continue  # It begins anew on its next link, or with another member.
-            if outbound is None or home in member.claims:
-                self._owed.add((home, peer))
-            else:
+                del self._taken[home, peer]  # It begins anew on its next link, or with another.
+            elif outbound is not None and home not in member.claims and told != outbound.link:
+                self._taken[home, peer] = outbound.link
                 outbound.telling.tell_waiting(home, Stamp(0), True, [])
                 self._links.wake(outbound)
 

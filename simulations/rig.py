@@ -131,7 +131,7 @@ class Rig(Applications):
             del self.replicas[name]
         for name in names:
             for connection in self._connections_of(name):
-                self._break(connection)
+                self.break_off(connection)
         self.run()
 
     def is_ready(self, *names: str) -> bool:
@@ -156,7 +156,7 @@ class Rig(Applications):
         """Break every connection between two members."""
         for connection in self._connections_of(one):
             if connection.far(one) == other:
-                self._break(connection)
+                self.break_off(connection)
         self.run()
 
     def hold_back(self, sender: str, receiver: str, kind: type[Message] | None = None) -> None:
@@ -228,7 +228,8 @@ class Rig(Applications):
         clock_ms = int((self.now - replica.epoch) * 1000)
         return Greeting(Incarnation(self._lives[name]), clock_ms, replica.ring.version)
 
-    def _break(self, connection: Connection) -> None:
+    def break_off(self, connection: Connection) -> None:
+        """Break one connection; both ends notice."""
         connection.alive = False
         for name in (connection.dialler, connection.acceptor):
             link = connection.link_at(name)
@@ -294,7 +295,7 @@ class Rig(Applications):
             case Close(link, _):
                 connection = self._connections.get((name, link))
                 if connection is not None:
-                    self._break(connection)
+                    self.break_off(connection)
             case Persist(session_id):
                 self._persist(name, session_id)
             case Respond(number, reply):

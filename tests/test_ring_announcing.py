@@ -277,6 +277,23 @@ def test_a_drained_member_leaves_when_the_others_know_what_was_announced() -> No
     assert rig.replicas["a"].drained
 
 
+def test_who_has_taken_over_says_so_again_where_the_link_has_lost_its_word() -> None:
+    """The link of the other direction lives, so who has handed over has no reason to repeat it."""
+    rig = a_ring()
+    rig.busy.add("a")
+    rig.create("a", ID, cart=b"\x01")
+    rig.perform("a", rig.replicas["a"].drain(rig.now))
+    rig.pass_time(2)
+    rig.hold_back("b", "a", Announcements)
+    rig.end_business("a")
+    rig.pass_time(2)
+    assert not rig.replicas["a"].drained
+    rig.break_off(rig.link("b", "a"))
+    rig.let_go()
+    rig.pass_time(2)
+    assert rig.replicas["a"].drained
+
+
 def test_a_drained_member_waits_for_no_word_of_one_that_is_lost_when_nobody_listens() -> None:
     """Who has taken over is told, stops listening as all do, and is lost before it says so."""
     rig = a_ring()
