@@ -32,11 +32,15 @@ from ring.effects import Announce, Withdraw
 from ring.errors import RemoteProtocolError
 from ring.identity import LinkId, SessionId, home_of
 from ring.links import Links
+from ring.packed import held_is_ended
+from ring.record import Record
 from ring.succession import Succession
 from ring.telling import announcement_in
+from ring.tombstone import is_blind
 
 STATELESS_S: Final = 2.0
-"""How long an end whose session nobody here has had waits for somebody who has."""
+"""How long an end whose session nobody here has had waits, where it would be given, for somebody
+who has."""
 
 
 class Announcing:
@@ -56,6 +60,8 @@ class Announcing:
         self._held: frozenset[str] = frozenset()
         self._since_any = Stamp(0)
         self._claims: frozenset[str] = frozenset()
+        self._acts_since: dict[str, float] = {}
+        """By home that this node acts for: since when."""
         self._actors: dict[str, str] = {}
         """Who acted for each home, when last looked at."""
         self._told: dict[tuple[str, str], LinkId] = {}
@@ -118,6 +124,12 @@ class Announcing:
         is_news = self._outbox.add(announcement, now)
         if is_news and announcement.state and self._succession.may_give(announcement.home):
             self._give(announcement.key)
+
+    def tell_acting(self, home: str) -> None:
+        """Tell who acts for a home what waits here of it: there is something it cannot know."""
+        outbound = self._succession.acting_elsewhere(home)
+        if outbound is not None and self._outbox.of_home(home):
+            self._succession.tell_waiting(outbound, home, Stamp(0))
 
     def hint(self, hint: Announcement | Takeover) -> None:
         """Give away what nobody is sure to get."""
@@ -189,6 +201,9 @@ class Announcing:
         home, view = announcement.home, self._core.view
         if home not in view.claims or announcement.kind is EventKind.EXPIRED:
             return False
+        held = self._core.table.held(announcement.session_id)
+        if held is not None and held_is_ended(held) and is_blind(Record.from_held(held)):
+            return False
         known = self._outbox.get(announcement.key)
         return known is None and announcement.stamp <= self._told_since.get(home, 0)
 
@@ -199,6 +214,9 @@ class Announcing:
         if as_of == self._as_of:
             return
         self._as_of = as_of
+        acts_since, self._acts_since = self._acts_since, {}
+        for home in view.claims:
+            self._acts_since[home] = acts_since.get(home, now)
         heard = any(peer.listens_to & LIFE_CYCLE_MASK for peer in view.peers.values())
         self.is_on = bool(view.listens_to) or heard
         owes = self._succession.hands_over or self._succession.has_taken_over
@@ -252,7 +270,8 @@ class Announcing:
         if not is_heard or not self._succession.may_give(home):
             return
         for waiting in self._outbox.of_home(home):
-            old_enough = waiting.announcement.state or now - waiting.added_at >= STATELESS_S
+            waits_since = max(waiting.added_at, self._acts_since.get(home, now))
+            old_enough = waiting.announcement.state or now - waits_since >= STATELESS_S
             if not waiting.is_given and old_enough:
                 self._give(waiting.announcement.key)
 

@@ -21,7 +21,7 @@ from ring.packed import held_access, held_due, held_is_ended, held_is_whole, hel
 from ring.record import Record
 from ring.rotating import rotation_at
 from ring.structured import is_part, name_of
-from ring.tombstone import epitaph_of
+from ring.tombstone import is_blind
 
 _NEVER: Final = float("-inf")
 
@@ -96,11 +96,13 @@ class Deriving:
             # Its expiry was its end. Who hears of this one only is told that it was announced.
             self._core.outbox.deliver(key_of(session_id, kind, 0), entry_stamp(entry), now)
             return
-        if not self._is_listened_to(session_id, kind, entry_stamp(entry)):
-            return
-        epitaph = epitaph_of(tombstone)
-        if before is None and not (epitaph is not None and epitaph.created):
+        # Who ended what it had not has announced nothing, whenever that was.
+        blind = is_blind(tombstone)
+        if before is None and blind:
             return  # An end of an id that nobody had.
+        stamp = entry_stamp(entry)
+        if not self._is_listened_to(session_id, kind, stamp, always=blind):
+            return
         state = held_portable(before, now) if before is not None else b""
         if rotation is not None:
             moved = self._core.table.portable(rotation.new_id, now)
@@ -115,9 +117,12 @@ class Deriving:
             ),
             now,
         )
+        if blind:
+            self._announcing.tell_acting(home_of(session_id))
 
-    def _is_listened_to(self, session_id: SessionId, kind: EventKind, stamp: Stamp) -> bool:
-        home = home_of(session_id)
-        return bool(
-            self._announcing.listeners(home) >> kind & 1
-        ) and stamp > self._announcing.since(home)
+    def _is_listened_to(
+        self, session_id: SessionId, kind: EventKind, stamp: Stamp, *, always: bool = False
+    ) -> bool:
+        home, announcing = home_of(session_id), self._announcing
+        is_heard = bool(announcing.listeners(home) >> kind & 1)
+        return is_heard and (always or stamp > announcing.since(home))

@@ -87,7 +87,7 @@ class Doubts:
             if peer.ready and self._has_told_all(peer.name, homes):
                 self.missing = tuple(name for name in self.missing if name in peer.missing)
         for home, names in list(self._passed_over.items()):
-            left = {name for name in names if not told(home, name)}
+            left = {name for name in names if name in view.peers and not told(home, name)}
             if left and home in view.claims:
                 self._passed_over[home] = left
             else:

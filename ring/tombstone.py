@@ -44,3 +44,9 @@ def epitaph_of(record: Record) -> Epitaph | None:
     ):
         return None
     return Epitaph(reason, entry_stamp(entry), node, Stamp(created), Stamp(accessed), new_id)
+
+
+def is_blind(record: Record) -> bool:
+    """Return whether a tombstone was made by who had nothing of the session that it ends."""
+    epitaph = epitaph_of(record)
+    return epitaph is None or not epitaph.created

@@ -13,10 +13,11 @@ from ring.announcements import (
 )
 from ring.clock import Stamp
 from ring.entry import MAX_IDLE
+from ring.messages import Changes
 from ring.record import Record
 from ring.settings import Settings
 
-ID, OTHER = session("a", 7), session("a", 8)
+ID, OTHER, NEW = session("a", 7), session("a", 8), session("a", 9)
 
 
 def a_ring(names: str = "abc", copies: int = 2, settings: Settings | None = None) -> Rig:
@@ -61,6 +62,30 @@ def test_what_was_not_delivered_is_announced_by_whoever_takes_over() -> None:
     assert heard(rig, "b") == [("b", "created"), ("b", "created"), ("b", "deleted")]
     deleted = rig.heard[-1][1]
     assert isinstance(deleted, Announcement)
+    assert Record.from_portable(deleted.state, rig.now).value(b"cart") == b"\x01"
+
+
+def test_an_end_by_a_member_that_had_nothing_of_the_session_is_announced_by_who_had_it() -> None:
+    """It was rotated on the other side of a cut, and its new id is ended on this one."""
+    rig = a_ring()
+    rig.create("a", ID, cart=b"\x01")
+    for other in "bc":
+        rig.cut("a", other)
+    rig.pass_time(10)
+    rig.rotate("b", ID, NEW)
+    rig.end("a", NEW)
+    rig.heard.clear()
+    for other in "bc":
+        rig.hold_back("a", other, Changes)
+        rig.heal("a", other)
+        rig.heal(other, "a")
+    # Until then all are told that they see everything from now on.
+    rig.pass_time(2)
+    rig.let_go()
+    rig.pass_time(20)
+    told = [what for _, what in rig.heard if isinstance(what, Announcement)]
+    (deleted,) = [what for what in told if what.kind is EventKind.DELETED]
+    assert deleted.session_id == NEW
     assert Record.from_portable(deleted.state, rig.now).value(b"cart") == b"\x01"
 
 
