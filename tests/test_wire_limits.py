@@ -95,7 +95,7 @@ def at_the_limit() -> list[Message]:
         Saved(1, names, names, False),
         Failed(1, Failure.INVALID, "\U0001f642" * REASON_CHARS_MAX),
         Members("r" * RING_NAME_CHARS_MAX, names, ("h" * ADDRESS_CHARS_MAX,) * NAMES_MAX),
-        Found(1, bytes(FRAME_BYTES_MAX - 10)),
+        Found(1, bytes(FRAME_BYTES_MAX - 11)),
         RingRecord(
             Ring(
                 "r" * RING_NAME_CHARS_MAX,
