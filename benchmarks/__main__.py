@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(names: Sequence[str], scale: Scale, say: Callable[[str], None]) -> Report:
     """Measure these rows; return what came of it."""
-    report = Report(machine(), {**asdict(scale), "names": list(names)})
+    report = Report(machine(), {**asdict(scale), "sizes": list(scale.sizes), "names": list(names)})
     lacks_peer = why_missing()
     if lacks_peer is not None:
         say(f"{lacks_peer}; only what needs no Redis is measured")

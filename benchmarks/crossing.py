@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.payload import SMALL
 from benchmarks.processes import Worker
 from benchmarks.rings import local_ring
-from benchmarks.run import SESSIONS, Run
+from benchmarks.run import Run
 
 _READS: Final = 200
 _SLICES: Final = 11
@@ -21,7 +21,7 @@ def measure(run: Run) -> None:
     """Measure changes that go out together, changes one by one, and reads."""
     with local_ring(counted=True) as ring:
         member = ring["a"]
-        member.ask("create", count=SESSIONS, session_bytes=SMALL)
+        member.ask("create", count=run.scale.sessions, session_bytes=SMALL)
         for _ in run.rounds(run.scale.rounds_of_many):
             sent, received = _beyond(member, run.scale.changes, "local")
             run.note("15 change", "many at once, sent", sent)

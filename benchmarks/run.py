@@ -18,9 +18,6 @@ from benchmarks.redis_servers import RedisPeer, redis_peer
 from benchmarks.report import Report, Sample
 from benchmarks.rings import LocalRing, local_ring
 
-SESSIONS = 1000
-"""That are read and written in turn."""
-
 
 @frozen
 class Scale:
@@ -29,6 +26,8 @@ class Scale:
     rounds: int = 5
     seconds: float = 0.5
     """For each side of each figure, in each round."""
+    sessions: int = 1000
+    """That are read and written in turn."""
     recovered: int = 100_000
     """Sessions of a recovery."""
     held: int = 50_000
@@ -71,7 +70,7 @@ class Run:
     def ring(self) -> LocalRing:
         """A ring of two, in which ``a`` has created sessions of 516 bytes."""
         ring = self._stack.enter_context(local_ring())
-        ring["a"].ask("create", count=SESSIONS, session_bytes=SMALL)
+        ring["a"].ask("create", count=self.scale.sessions, session_bytes=SMALL)
         return ring
 
     @cached_property
@@ -80,7 +79,7 @@ class Run:
         peer = self._stack.enter_context(redis_peer())
         self.report.machine.update(peer.versions)
         for server in (peer.primary, peer.alone):
-            more = {"count": SESSIONS, "session_bytes": SMALL, "kind": "blobs"}
+            more = {"count": self.scale.sessions, "session_bytes": SMALL, "kind": "blobs"}
             peer.client.ask("fill", port=server.port, **more)
         return peer
 
