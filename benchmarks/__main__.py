@@ -1,6 +1,7 @@
 """``python -m benchmarks [NAME...]``: measures against Redis, prints the table, writes JSON.
 
-``python -m benchmarks draw FILE.json FILE.svg`` draws what was written.
+``python -m benchmarks draw FILE.json FILE.svg`` draws what was written, ``tabulate FILE.json
+FILE.md`` puts it into a document.
 """
 
 import argparse
@@ -24,12 +25,13 @@ from benchmarks import (
 )
 from benchmarks.drawing import svg
 from benchmarks.machine import loopback, machine
+from benchmarks.markdown import put_into
 from benchmarks.redis_servers import why_missing
 from benchmarks.report import Report
 from benchmarks.run import Run, Scale
 from benchmarks.table import lines
 
-ROWS: Final[dict[str, tuple[str, Callable[[Run], None]]]] = {
+MEASURED: Final[dict[str, tuple[str, Callable[[Run], None]]]] = {
     "reads": ("1 to 3: reads at the owner", reading.measure),
     "writes": ("4 and 5: single writes", writing.measure_latency),
     "rates": ("6, 7 and 9: writes in a second", writing.measure_rate),
@@ -46,14 +48,14 @@ ROWS: Final[dict[str, tuple[str, Callable[[Run], None]]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["draw"]:
-        return _draw(given[1:])
+    if given and given[0] in _SHOWN:
+        return _show(*given)
     options = _parse(given)
     scale = Scale()
     for name in ("rounds", "seconds", "recovered", "held"):
         if (value := getattr(options, name)) is not None:
             scale = evolve(scale, **{name: value})
-    report = run(options.names or list(ROWS), scale, _say)
+    report = run(options.names or list(MEASURED), scale, _say)
     print("\n".join(lines(report)))
     if options.json is not None:
         options.json.write_text(report.to_json(), encoding="utf-8")
@@ -70,7 +72,7 @@ def run(names: Sequence[str], scale: Scale, say: Callable[[str], None]) -> Repor
     with ExitStack() as stack:
         one = Run(scale, report, say, lacks_peer, stack)
         for name in names:
-            about, measure = ROWS[name]
+            about, measure = MEASURED[name]
             say(f"{name} ({about})")
             measure(one)
     return report
@@ -80,24 +82,35 @@ def _say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def _draw(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks draw", description="Draw a report as SVG."
-    )
+def _draw(report: Report, picture: Path) -> None:
+    picture.write_text(svg(report), encoding="utf-8")
+
+
+def _tabulate(report: Report, document: Path) -> None:
+    put_into(document, report)
+
+
+_SHOWN: Final = {"draw": _draw, "tabulate": _tabulate}
+"""By name what can be done with a report that was written."""
+
+
+def _show(name: str, *arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}")
     parser.add_argument("report", type=Path, metavar="FILE.json")
-    parser.add_argument("picture", type=Path, metavar="FILE.svg")
+    parser.add_argument("target", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
-    options.picture.write_text(svg(Report.load(options.report)), encoding="utf-8")
+    _SHOWN[name](Report.load(options.report), options.target)
     return 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    names = "\n".join(f"  {name:10} {about}" for name, (about, _) in ROWS.items())
+    names = "\n".join(f"  {name:10} {about}" for name, (about, _) in MEASURED.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure against Redis, which is started here on free ports.\n\n"
         f"names, all by default:\n{names}",
-        epilog="python -m benchmarks draw FILE.json FILE.svg draws a report",
+        epilog="draw FILE.json FILE.svg draws a report; tabulate FILE.json FILE.md puts it into a "
+        "document",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="see above")
@@ -115,8 +128,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the report")
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.names if name not in ROWS]:
-        parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(ROWS)}")
+    if unknown := [name for name in options.names if name not in MEASURED]:
+        parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(MEASURED)}")
     return options
 
 

@@ -11,12 +11,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import table
+from benchmarks import markdown, table
 from benchmarks.goals import GOALS, Judged
 from benchmarks.payload import LARGE, SMALL, attributes, packed
 from benchmarks.redis_servers import why_missing
 from benchmarks.report import Loopback, Report, Sample
 from benchmarks.run import Scale
+
+ROOT = Path(__file__).resolve().parent.parent
 
 TINY = Scale(rounds=1, seconds=0.01, recovered=40, held=16, changes=20, sessions=20, sizes=(2, 3))
 
@@ -51,7 +53,7 @@ def made_up() -> Report:
 
 def test_each_row_gives_figures() -> None:
     skip_without_redis()
-    report = command.run(list(command.ROWS), TINY, lambda _: None)
+    report = command.run(list(command.MEASURED), TINY, lambda _: None)
     assert are_finite(report)
     left_out = {"11"} if not report.loopback else set()
     assert keys(report) == set(GOALS) - left_out
@@ -81,6 +83,32 @@ def test_a_report_is_read_as_it_was_written_and_drawn(
     root = ET.fromstring(picture.read_text(encoding="utf-8"))
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
     assert len(circles) == sum(goal.bar > 0 for goal in GOALS.values())
+
+
+def test_a_document_gets_the_figures_between_its_marks(tmp_path: Path) -> None:
+    written, document = tmp_path / "report.json", tmp_path / "page.md"
+    written.write_text(made_up().to_json(), encoding="utf-8")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    document.write_text(page, encoding="utf-8")
+    for _ in range(2):
+        assert command.main(["tabulate", str(written), str(document)]) == 0
+    text = document.read_text(encoding="utf-8")
+    assert text.count("| 17 | owner killed") == 1
+    assert text.partition(markdown.BEGIN)[0] == page.partition(markdown.BEGIN)[0]
+    assert text.partition(markdown.END)[2] == page.partition(markdown.END)[2]
+
+
+def test_a_document_without_marks_is_left_as_it_is(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("nothing", encoding="utf-8")
+    with pytest.raises(ValueError, match="no place for figures"):
+        markdown.put_into(document, made_up())
+    assert document.read_text(encoding="utf-8") == "nothing"
+
+
+def test_the_page_names_everything_that_can_be_measured() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert [name for name in command.MEASURED if f"| `{name}` |" not in page] == []
 
 
 def test_a_figure_is_what_the_sides_of_one_round_make() -> None:
