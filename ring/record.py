@@ -7,8 +7,9 @@ Rules:
 - Parts of structured attributes that are not above their floor are gone (``ring.structured``).
 - ``accessed`` is an entry whose value is an idle age: on this node a moment of its monotonic
   clock, in a frame the age then. Digests see its key and stamp only.
-- The digest is the 64-bit sum of the entries' hashes, plus a constant for a whole record; it is
-  kept incrementally. No record has the digest 0 of nothing, but for one chance in 2**64.
+- The digest is the 64-bit sum of the entries' hashes, plus a constant for a whole record. No record
+  has the digest 0 of nothing, but for one chance in 2**64. It is made when it is asked for, and
+  kept incrementally from then on: most records that arrive, or are read, are never asked.
 
 Source: last-writer-wins maps after Shapiro et al., "A comprehensive study of CRDTs", 2011.
 """
@@ -78,7 +79,8 @@ class Record:
     """The stamp of the last access that became an entry; 0: none known."""
     accessed_at: float = 0.0
     """The same moment on this node's monotonic clock, in seconds."""
-    digest: int = 0
+    _digest: int | None = field(default=None, eq=False, repr=False)
+    """None: nobody has asked yet."""
     _in_order: bool = field(default=True, eq=False, repr=False)
     """Whether the keys ascend, as they do in every byte form."""
     _parts: dict[bytes, dict[bytes, None]] | None = field(
@@ -87,6 +89,16 @@ class Record:
     """The keys of members and shards, by name; None: nobody has asked yet."""
 
     # --- What it says ---
+
+    @property
+    def digest(self) -> int:
+        """The 64 bits that name all that is in it, but for when it was accessed; 0: nothing is."""
+        if self._digest is None:
+            digest = _hash_sum(self.entries) + (WHOLE_HASH if self.whole else 0)
+            if self.accessed:
+                digest += entry_hash(ACCESSED, _STAMP.pack(self.accessed))
+            self._digest = digest & _MASK
+        return self._digest
 
     @property
     def ended(self) -> bool:
@@ -190,9 +202,9 @@ class Record:
                 self._known_parts().setdefault(name, {})[key] = None
             elif self._known_parts():
                 self._raise_floor(key, entry)
-        if old is not None:
-            self.digest -= entry_hash(key, old)
-        self.digest = (self.digest + entry_hash(key, entry)) & _MASK
+        if self._digest is not None:
+            gone = entry_hash(key, old) if old is not None else 0
+            self._digest = (self._digest + entry_hash(key, entry) - gone) & _MASK
         self.entries[key] = entry
         self._in_order &= old is not None
         return True
@@ -208,7 +220,12 @@ class Record:
         parts = self._known_parts().get(name, {})
         for part in [part for part in parts if is_gone(part, self.entries[part], floor)]:
             del parts[part]
-            self.digest = (self.digest - entry_hash(part, self.entries.pop(part))) & _MASK
+            self._remove(part)
+
+    def _remove(self, key: bytes) -> None:
+        entry = self.entries.pop(key)
+        if self._digest is not None:
+            self._digest = (self._digest - entry_hash(key, entry)) & _MASK
 
     def touch(self, accessed: Stamp, accessed_at: float) -> bool:
         """Merge an access; return whether its stamp is news. On equal stamps the older age wins."""
@@ -217,9 +234,10 @@ class Record:
         if accessed == self.accessed:
             self.accessed_at = min(self.accessed_at, accessed_at)
             return False
-        if self.accessed:
-            self.digest -= entry_hash(ACCESSED, _STAMP.pack(self.accessed))
-        self.digest = (self.digest + entry_hash(ACCESSED, _STAMP.pack(accessed))) & _MASK
+        if self._digest is not None:
+            old, new = _STAMP.pack(self.accessed), _STAMP.pack(accessed)
+            gone = entry_hash(ACCESSED, old) if self.accessed else 0
+            self._digest = (self._digest + entry_hash(ACCESSED, new) - gone) & _MASK
         self.accessed, self.accessed_at = accessed, accessed_at
         return True
 
@@ -228,7 +246,8 @@ class Record:
         if self.whole:
             return False
         self.whole = True
-        self.digest = (self.digest + WHOLE_HASH) & _MASK
+        if self._digest is not None:
+            self._digest = (self._digest + WHOLE_HASH) & _MASK
         return True
 
     def end(
@@ -279,9 +298,9 @@ class Record:
         ]
         self._parts = None
         for key in old:
-            self.digest = (self.digest - entry_hash(key, self.entries.pop(key))) & _MASK
+            self._remove(key)
         if ENDED in old:
-            self.whole, self.digest = False, 0
+            self.whole, self._digest = False, 0
         return bool(old)
 
     def trust(self, digest: int) -> None:
@@ -292,7 +311,7 @@ class Record:
     def _become_tombstone(self, entry: bytes) -> None:
         self.entries, self._parts = {ENDED: entry}, None
         self.whole, self.accessed, self.accessed_at = True, Stamp(0), 0.0
-        self.digest = (entry_hash(ENDED, entry) + WHOLE_HASH) & _MASK
+        self._digest = None
 
     # --- Byte forms ---
 
@@ -334,9 +353,7 @@ class Record:
         check_parts(record.entries)
         if ENDED in record.entries:
             _check_tombstone(record, whole=bool(flags & WHOLE))
-        record.digest = (record.digest + _hash_sum(record.entries)) & _MASK
-        if flags & WHOLE:
-            record.make_whole()
+        record.whole = bool(flags & WHOLE)
         return record
 
     def held(self, epoch: float) -> bytes:

@@ -9,7 +9,7 @@ from ring import record, structured
 from ring.clock import STAMP_BYTES, Stamp
 from ring.comparing import Comparing
 from ring.effects import Effect
-from ring.entry import ENDED, WHOLE_HASH, make_entry
+from ring.entry import ENDED, make_entry
 from ring.errands import Errand
 from ring.estranged import Estranged
 from ring.identity import SessionId
@@ -58,7 +58,7 @@ _put = Record.put
 
 def _put_reviving(self: Record, key: bytes, entry: bytes) -> bool:
     if self.ended and key != ENDED:
-        self.entries, self.digest = {}, WHOLE_HASH
+        self.entries, self._digest = {}, None
     return _put(self, key, entry)
 
 

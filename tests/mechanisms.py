@@ -19,7 +19,7 @@ from ring.clock import STAMP_BYTES, Clock, Stamp
 from ring.core import Core
 from ring.doubting import Doubts
 from ring.draining import Draining
-from ring.entry import ENDED, WHOLE_HASH, entry_hash, entry_stamp, make_entry
+from ring.entry import ENDED, entry_stamp, make_entry
 from ring.estranged import Estranged
 from ring.identity import SessionId
 from ring.joining import Joining
@@ -83,7 +83,7 @@ def _later_wins(self: Record, key: bytes, entry: bytes) -> bool:
     if key == ENDED and end is None and entry_stamp(entry) < self.stamp():
         return False
     if key != ENDED and end is not None and entry_stamp(entry) > entry_stamp(end):
-        self.entries, self.digest = {}, WHOLE_HASH
+        self.entries, self._digest = {}, None
     return _put(self, key, entry)
 
 
@@ -92,7 +92,7 @@ _apply = ring.writing.apply_changes
 
 def _save_anyway(record: Record, *arguments: Any, **named: Any) -> Any:
     if record.ended:
-        record.entries, record.digest, record.whole = {}, 0, False
+        record.entries, record._digest, record.whole = {}, None, False
     return _apply(record, *arguments, **named)
 
 
@@ -184,7 +184,8 @@ def _ready_first(self: Settling, name: str) -> bool:
 def _put_whatever(self: Record, key: bytes, entry: bytes) -> bool:
     old = self.entries.get(key)
     if old is not None and key != ENDED and old > entry:
-        self.digest -= entry_hash(key, self.entries.pop(key))
+        del self.entries[key]
+        self._digest = None
     return _put(self, key, entry)
 
 
